@@ -1,0 +1,121 @@
+"""The quadratic baselines: what they share, and softmax attention with rotary positions."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from mixers.base import Context, Mixer, check_heads, check_option, keep
+from mixers.positions import rotate
+
+
+class AttentionState(NamedTuple):
+    """Keys and values ``[B, heads, kept frames, head size]`` of the frames that the next chunk may see.
+
+    ``most`` ``[B]``, on the CPU: how many frames to keep at most, -1 for all.
+    """
+
+    keys: Tensor
+    values: Tensor
+    most: Tensor
+
+
+class SoftmaxAttention(Mixer):
+    """What both baselines share: projections, masks and the key/value cache. Quadratic in time.
+
+    heads must divide d_model. scale: scores are divided by the root of the ``head`` size or, as stock
+    SpeechBrain does, of the ``model`` size. dropout: on the attention weights, in training.
+    Raises ValueError for heads that do not divide d_model or an unknown scale.
+    """
+
+    linear = False
+    scales = ("head", "model")
+
+    def __init__(self, d_model: int, *, heads: int = 4, scale: str = "head", dropout: float = 0.0):
+        super().__init__()
+        check_heads(type(self).__name__, heads, d_model=d_model)
+        check_option(type(self).__name__, "scale", scale, self.scales)
+        self.heads, self.dropout = heads, dropout
+        self.scale = 1 / math.sqrt(d_model // heads if scale == "head" else d_model)
+        self.queries_keys_values = nn.Linear(d_model, 3 * d_model, bias=False)
+        self.out = nn.Linear(d_model, d_model)
+        nn.init.xavier_uniform_(self.queries_keys_values.weight)
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, each ``[B, heads, T, head size]``."""
+        return self.queries_keys_values(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+
+    def attend(self, queries: Tensor, keys: Tensor, values: Tensor, position: int, visible: Tensor | None):
+        """Attention of the queries, the first of which stands at frame ``position`` of the keys.
+
+        visible: bool, broadcastable to ``[B, heads, queries, keys]``; returns ``[B, heads, queries, head size]``.
+        """
+        raise NotImplementedError
+
+    def forward(self, x, mask=None, context=None):
+        queries, keys, values = self.project(keep(x, mask))
+        mixed = self.attend(queries, keys, values, 0, visible_frames(x.shape[1], mask, context, x.device))
+        return self.out(mixed.transpose(1, 2).flatten(2))
+
+    def init_state(self, batch, context):
+        weight = self.out.weight
+        empty = weight.new_zeros(batch, self.heads, 0, weight.shape[0] // self.heads)
+        most = -1 if context.left_chunks is None else context.left_chunks * context.chunk
+        return AttentionState(empty, empty, torch.full((batch,), most))
+
+    def step(self, x, state):
+        queries, keys, values = self.project(x)
+        past = state.keys.shape[2]
+        keys, values = torch.cat([state.keys, keys], 2), torch.cat([state.values, values], 2)
+        mixed = self.attend(queries, keys, values, past, None)
+        most = int(state.most[0])
+        if most >= 0:
+            start = max(keys.shape[2] - most, 0)
+            keys, values = keys[:, :, start:], values[:, :, start:]
+        return self.out(mixed.transpose(1, 2).flatten(2)), state._replace(keys=keys, values=values)
+
+    def state_size(self, frames, context=None):
+        if context is not None and context.left_chunks is not None:
+            frames = min(frames, context.chunk * context.left_chunks)
+        return 2 * frames * self.out.weight.shape[0]
+
+
+class Attention(SoftmaxAttention):
+    """Attention with rotary positions (RoPE, https://arxiv.org/abs/2104.09864), through torch's fused kernel.
+
+    Only distances count, so a stream may number its cached frames afresh in every chunk.
+    """
+
+    def attend(self, queries, keys, values, position, visible):
+        return scaled_dot_product_attention(
+            rotate(queries, start=position),
+            rotate(keys),
+            values,
+            attn_mask=visible,
+            dropout_p=self.dropout if self.training else 0.0,
+            scale=self.scale,
+        )
+
+
+def visible_frames(
+    frames: int, mask: Tensor | None, context: Context | None, device: torch.device
+) -> Tensor | None:
+    """bool, broadcastable to ``[B, heads, T, T]``: True where a query (row) may see a key (column).
+
+    Every query sees at least one key, so that no softmax is empty: a padded query sees itself.
+    """
+    if context is None:
+        if mask is None:
+            return None
+        some = mask | ~mask.any(1, keepdim=True)  # an utterance without a real frame
+        return some[:, None, None]
+    chunk = torch.arange(frames, device=device) // context.chunk
+    visible = chunk[None] <= chunk[:, None]
+    if context.left_chunks is not None:
+        visible &= chunk[None] >= chunk[:, None] - context.left_chunks
+    if mask is None:
+        return visible
+    itself = torch.eye(frames, dtype=torch.bool, device=device)
+    return ((visible & mask[:, None]) | itself)[:, None]

@@ -1,0 +1,42 @@
+"""Positions as functions of the frame number: no table, so no longest utterance.
+
+Angles are taken in float32 at least, whatever the dtype that is asked for.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def angles(positions: Tensor, size: int, dtype: torch.dtype) -> Tensor:
+    """``[…]`` positions → ``[…, size / 2]``: each times frequencies that fall from 1 towards 1/10000.
+
+    The frequencies are those of https://arxiv.org/abs/1706.03762, section 3.5.
+    """
+    dtype = torch.promote_types(dtype, torch.float32)
+    pairs = torch.arange(0, size, 2, device=positions.device, dtype=dtype)
+    return positions[..., None].to(dtype) * torch.exp(pairs * (-math.log(10000.0) / size))
+
+
+def sinusoids(positions: Tensor, size: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """``[…]`` positions → ``[…, size]`` in ``dtype``: sine and cosine in turn, one pair a frequency."""
+    turned = angles(positions, size, dtype)
+    return torch.stack([turned.sin(), turned.cos()], dim=-1).flatten(-2).to(dtype)
+
+
+def symmetric_sinusoids(distances: Tensor, size: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Position vectors of the size of a distance: past and future look alike, as in SpeechBrain's RelPosEncXL."""
+    return sinusoids(distances.abs(), size, dtype)
+
+
+def rotate(x: Tensor, start: int = 0) -> Tensor:
+    """Rotary positions (https://arxiv.org/abs/2104.09864, equation 34) on ``[…, T, size]``, frames from ``start``.
+
+    Each pair of neighbouring features is turned by its frequency times the frame number.
+    """
+    frames = torch.arange(start, start + x.shape[-2], device=x.device)
+    turned = angles(frames, x.shape[-1], x.dtype)
+    sin, cos = turned.sin().to(x.dtype), turned.cos().to(x.dtype)
+    even, odd = x[..., 0::2], x[..., 1::2]
+    return torch.stack([even * cos - odd * sin, odd * cos + even * sin], dim=-1).flatten(-2)
