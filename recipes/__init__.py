@@ -1,0 +1,1 @@
+"""Recipes: configuration, data, models, training and evaluation of speech recognisers built on the mixers."""

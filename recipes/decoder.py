@@ -1,0 +1,148 @@
+"""The attention decoder: a pre-norm Transformer that keeps keys and values from one step to the next."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from mixers.base import check_heads, lengths_to_mask
+from mixers.positions import sinusoids
+from recipes.conformer import Encoded, FeedForward
+
+
+class Cross(NamedTuple):
+    """What the decoder needs of the encoded utterances, computed once.
+
+    keys, values: per layer ``[B, heads, T, head size]``; mask: bool ``[B, 1, 1, T]``, True = real frame.
+    """
+
+    keys: list[Tensor]
+    values: list[Tensor]
+    mask: Tensor
+
+
+class Cache(NamedTuple):
+    """Keys and values of the tokens so far, per layer ``[hypotheses, heads, tokens, head size]``."""
+
+    keys: list[Tensor]
+    values: list[Tensor]
+
+    def select(self, index: Tensor) -> "Cache":
+        """The cache of hypotheses ``index``, in that order."""
+        return Cache([k.index_select(0, index) for k in self.keys], [v.index_select(0, index) for v in self.values])
+
+
+class DecoderLayer(nn.Module):
+    """Self-attention, cross-attention and feed-forward, each pre-normalised and residual."""
+
+    def __init__(self, d_model: int, heads: int, d_ffn: int, dropout: float, activation: type[nn.Module]):
+        super().__init__()
+        self.heads, self.attention_dropout = heads, dropout
+        self.self_norm, self.cross_norm = nn.LayerNorm(d_model, eps=1e-6), nn.LayerNorm(d_model, eps=1e-6)
+        self.self_in, self.self_out = nn.Linear(d_model, 3 * d_model), nn.Linear(d_model, d_model)
+        self.cross_query, self.cross_out = nn.Linear(d_model, d_model), nn.Linear(d_model, d_model)
+        self.cross_key_value = nn.Linear(d_model, 2 * d_model)
+        self.feed_forward = FeedForward(d_model, d_ffn, dropout, activation)
+        self.feed_forward[0].eps = 1e-6
+        self.dropout = nn.Dropout(dropout)
+
+    def split(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
+        """``[B, T, parts * d_model]`` → ``parts`` tensors ``[B, heads, T, head size]``."""
+        return x.unflatten(-1, (parts, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+
+    def attend(self, query, key, value, mask=None, causal=False) -> Tensor:
+        p = self.attention_dropout if self.training else 0.0
+        mixed = scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=p, is_causal=causal)
+        return mixed.transpose(1, 2).flatten(2)
+
+    def cross(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+        (query,) = self.split(self.cross_query(self.cross_norm(x)), 1)
+        return self.dropout(self.cross_out(self.attend(query, keys, values, mask)))
+
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+        """All tokens at once, ``[B, U, d_model]``. Padding comes last, so causality hides it."""
+        query, key, value = self.split(self.self_in(self.self_norm(x)), 3)
+        x = x + self.dropout(self.self_out(self.attend(query, key, value, causal=True)))
+        x = x + self.cross(x, keys, values, mask)
+        return x + self.feed_forward(x)
+
+    def step(self, x: Tensor, past_keys: Tensor, past_values: Tensor, keys, values, mask):
+        """One token of each hypothesis, ``[B * beam, 1, d_model]``; the beams of one utterance stand together.
+
+        Cross-attention looks at an utterance's hypotheses as so many queries, so that nothing of the
+        encoder is repeated per beam.
+        """
+        query, key, value = self.split(self.self_in(self.self_norm(x)), 3)
+        key, value = torch.cat([past_keys, key], 2), torch.cat([past_values, value], 2)
+        x = x + self.self_out(self.attend(query, key, value))
+        by_utterance = x.view(keys.shape[0], -1, x.shape[-1])
+        x = x + self.cross(by_utterance, keys, values, mask).view_as(x)
+        return x + self.feed_forward(x), key, value
+
+
+class TransformerDecoder(nn.Module):
+    """Attention decoder over ``vocab_size`` tokens, with sinusoidal positions that never end.
+
+    ``forward`` is for training; ``prepare`` and ``step`` give the same numbers one token at a time.
+    SpeechBrain's decoder has no cache: it runs over all tokens again at every step of a search.
+    Raises ValueError for heads that do not divide d_model.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        vocab_size: int,
+        *,
+        layers: int,
+        heads: int,
+        d_ffn: int,
+        dropout: float = 0.1,
+        activation: type[nn.Module] = nn.GELU,
+    ):
+        super().__init__()
+        check_heads("TransformerDecoder", heads, d_model=d_model)
+        self.embedding = nn.Embedding(vocab_size, d_model)
+        nn.init.normal_(self.embedding.weight, std=d_model**-0.5)
+        self.layers = nn.ModuleList(DecoderLayer(d_model, heads, d_ffn, dropout, activation) for _ in range(layers))
+        self.norm = nn.LayerNorm(d_model, eps=1e-6)
+        self.out = nn.Linear(d_model, vocab_size)
+        self.dropout = nn.Dropout(dropout)
+
+    def embed(self, tokens: Tensor, start: int) -> Tensor:
+        d_model = self.embedding.embedding_dim
+        positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)
+        embedded = self.embedding(tokens) * math.sqrt(d_model)
+        return self.dropout(embedded + sinusoids(positions, d_model).to(embedded.dtype))
+
+    def forward(self, encoded: Encoded, tokens: Tensor) -> Tensor:
+        """tokens ``[B, U]``, from the sentence start on → logits of the next tokens ``[B, U, vocab_size]``."""
+        cross = self.prepare(encoded)
+        x = self.embed(tokens, 0)
+        for layer, keys, values in zip(self.layers, cross.keys, cross.values):
+            x = layer(x, keys, values, cross.mask)
+        return self.out(self.norm(x))
+
+    def prepare(self, encoded: Encoded) -> Cross:
+        """Keys and values of the encoder frames for every layer."""
+        pairs = [layer.split(layer.cross_key_value(encoded.frames), 2) for layer in self.layers]
+        mask = lengths_to_mask(encoded.lengths, encoded.frames.shape[1])[:, None, None]
+        return Cross([key for key, _ in pairs], [value for _, value in pairs], mask)
+
+    def start(self, hypotheses: int) -> Cache:
+        """The cache before the first token."""
+        layer = self.layers[0]
+        weight = self.out.weight
+        empty = weight.new_zeros(hypotheses, layer.heads, 0, weight.shape[1] // layer.heads)
+        return Cache([empty] * len(self.layers), [empty] * len(self.layers))
+
+    def step(self, tokens: Tensor, cross: Cross, cache: Cache) -> tuple[Tensor, Cache]:
+        """The last token of each hypothesis ``[B * beam]`` → logits ``[B * beam, vocab_size]`` and the new cache."""
+        x = self.embed(tokens[:, None], cache.keys[0].shape[2])
+        all_keys, all_values = [], []
+        for layer, past_keys, past_values, keys, values in zip(self.layers, *cache, cross.keys, cross.values):
+            x, key, value = layer.step(x, past_keys, past_values, keys, values, cross.mask)
+            all_keys.append(key)
+            all_values.append(value)
+        return self.out(self.norm(x))[:, 0], Cache(all_keys, all_values)

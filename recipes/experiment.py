@@ -1,0 +1,155 @@
+"""A recipe from data to report: prepare, train, average, decode, summarise. Each stage picks up what is done."""
+
+import random
+from pathlib import Path
+
+import torch
+from speechbrain.utils.distributed import ddp_broadcast, if_main_process
+from speechbrain.utils.epoch_loop import EpochCounter
+from speechbrain.utils.run_opts import RunOptions
+from torch.utils.data import DataLoader, Subset
+
+from data_prep import librispeech
+from data_prep.tokenizer import load_tokenizer, train_tokenizer
+from recipes import data, report
+from recipes.asr import ASR
+from recipes.checkpoints import AtomicCheckpointer, Clock, average_best, save_weights
+from recipes.config import Recipe
+from recipes.errors import RecipeError
+from recipes.progress import Journal
+from recipes.run_folder import claim
+
+WEIGHTS = "averaged.ckpt"
+
+
+class Experiment:
+    """One run of one recipe in its output folder.
+
+    Call ``prepare``, then ``fit``, then ``test``. Raises RecipeError or DataError, one line each.
+    """
+
+    def __init__(self, recipe: Recipe, run_options: RunOptions):
+        self.recipe, self.hparams = recipe, recipe.hparams
+        self.folder = Path(self.hparams["output_folder"])
+        if if_main_process():
+            claim(self.folder, recipe)
+        self.journal = Journal(self.folder, tensorboard=self.hparams["tensorboard"])
+        self.checkpointer = AtomicCheckpointer(self.folder / "checkpoints")
+        self.clock, self.epoch_counter = Clock(), EpochCounter(self.hparams["number_of_epochs"])
+        self.checkpointer.add_recoverables(
+            {"model": self.hparams["model"], "epoch": self.epoch_counter, "clock": self.clock}
+        )
+        try:
+            self.brain = ASR(
+                modules={"model": self.hparams["model"]}, opt_class=self.hparams["opt_class"], hparams=self.hparams,
+                run_opts=run_options, checkpointer=self.checkpointer,
+            )  # fmt: skip
+        except ValueError as error:
+            raise RecipeError(f"{recipe.path}: {str(error).splitlines()[0]}") from None
+        self.parameters = sum(p.numel() for p in self.brain.model.parameters() if p.requires_grad)
+        self.journal.say(
+            f"{recipe.name}, {self.hparams['mixer_name']}: {self.parameters / 1e6:.2f} M parameters on "
+            f"{self.brain.device}; everything is written to {self.folder}"
+        )
+
+    # --- data ------------------------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Manifests, tokenizer, datasets. Redone only where the corpus or the recipe changed."""
+        self.manifests = ddp_broadcast(self.make_manifests() if if_main_process() else None)
+        self.tokenizer = load_tokenizer(self.folder / "tokenizer" / "tokenizer.model")
+        self.train_reader = data.AudioReader(speeds=self.hparams["speeds"], seed=self.hparams["seed"])
+        self.brain.prepare(
+            tokenizer=self.tokenizer, train_reader=self.train_reader, journal=self.journal,
+            epochs=self.hparams["number_of_epochs"], clock=self.clock,
+        )  # fmt: skip
+
+    def make_manifests(self) -> librispeech.Prepared:
+        prepared = librispeech.prepare(
+            self.hparams["data_folder"], self.folder / "manifests", train=self.hparams["train_splits"],
+            valid=self.hparams["valid_splits"], test=self.hparams["test_splits"], progress=not self.brain.noprogressbar,
+        )  # fmt: skip
+        train = librispeech.merge(prepared.train.values(), self.folder / "manifests" / "merged" / "train.csv")
+        librispeech.merge(prepared.valid.values(), self.folder / "manifests" / "merged" / "valid.csv")
+        train_tokenizer(train, self.folder / "tokenizer", self.hparams["token_type"], self.hparams["vocab_size"])
+        return prepared
+
+    def utterances(self, manifest: Path, reader: data.AudioReader, longest: float | None = None):
+        return data.utterances(manifest, self.manifests.root, reader, self.tokenizer, longest=longest)
+
+    # --- training --------------------------------------------------------------------------------------------
+
+    def fit(self) -> None:
+        """Train to the last epoch, going on from the newest checkpoint if there is one."""
+        merged, batch_seconds = self.folder / "manifests" / "merged", self.hparams["batch_seconds"]
+        train = self.utterances(merged / "train.csv", self.train_reader, self.hparams["max_seconds"])
+        valid = self.utterances(merged / "valid.csv", data.AudioReader())
+        newest = self.checkpointer.find_checkpoint()
+        if newest is None:
+            self.measure_features(train)
+        else:
+            self.journal.say(f"going on from {newest.path}")
+        workers = self.hparams["workers"]
+        self.brain.fit(
+            epoch_counter=self.epoch_counter,
+            train_set=train,
+            valid_set=valid,
+            progressbar=False,  # the Brain's own bar knows neither learning rate nor the end of the run
+            train_loader_kwargs=data.train_loading(
+                train, batch_seconds=batch_seconds, buckets=self.hparams["batch_buckets"],
+                seed=self.hparams["seed"], workers=workers,
+            ),
+            valid_loader_kwargs=data.test_loading(valid, batch_seconds=batch_seconds, workers=workers),
+        )  # fmt: skip
+
+    def measure_features(self, train) -> None:
+        """Mean and variance of the features over a random sample of the training set."""
+        picked = random.Random(self.hparams["seed"]).sample(range(len(train)), min(len(train), self.hparams["normalize_utterances"]))
+        loader = DataLoader(
+            Subset(train, sorted(picked)), batch_size=16, collate_fn=data.collate, num_workers=self.hparams["workers"]
+        )
+        device, model = self.brain.device, self.brain.model
+        with torch.no_grad():
+            model.normalize.measure(model.features(one.audio.to(device), one.lengths.to(device)) for one in loader)
+
+    # --- testing ---------------------------------------------------------------------------------------------
+
+    def test(self) -> dict:
+        """Decode the test sets with the average of the best checkpoints; returns the summary, also written."""
+        weights, best = average_best(self.checkpointer, self.hparams["average_checkpoints"])
+        if if_main_process():
+            save_weights(weights, self.folder / WEIGHTS)
+        self.brain.model.load_state_dict(weights)
+        self.journal.say(f"testing with the average of {len(best)} checkpoint{'s' * (len(best) > 1)}")
+        self.clock.load(self.checkpointer.find_checkpoint().paramfiles["clock"], end_of_epoch=True)
+        splits = {}
+        for split, manifest in self.manifests.test.items():
+            dataset = self.utterances(manifest, data.AudioReader())
+            loading = data.test_loading(
+                dataset, batch_seconds=self.hparams["batch_seconds"], workers=self.hparams["workers"]
+            )
+            transcribed = self.brain.transcribe(dataset, **loading)
+            splits[split] = report.split_summary(transcribed)
+            if if_main_process():
+                report.write_alignments(transcribed, self.folder / f"wer_{split}.txt")
+        return self.summarise(splits)
+
+    def summarise(self, splits: dict) -> dict:
+        summary = {
+            "recipe": self.recipe.name,
+            "mixer": self.hparams["mixer_name"],
+            "seed": self.hparams["seed"],
+            "splits": splits,
+            "parameters": self.parameters,
+            "seconds": round(self.clock.seconds(), 1),
+            "peak_memory_mb": report.peak_memory_mb(),
+            "device": str(self.brain.device),
+            "versions": report.versions(),
+            "commit": report.commit(),
+            "recipe_hash": self.recipe.hash,
+        }
+        if if_main_process():
+            report.write_json(self.folder / "summary.json", summary)
+        self.journal.say(report.table(splits))
+        self.journal.say(f"alignments, summary and logs: {self.folder}")
+        return summary

@@ -1,0 +1,73 @@
+"""What a run shows and writes while it goes: a progress bar, a text log, a machine-readable log."""
+
+import json
+import logging
+import sys
+import time
+from pathlib import Path
+
+from speechbrain.utils.distributed import if_main_process
+from tqdm import tqdm
+
+
+class Journal:
+    """Writes ``log.txt`` (for people) and ``log.jsonl`` (one JSON object a line) into the run's folder.
+
+    Messages of libraries go to ``log.txt`` only. Processes other than the main one stay silent.
+    tensorboard: write the curves for TensorBoard too, under ``tensorboard/``.
+    """
+
+    def __init__(self, folder: Path, *, tensorboard: bool = False):
+        self.folder, self.active, self.curves = folder, if_main_process(), None
+        if self.active and tensorboard:
+            from torch.utils.tensorboard import SummaryWriter  # slow to import, seldom asked for
+
+            self.curves = SummaryWriter(str(folder / "tensorboard"))
+        if self.active:
+            folder.mkdir(parents=True, exist_ok=True)
+            handler = logging.FileHandler(folder / "log.txt", encoding="utf-8")
+            handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(message)s"))
+            logging.getLogger().handlers[:] = [handler]
+            logging.getLogger().setLevel(logging.INFO)
+
+    def say(self, text: str) -> None:
+        """One line on the screen, without tearing a progress bar, and in the text log."""
+        if self.active:
+            tqdm.write(text, file=sys.stdout)
+            sys.stdout.flush()
+            logging.getLogger("run").info(text)
+
+    def record(self, **values) -> None:
+        """One line of the machine-readable log."""
+        if self.active:
+            with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
+                file.write(json.dumps({"time": round(time.time(), 1), **values}) + "\n")
+
+    def draw(self, step: int, **values: float | None) -> None:
+        """Points of the curves that TensorBoard shows, when it was asked for."""
+        if self.curves is not None:
+            for name, value in values.items():
+                if value is not None:
+                    self.curves.add_scalar(name, value, step)
+            self.curves.flush()
+
+
+class EpochBar:
+    """Progress of one training epoch with loss, learning rate, and the time left of the whole run."""
+
+    def __init__(self, epoch: int, epochs: int, batches: int, done: int, show: bool):
+        self.epochs_after, self.batches, self.first = epochs - epoch, batches, done
+        self.started = time.monotonic()
+        self.bar = tqdm(
+            total=batches, initial=done, desc=f"epoch {epoch}/{epochs}", unit="batch", dynamic_ncols=True,
+            disable=not show, mininterval=0.5 if sys.stderr.isatty() else 30,
+        )  # fmt: skip
+
+    def update(self, loss: float, lr: float) -> None:
+        self.bar.update()
+        a_batch = (time.monotonic() - self.started) / max(self.bar.n - self.first, 1)
+        left = a_batch * (self.batches * (self.epochs_after + 1) - self.bar.n)
+        self.bar.set_postfix_str(f"loss {loss:.3f}, lr {lr:.1e}, run ends in {tqdm.format_interval(left)}", refresh=False)
+
+    def close(self) -> None:
+        self.bar.close()

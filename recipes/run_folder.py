@@ -1,0 +1,34 @@
+"""A run's folder belongs to one recipe, kept there as recipe.yaml so that the run can be repeated from it."""
+
+from pathlib import Path
+
+from recipes.config import Recipe, recipe_content
+from recipes.errors import RecipeError
+from recipes.report import write_atomically
+
+# What may change between two calls for the same run: how long, how it is saved and decoded, not what is trained.
+FREE_KEYS = {
+    "number_of_epochs", "workers", "ckpt_interval_minutes", "average_checkpoints", "tensorboard",
+    "test_splits", "test_search",
+}  # fmt: skip
+
+
+def claim(folder: Path, recipe: Recipe) -> None:
+    """Take ``folder`` for ``recipe``, or make sure that it is the recipe's already.
+
+    Raises RecipeError naming the keys that differ when it holds a run of another recipe, and when it holds
+    other things than a run.
+    """
+    saved = folder / "recipe.yaml"
+    if saved.is_file():
+        before, now = recipe_content(saved.read_text(encoding="utf-8")), recipe_content(recipe.text)
+        differing = [key for key in sorted({*before, *now} - FREE_KEYS) if before.get(key) != now.get(key)]
+        if differing:
+            raise RecipeError(
+                f"{folder} holds a run of another recipe (it differs in {', '.join(differing)}): give another "
+                "--output_folder, or remove that folder"
+            )
+    elif folder.is_dir() and any(folder.iterdir()):
+        raise RecipeError(f"{folder} holds other files than a run: give another --output_folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(saved, recipe.text)

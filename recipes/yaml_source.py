@@ -1,0 +1,168 @@
+"""Read recipe files: YAML text with its nodes, checked so that a slip is named with its file and line."""
+
+import difflib
+import functools
+import inspect
+import pydoc
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from recipes.errors import RecipeError
+
+STANDARD = "tag:yaml.org,2002:"  # prefix of the tags that plain YAML values have
+CALLABLE_TAGS = ("!new:", "!name:", "!apply:", "!applyref:")
+SCALAR_TAGS = ("!ref", "!copy", "!PLACEHOLDER", "!tuple")
+
+
+class Source(NamedTuple):
+    """One YAML text, its root node, and the name under which its errors are reported."""
+
+    name: str
+    text: str
+    root: MappingNode
+
+    def at(self, node: Node) -> str:
+        """Where `node` stands: name and line, or only the name for a node that was not read from a file."""
+        return f"{self.name}, line {node.start_mark.line + 1}" if node.start_mark else self.name
+
+    def find(self, name: str) -> Node | None:
+        """The value of a top-level key, None where there is none."""
+        return child(self.root, name)
+
+
+def read(path: Path) -> Source:
+    """Read a recipe file. Raises RecipeError (file, line, what) for:
+
+    broken YAML, an alias, a key given twice, an unknown tag, a class or function that does not exist, and a
+    keyword argument that it does not take."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"cannot read {path}: {error}") from error
+    root = compose(text, str(path))
+    if not isinstance(root, MappingNode):
+        raise RecipeError(f"{path} is no recipe: it must consist of `key: value` lines")
+    source = Source(str(path), text, root)
+    check(source, root)
+    return source
+
+
+def compose(text: str, name: str) -> Node | None:
+    """The root node of a YAML text, None for an empty one. Raises RecipeError for broken YAML and for aliases."""
+    try:
+        # An alias has its text elsewhere, so that a difference to one of its users would silently change all.
+        for event in YAML(typ="safe", pure=True).parse(text):
+            if isinstance(event, AliasEvent):
+                place = f"{name}, line {event.start_mark.line + 1}"
+                raise RecipeError(f"{place}: '*{event.anchor}' is a YAML alias; write !ref <key> instead")
+        return YAML(typ="safe", pure=True).compose(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        problem = f"{error.problem} {error.context}" if error.context else error.problem
+        # HyperPyYAML's own pitfall: the brackets of a reference end a flow list or mapping around it.
+        has_reference = any("!ref" in line for line in text.splitlines()[mark.line : mark.line + 1])
+        hint = "; inside [ ] and { } quote a reference: !ref '<a[b]>'" if has_reference else ""
+        raise RecipeError(f"{name}, line {mark.line + 1}: {problem}{hint}") from error
+    except YAMLError as error:
+        raise RecipeError(f"{name}: not valid YAML: {' '.join(str(error).split())}") from error
+
+
+def check(source: Source, node: Node, path: tuple[str, ...] = ()) -> None:
+    """Check the keys, tags, classes and keyword arguments of `node` and of all below it (see `read`)."""
+    accepted = None
+    if not node.tag.startswith(STANDARD):
+        accepted = _accepted_or_error(source, node)
+    if isinstance(node, SequenceNode):
+        for index, item in enumerate(node.value):
+            check(source, item, (*path, str(index)))
+    elif isinstance(node, MappingNode):
+        seen = set()
+        for key, value in node.value:
+            if not isinstance(key, ScalarNode):
+                raise RecipeError(f"{source.at(key)}: a key must be a plain word")
+            if key.value in seen:
+                raise RecipeError(f"{source.at(key)}: the key '{dotted(path, key.value)}' is given twice")
+            seen.add(key.value)
+            if accepted is not None and key.value not in accepted:
+                raise RecipeError(f"{source.at(key)}: {no_such_key(path, key.value, accepted)}")
+            check(source, value, (*path, key.value))
+
+
+@functools.cache
+def accepted_keywords(tag: str) -> tuple[str, ...] | None:
+    """The keyword arguments that the class or function of a `!new:`, `!name:` or `!apply:` tag takes.
+
+    None where any will do: `**kwargs`, no signature (some built-ins), or another tag.
+    Raises RecipeError where there is no such class or function, or its module cannot be imported."""
+    kind, _, target = tag.partition(":")
+    if f"{kind}:" not in CALLABLE_TAGS:
+        return None
+    found = _locate(target)
+    try:
+        parameters = inspect.signature(found).parameters.values()
+    except (ValueError, TypeError):
+        return None
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return tuple(parameter.name for parameter in parameters if parameter.kind in by_name)
+
+
+def child(mapping: MappingNode, name: str) -> Node | None:
+    """The value of `name` in a mapping, None where there is none."""
+    return next((value for key, value in mapping.value if key.value == name), None)
+
+
+def dotted(path: tuple[str, ...], name: str) -> str:
+    """A key with the keys above it: `encoder.dropout`."""
+    return ".".join((*path, name))
+
+
+def no_such_key(path: tuple[str, ...], name: str, known: Sequence[str]) -> str:
+    """The message for the unknown key `name` below `path`, with the nearest known one, or all where they are few."""
+    near = difflib.get_close_matches(name, known, n=1)
+    if near:
+        return f"no such key '{dotted(path, name)}'; did you mean '{dotted(path, near[0])}'?"
+    listed = f"; it takes: {', '.join(known)}" if path and 0 < len(known) <= 20 else ""
+    return f"no such key '{dotted(path, name)}'{listed}"
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """`; did you mean 'known'?`, or nothing where no name is near."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def _accepted_or_error(source: Source, node: Node) -> tuple[str, ...] | None:
+    if node.tag in SCALAR_TAGS:
+        return None
+    if node.tag.startswith("!include:"):
+        raise RecipeError(f"{source.at(node)}: !include is not for recipes; build on a file with `base: FILE`")
+    if not node.tag.startswith((*CALLABLE_TAGS, "!module:")):
+        tags = ", ".join((*SCALAR_TAGS, *CALLABLE_TAGS, "!module:"))
+        raise RecipeError(f"{source.at(node)}: unknown tag '{node.tag}'; the tags are {tags}")
+    try:
+        return accepted_keywords(node.tag)
+    except RecipeError as error:
+        raise RecipeError(f"{source.at(node)}: {error}") from error
+
+
+def _locate(target: str) -> object:
+    """The class or function at a dotted import path. Raises RecipeError, with the nearest name."""
+    try:
+        found = pydoc.locate(target)
+        if found is not None:
+            return found
+        parent, _, name = target.rpartition(".")
+        holder = pydoc.locate(parent) if parent else None
+    except pydoc.ErrorDuringImport as error:
+        raise RecipeError(f"cannot import '{target}': {error.value}") from error
+    if holder is None:
+        raise RecipeError(f"cannot find '{target}': there is no module '{parent or target}'")
+    raise RecipeError(f"there is no '{name}' in '{parent}'{nearest(name, dir(holder))}")
