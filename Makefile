@@ -1,0 +1,37 @@
+# make quickstart   everything from an empty machine to a WER table: environment, speech, training, decoding
+# make test         environment and all tests
+# Variables: MIXER=attention, SEED=1234, VENV=.venv, PYTHON=python3, ARGS="--number_of_epochs 4"
+
+PYTHON ?= python3
+VENV ?= .venv
+MIXER ?= summarymixing
+SEED ?= 1234
+ARGS ?=
+DATA ?= data/quickstart
+PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
+
+.PHONY: quickstart test environment
+
+quickstart: $(VENV)/.demo
+	@start=$$(date +%s); \
+	$(VENV)/bin/python -m data_prep.synthesize $(DATA) && \
+	$(VENV)/bin/python train.py hparams/quickstart.yaml --data_folder $(DATA) --mixer "$(MIXER)" --seed $(SEED) $(ARGS) && \
+	echo "total time after the installation: $$(($$(date +%s) - start)) seconds"
+
+test: $(VENV)/.dev
+	$(VENV)/bin/python -m pytest -q tests
+
+environment: $(VENV)/.demo
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed; give PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: requirements.txt requirements-demo.txt | $(VENV)/bin/python
+	@echo "installing requirements.txt and requirements-demo.txt into $(VENV): some minutes, 5 GB"
+	$(PIP) -r requirements.txt -r requirements-demo.txt
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.demo
+	$(PIP) -r requirements-dev.txt
+	@touch $@

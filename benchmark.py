@@ -1,0 +1,208 @@
+"""Memory and time of one training step: python benchmark.py hparams/X.yaml … --frames 1500 3000 6000
+
+`--part mixer` runs one mixer alone, `--part encoder` the encoder, both on one utterance of so many 40 ms frames;
+`--part model` runs the whole model, from audio to the joint loss, on a batch of `--batch` such utterances.
+Every figure comes from a process of its own, so that no run profits from memory that another one took.
+`--table FILE` prints a file that `--out` wrote as a Markdown table.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from torch.utils.flop_counter import FlopCounterMode
+
+from recipes.config import load
+
+COLUMNS = ("recipe", "mixer", "frames", "peak_mb", "step_s", "speech_s_per_s", "parameters", "multiply_adds_per_frame")
+
+
+def arguments(argv=None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipes", nargs="*", help="recipes in hparams/")
+    parser.add_argument("--frames", type=int, nargs="+", default=[1500, 3000, 6000], help="encoder frames of 40 ms")
+    parser.add_argument("--mixers", nargs="+", help="run every recipe with each of these instead of its own")
+    parser.add_argument("--part", choices=("mixer", "encoder", "model"), default="encoder")
+    parser.add_argument("--batch", type=int, default=1, help="utterances in the batch")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--repeats", type=int, default=3, help="steps timed after one warm-up; the median counts")
+    parser.add_argument("--out", type=Path, help="write the figures to this JSON file too")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="print the figures of this file, run nothing")
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)  # a process of its own
+    return parser.parse_args(argv)
+
+
+def measure(options: argparse.Namespace) -> dict:
+    """One recipe, one mixer, one length, in this process."""
+    overrides = {"data_folder": "none", **({"mixer": options.mixers[0]} if options.mixers else {})}
+    recipe = load(Path(options.recipes[0]), overrides)
+    device, frames = torch.device(options.device), options.frames[0]
+    limit_memory(device)
+    module, step = PARTS[options.part](recipe.hparams, frames, options.batch, device)
+
+    def train() -> None:
+        with torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bf16"):
+            loss = step()
+        loss.backward()
+        module.zero_grad(set_to_none=True)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    train()  # warm-up
+    seconds = []
+    for _ in range(options.repeats):
+        start = time.perf_counter()
+        train()
+        seconds.append(time.perf_counter() - start)
+    peak = peak_mb(train, device)
+    with FlopCounterMode(display=False) as counter:
+        step()
+    utterances = options.batch if options.part == "model" else 1
+    return {
+        "recipe": recipe.name,
+        "mixer": recipe.hparams["mixer_name"],
+        "frames": frames,
+        "peak_mb": round(peak, 1),
+        "step_s": round(statistics.median(seconds), 4),
+        "speech_s_per_s": round(utterances * frames * 0.04 / statistics.median(seconds), 1),
+        "parameters": sum(p.numel() for p in module.parameters()),
+        "multiply_adds_per_frame": counter.get_total_flops() // (2 * frames * utterances),
+    }
+
+
+def one_mixer(hparams: dict, frames: int, batch: int, device):
+    mixer = hparams["layer_mixers"][0](hparams["d_model"]).to(device).train()
+    x = torch.randn(1, frames, hparams["d_model"], device=device, requires_grad=True)
+    return mixer, lambda: mixer(x).float().square().mean()
+
+
+def encoder(hparams: dict, frames: int, batch: int, device):
+    module = hparams["model"].encoder.to(device).train()
+    x, lengths = torch.randn(1, frames, hparams["d_model"], device=device), torch.tensor([frames], device=device)
+    return module, lambda: module(x, lengths).frames.float().square().mean()
+
+
+def model(hparams: dict, frames: int, batch: int, device):
+    from torch.nn.functional import cross_entropy, ctc_loss
+
+    module = hparams["model"].to(device).train()
+    audio = 0.1 * torch.randn(batch, frames * 640 - 160, device=device)
+    lengths = torch.full((batch,), audio.shape[1], device=device)
+    tokens = torch.randint(3, hparams["vocab_size"], (batch, max(frames // 8, 1)), device=device)  # 3 a second
+
+    def step():
+        output = module(audio, lengths, tokens)
+        sizes = torch.full_like(lengths, tokens.shape[1])
+        log_probs = output.ctc_logits.float().log_softmax(-1).transpose(0, 1)
+        ctc = ctc_loss(log_probs, tokens, output.encoded.lengths, sizes, zero_infinity=True)
+        return ctc + cross_entropy(output.attention_logits.float().transpose(1, 2), tokens)
+
+    return module, step
+
+
+PARTS = {"mixer": one_mixer, "encoder": encoder, "model": model}
+
+
+def peak_mb(train, device) -> float:
+    """Most memory that the tensors of one training step take at once, beside what stood before it."""
+    if device.type == "cuda":
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        train()
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    # The resident size of a process counts what libraries keep for later; the profiler sees every tensor.
+    with torch.profiler.profile(profile_memory=True) as profile:
+        train()
+    events = [one for one in profile.profiler.kineto_results.events() if one.name() == "[memory]"]
+    taken = most = 0
+    for one in sorted(events, key=lambda event: event.start_ns()):
+        taken += one.nbytes()
+        most = max(most, taken)
+    return most / 2**20
+
+
+def limit_memory(device) -> None:
+    """Let an allocation that the machine cannot hold fail, rather than let the system kill what it likes."""
+    if device.type == "cpu" and sys.platform == "linux":
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        taken = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        resource.setrlimit(resource.RLIMIT_AS, (taken + int(0.9 * free), resource.RLIM_INFINITY))
+
+
+def in_own_process(options: argparse.Namespace, recipe: str, mixer: str | None, frames: int) -> dict:
+    command = [sys.executable, __file__, recipe, "--one", "--frames", str(frames), "--part", options.part]
+    command += ["--batch", str(options.batch), "--precision", options.precision, "--device", options.device]
+    command += ["--repeats", str(options.repeats)] + (["--mixers", mixer] if mixer else [])
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode == 0:
+        return json.loads(done.stdout.splitlines()[-1])
+    said = (done.stderr.strip().splitlines() or ["killed"])[-1]
+    if done.returncode < 0 or "memory" in said.lower():
+        said = "does not fit"
+    return {"recipe": Path(recipe).stem, "mixer": mixer or "", "frames": frames, "problem": said}
+
+
+def machine(device: str) -> str:
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} CPU, {os.cpu_count()} cores"
+
+
+def markdown(file: Path) -> str:
+    """A table with one row a mixer (and recipe): peak memory by length, and its growth per doubling of the length."""
+    rows = json.loads(file.read_text(encoding="utf-8"))["rows"]
+    lengths = sorted({row["frames"] for row in rows})
+    groups = {}
+    for row in rows:
+        groups.setdefault((row["recipe"], row["mixer"]), {})[row["frames"]] = row
+    several = len({recipe for recipe, _ in groups}) > 1
+    head = [*(["recipe"] if several else []), "mixer", "parameters", f"multiply-adds per frame at {lengths[0]:,}"]
+    head += [f"MB at {frames:,}" for frames in lengths] + ["growth"]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for (recipe, mixer), by_length in groups.items():
+        first = next((row for row in by_length.values() if "problem" not in row), {})
+        peaks = [by_length.get(frames, {}).get("peak_mb") for frames in lengths]
+        growth = [f"{b / a:.2f}" for a, b in zip(peaks, peaks[1:]) if a and b]
+        cells = [*([recipe] if several else []), mixer, f"{first.get('parameters', 0):,}"]
+        cells += [f"{first.get('multiply_adds_per_frame', 0):,}"]
+        cells += [f"{peak:,.0f}" if peak else "does not fit" for peak in peaks] + [", ".join(growth)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main(argv=None) -> int:
+    options = arguments(argv)
+    if options.table:
+        print(markdown(options.table))
+        return 0
+    if options.one:
+        print(json.dumps(measure(options)))
+        return 0
+    print(f"{COLUMNS[0]:32}" + "".join(f"{name:>{len(name) + 8}}" for name in COLUMNS[1:]))
+    rows = []
+    for recipe in options.recipes:
+        for mixer in options.mixers or [None]:
+            for frames in options.frames:
+                row = in_own_process(options, recipe, mixer, frames)
+                rows.append(row)
+                cells = "".join(f"{row.get(name, '')!s:>{len(name) + 8}}" for name in COLUMNS[1:])
+                print(f"{row['recipe']:32}{cells}", row.get("problem", ""), flush=True)
+    if options.out:
+        about = {"command": " ".join(["python benchmark.py", *(argv or sys.argv[1:])]), "machine": machine(options.device)}
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n", encoding="utf-8")
+    return int(any("problem" in row and row["problem"] != "does not fit" for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""From recordings and transcripts to manifests and tokenizers; imports nothing else of this repository."""

@@ -1,0 +1,83 @@
+"""Manifests: CSV files with the columns of SpeechBrain's own LibriSpeech recipe, so that it reads them too.
+
+ID, duration (seconds), wav (`$data_root/<split>/SPK/CHAP/ID.flac`, so that a corpus can move), spk_id
+(`SPK-CHAP`), wrd (the words).
+"""
+
+import csv
+import hashlib
+import io
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from data_prep.errors import DataError
+
+COLUMNS = ["ID", "duration", "wav", "spk_id", "wrd"]
+
+
+def read_manifest(manifest) -> Iterator[dict[str, str]]:
+    """The rows of a manifest, as dicts of text. DataError when it's missing, damaged or no manifest."""
+    if not Path(manifest).is_file():
+        raise DataError(f"no manifest {manifest}: write it with python -m data_prep.librispeech")
+    with open(manifest, newline="", encoding="utf-8") as file:
+        try:
+            reader = csv.DictReader(file)
+            if reader.fieldnames != COLUMNS:
+                raise DataError(f"{manifest} is no manifest: its first line isn't {','.join(COLUMNS)}")
+            for row in reader:
+                if None in row or None in row.values():
+                    raise DataError(
+                        f"{manifest}, line {reader.line_num}: not {len(COLUMNS)} columns; prepare it again"
+                    )
+                yield row
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise DataError(f"{manifest} is unreadable ({error}); prepare it again") from None
+
+
+def merge(manifests: Iterable, out_csv) -> Path:
+    """Write the rows of several manifests to one, in order; an unchanged file is left alone.
+
+    Raises DataError when an utterance ID occurs twice.
+    """
+    origin, rows = {}, []
+    for manifest in manifests:
+        for row in read_manifest(manifest):
+            if row["ID"] in origin:
+                raise DataError(
+                    f"utterance {row['ID']} is in both {origin[row['ID']]} and {manifest}; leave one out"
+                )
+            origin[row["ID"]] = manifest
+            rows.append(list(row.values()))
+    out_csv, content = Path(out_csv), to_csv(rows)
+    if checksum(out_csv) != hashlib.sha256(content).hexdigest():
+        out_csv.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(out_csv, content)
+    return out_csv
+
+
+def to_csv(rows: Iterable[list]) -> bytes:
+    """The manifest of these rows, each in the order of COLUMNS."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
+    return text.getvalue().encode()
+
+
+def checksum(path) -> str | None:
+    """SHA-256 of a file, None when there is no such file."""
+    path = Path(path)
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def write_atomically(path, content: bytes) -> None:
+    """Put the content in place whole or not at all, through a temporary file in the same folder."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

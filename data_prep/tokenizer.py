@@ -1,0 +1,116 @@
+"""SentencePiece tokenizer from the words of a manifest: `python -m data_prep.tokenizer MANIFEST_CSV OUT`.
+
+Outputs: 0 is the unknown piece and, as in SpeechBrain's recipes, the CTC blank too; 1 begins a sentence, 2
+ends it; the pieces follow. A space is written as the piece or prefix "▁".
+"""
+
+import argparse
+import hashlib
+import io
+import json
+from pathlib import Path
+
+import sentencepiece
+
+from data_prep.errors import DataError, command_line
+from data_prep.manifest import checksum, read_manifest, write_atomically
+
+KINDS = ["unigram", "bpe", "char"]
+NAMED_PIECES = 3  # unknown, begin, end
+NORMALIZATION = "nmt_nfkc"  # SentencePiece's default
+ERRORS_ONLY = 2  # SentencePiece's minloglevel
+
+
+def train_tokenizer(manifest, out_folder, kind: str = "unigram", vocab_size: int = 5000) -> Path:
+    """Train on the words and return `out_folder/tokenizer.model`; kept when words, kind and size are.
+
+    The same text gives the same bytes. `vocab_size` counts the three named pieces. A text too small for it
+    gives fewer pieces, which is printed. Raises DataError for an empty manifest, an unknown kind, or a size
+    below the number of characters.
+    """
+    if kind not in KINDS:
+        raise DataError(f"no tokenizer kind '{kind}'; choose among: {', '.join(KINDS)}")
+    sentences = [row["wrd"] for row in read_manifest(manifest)]
+    if not any(sentence.strip() for sentence in sentences):
+        raise DataError(
+            f"{manifest} has no words to train a tokenizer on; prepare it from a split with utterances"
+        )
+    out_folder = Path(out_folder)
+    model, record_file = out_folder / "tokenizer.model", out_folder / "tokenizer.json"
+    text = hashlib.sha256("\n".join(sentences).encode()).hexdigest()
+    wanted = {"kind": kind, "vocab_size": vocab_size, "text_sha256": text}
+    if _read_record(record_file) != {**wanted, "model_sha256": checksum(model) or "no file"}:
+        content = _train(sentences, kind, vocab_size)
+        out_folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(model, content)
+        record = {**wanted, "model_sha256": checksum(model)}
+        write_atomically(record_file, json.dumps(record, indent=1).encode())
+    pieces = load_tokenizer(model).vocab_size()
+    if pieces < vocab_size:
+        print(
+            f"tokenizer: {pieces} of {vocab_size} pieces, the text gives no more;"
+            f" outputs from {pieces} on stay unused"
+        )
+    return model
+
+
+def load_tokenizer(model) -> sentencepiece.SentencePieceProcessor:
+    """The trained tokenizer. Raises DataError when the file is missing or no tokenizer."""
+    if not Path(model).is_file():
+        raise DataError(f"no tokenizer {model}: train it with python -m data_prep.tokenizer")
+    try:
+        return sentencepiece.SentencePieceProcessor(model_file=str(model))
+    except (RuntimeError, OSError):
+        raise DataError(
+            f"{model} is no SentencePiece model, or cut short; remove it and train it again"
+        ) from None
+
+
+def _train(sentences: list[str], kind: str, vocab_size: int) -> bytes:
+    normalizer = sentencepiece.SentencePieceNormalizer(rule_name=NORMALIZATION)
+    characters = {"▁"}.union(*(normalizer.normalize(sentence) for sentence in sentences))
+    needed = len(characters) + NAMED_PIECES
+    if vocab_size < needed:
+        raise DataError(
+            f"vocab_size {vocab_size} is too small for {len(characters)} characters: give {needed} or more"
+        )
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(sentences),
+        model_writer=model,
+        model_type=kind,
+        vocab_size=vocab_size,
+        hard_vocab_limit=False,
+        character_coverage=1.0,
+        normalization_rule_name=NORMALIZATION,
+        max_sentence_length=1_000_000,  # bytes; a longer one would be skipped without a word
+        unk_id=0,
+        bos_id=1,
+        eos_id=2,
+        pad_id=-1,
+        num_threads=1,  # the pieces depend on the number of threads, and more are hardly faster
+        minloglevel=ERRORS_ONLY,
+    )
+    return model.getvalue()
+
+
+def _read_record(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+@command_line
+def main(argv=None):
+    parser = argparse.ArgumentParser(prog="python -m data_prep.tokenizer", description="Train a tokenizer.")
+    parser.add_argument("manifest", help="CSV file with the training transcripts in the column wrd")
+    parser.add_argument("out_folder", help="where tokenizer.model goes")
+    parser.add_argument("--kind", default="unigram", choices=KINDS)
+    parser.add_argument("--vocab-size", type=int, default=5000, help="number of pieces (default: 5000)")
+    arguments = parser.parse_args(argv)
+    print(train_tokenizer(arguments.manifest, arguments.out_folder, arguments.kind, arguments.vocab_size))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
