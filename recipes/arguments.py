@@ -1,8 +1,8 @@
 """The command line of a program that takes a recipe: `PROGRAM hparams/NAME.yaml [--key value …]`.
 
 A key is one of SpeechBrain's run options (`--device`, `--precision`, `--debug`, …) or a key of the recipe.
-SpeechBrain's own parser accepts abbreviations, so it would take a recipe's `--log` or `--optimizer` for an option
-of its own that begins so; here it is given nothing but exact names.
+SpeechBrain's own parser accepts abbreviations, so it would take a recipe's `--log` or `--optimizer` for an
+option of its own that begins so; here it is given nothing but exact names.
 """
 
 import contextlib
@@ -35,12 +35,12 @@ class Arguments(NamedTuple):
 def parse_arguments(argv: Sequence[str] | None = None, description: str = "") -> Arguments:
     """Split a command line (sys.argv where None) into the recipe, SpeechBrain's run options and recipe keys.
 
-    Forms: `--key value`, `--key=value`, and `--key` alone for true. The last of several wins. An option that is
-    also a key of the recipe (`precision`) sets both, so that the kept recipe says what was run.
+    Forms: `--key value`, `--key=value`, and `--key` alone for true. The last of several wins. An option that
+    is also a key of the recipe (`precision`) sets both, so that the kept recipe says what was run.
     `--help` prints a help text and leaves with status 0.
 
-    Raises RecipeError for no recipe, more than one, or a bad value of a run option; whether recipe keys and their
-    values fit is for `recipes.config.load` to say."""
+    Raises RecipeError for no recipe, more than one, or a bad value of a run option; whether recipe keys and
+    their values fit is for `recipes.config.load` to say."""
     argv = list(sys.argv[1:] if argv is None else argv)
     if "--help" in argv or "-h" in argv:
         print(help_text(description))
@@ -63,7 +63,7 @@ def parse_arguments(argv: Sequence[str] | None = None, description: str = "") ->
 
 def help_text(description: str) -> str:
     """What `--help` prints."""
-    options = sorted([*HELP_TEXTS.items(), *((name, f"Names of modules for {name[:-12]}.") for name in LIST_OPTIONS)])
+    lists = {name: f"Names of the modules that '{name.split('_')[0]}' is for." for name in LIST_OPTIONS}
     lines = [
         f"usage: {_usage()}",
         "",
@@ -71,13 +71,13 @@ def help_text(description: str) -> str:
         "",
         f"recipes in hparams: {_known_recipes()}",
         "",
-        "Any key of the recipe can be given: --lr 1e-3, --mixer xnor, --model.dropout 0.2 for a key inside another,",
-        '--mixer "summarymixing*10+attention*2" for a hybrid. Values are YAML (true, null, [1, 2]).',
+        "Any key of the recipe can be given: --lr 1e-3, --mixer xnor, --model.dropout 0.2 for a key inside",
+        'another, --mixer "summarymixing*10+attention*2" for a hybrid. Values are YAML (true, null, [1, 2]).',
         "The keys of a recipe, with comments: python -m recipes.config hparams/NAME.yaml",
         "",
         "SpeechBrain's run options:",
     ]
-    for name, text in options:
+    for name, text in sorted({**HELP_TEXTS, **lists}.items()):
         label = f"  --{name}" + ("" if name in FLAGS else " VALUE")
         lines += textwrap.wrap(text, 100, initial_indent=f"{label:<39} ", subsequent_indent=" " * 40)
     return "\n".join(lines)
@@ -127,7 +127,8 @@ def _run_options(recipe: Path, given: dict[str, object]) -> RunOptions:
     try:
         with contextlib.redirect_stderr(said):
             _, options, _ = speechbrain.parse_arguments(argv)
-        if options.optimizer_step_limit is not None:  # SpeechBrain reads it as text and then compares it with a number
+        # SpeechBrain reads this one as text and then compares it with a number.
+        if options.optimizer_step_limit is not None:
             options = dataclasses.replace(options, optimizer_step_limit=int(options.optimizer_step_limit))
     except SystemExit as error:
         raise RecipeError(said.getvalue().strip().rpartition("error: ")[2]) from error

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, ctc_loss, pad
 
 from mixers.base import lengths_to_mask
-from recipes.data import Batch
+from recipes.data import Batch, detokenize
 from recipes.model import Output
 from recipes.progress import EpochBar, Journal
 from recipes.report import Transcribed, score
@@ -67,11 +67,11 @@ class ASR(Brain):
             self.tokens_seen += int(counted.sum())
 
     def note_text(self, output: Output, log_probs: Tensor, batch: Batch, stage: Stage) -> None:
-        greedy = [self.tokenizer.decode(one) for one in greedy_ctc(log_probs, output.encoded.lengths)]
+        greedy = [detokenize(self.tokenizer, one) for one in greedy_ctc(log_probs, output.encoded.lengths)]
         texts = greedy
         if stage == Stage.TEST and self.hparams.test_search is not None and self.model.decoder is not None:
             found = self.hparams.test_search(self.model.decoder, output.encoded, log_probs)
-            texts = [self.tokenizer.decode(best.tokens) for best, *_ in found]
+            texts = [detokenize(self.tokenizer, best.tokens) for best, *_ in found]
         self.transcribed += map(Transcribed, batch.ids, batch.words, texts, greedy)
 
     # --- training -------------------------------------------------------------------------------------------

@@ -1,12 +1,12 @@
 """Load a recipe: a HyperPyYAML file, or a short file of differences from another one.
 
-`base: conformer.yaml` (relative to the file that says so; a base may have a base) names the file that a recipe
-builds on; its other keys say what differs, see `recipes.yaml_merge` for the rules. A key that the base does not
-have is an error. `flatten` writes the whole recipe out as one plain HyperPyYAML text that can be kept, edited and
-loaded again; `load` builds its objects.
+`base: conformer.yaml` (relative to the file that says so; a base may have a base) names the file that a
+recipe builds on; its other keys say what differs, by the rules of `recipes.yaml_merge`. A key that the base
+does not have is an error. `flatten` writes the whole recipe out as one plain HyperPyYAML text that can be
+kept, edited and loaded again; `load` builds its objects.
 
-The loader itself fills in `layer_mixers` and `mixer_name` (see `recipes.layer_mixers`) where a recipe has a table
-`mixers`, and `recipe`, the name of the recipe, where that key is null.
+The loader itself fills in `layer_mixers` and `mixer_name` (see `recipes.layer_mixers`) where a recipe has a
+table `mixers`, and `recipe`, the name of the recipe, where that key is null.
 
     python -m recipes.config hparams/NAME.yaml [--key value …]      prints the whole recipe
 """
@@ -26,11 +26,14 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from recipes import layer_mixers
 from recipes.errors import RecipeError, command_line
 from recipes.references import check_references, placeholders
-from recipes.yaml_merge import merge, set_keys
+from recipes.yaml_merge import dump, merge, set_keys
 from recipes.yaml_source import CALLABLE_TAGS, STANDARD, Source, check, child, compose, nearest, read
 
 # Keys that say where things lie or what they are called, not what is trained: left out of a recipe's hash.
 WHERE_KEYS = ("data_folder", "output_folder", "recipe")
+
+# Values for which a bare `--key` on the command line is a slip: true can only stand for true, false or null.
+NEED_A_VALUE = (*(f"{STANDARD}{kind}" for kind in ("int", "float", "str")), "!ref", "!PLACEHOLDER")
 
 Overrides = Mapping[str, object] | Iterable[tuple[str, object]]
 
@@ -48,37 +51,41 @@ class Recipe(NamedTuple):
 def load(path: Path, overrides: Overrides = ()) -> Recipe:
     """Read a recipe, apply `overrides` (see `flatten`), and build its objects.
 
-    Raises RecipeError, one line with the file and the key, for whatever keeps the recipe from being built: what
-    `flatten` raises, a `!PLACEHOLDER` that was not given, and an error in a constructor."""
+    Raises RecipeError, one line with the file and the key, for whatever keeps the recipe from being built:
+    what `flatten` raises, a `!PLACEHOLDER` that was not given, and an error in a constructor."""
     source = _flatten(Path(path), overrides)
     missing = placeholders(source)
     if missing:
-        options = " ".join(f"--{key} {'PATH' if key.endswith(('folder', 'file')) else 'VALUE'}" for key in missing)
+        options = [f"--{key} {'PATH' if key.endswith('folder') else 'VALUE'}" for key in missing]
         verb = "is" if len(missing) == 1 else "are"
-        raise RecipeError(f"{path}: {' and '.join(missing)} {verb} not set: give {options}")
+        raise RecipeError(f"{path}: {' and '.join(missing)} {verb} not set: give {' '.join(options)}")
     try:
-        hparams = load_hyperpyyaml(source.text, loader=_NamingLoader)
+        # HyperPyYAML writes a recipe out anew while it follows references, and fails on some comments and
+        # brackets: a comment after a list of references, an object with one argument inside [ ].
+        text = dump(source.root, brackets=False)
+        hparams = load_hyperpyyaml(text, loader=_NamingLoader)
     except _ConstructionError as error:
         raise RecipeError(f"{path}: {error}") from error.__cause__
     except (ValueError, TypeError, ruamel.yaml.error.YAMLError) as error:
         raise RecipeError(f"{path}: {_one_line(error)}") from error
     name = source.find("recipe")
-    return Recipe(source.text, hparams, recipe_hash(source), name.value if name else Path(path).stem, Path(path))
+    name = Path(path).stem if name is None else name.value
+    return Recipe(source.text, hparams, recipe_hash(source), name, Path(path))
 
 
 def flatten(path: Path, overrides: Overrides = ()) -> str:
-    """The whole recipe as one plain HyperPyYAML text, with the base's comments and the recipe's own head comment.
+    """The whole recipe as one plain HyperPyYAML text, with the base's comments and the recipe's head comment.
 
     `overrides` maps keys (`lr`, `model.dropout`) to values: a string is read as YAML (`"1e-3"`, `"[a, b]"`),
     anything else is taken as it is. Flattening a flattened recipe gives the same text.
 
-    Raises RecipeError for a missing file, broken YAML, a key that the base does not have, a keyword that a class
-    does not take, mixers that do not fit, and a reference to nothing."""
+    Raises RecipeError for a missing file, broken YAML, a key that the base does not have, a keyword that a
+    class does not take, mixers that do not fit, and a reference to nothing."""
     return _flatten(Path(path), overrides).text
 
 
 def recipe_keys(path: Path) -> list[str]:
-    """The top-level keys of a recipe and its bases. Raises RecipeError where one of the files cannot be used."""
+    """The top-level keys of a recipe and its bases. Raises RecipeError where a file cannot be used."""
     return [key.value for key, _ in _with_base(Path(path), ()).root.value]
 
 
@@ -91,7 +98,8 @@ def recipe_hash(source: Source) -> str:
 def recipe_content(text: str) -> dict:
     """What a flattened recipe trains, as plain values by top-level key.
 
-    Comments, spelling (`1e-3`, `0.001`), the order of keys, WHERE_KEYS and mixers that no layer uses do not count."""
+    Comments, spelling (`1e-3`, `0.001`), the order of keys, WHERE_KEYS and the mixers that no layer uses do
+    not count."""
     return _content(Source("recipe", text, compose(text, "recipe")))
 
 
@@ -155,7 +163,7 @@ def _with_base(path: Path, above: tuple[Path, ...]) -> Source:
 
 
 def _with_head_comment(merged: Source, own_text: str) -> Source:
-    """The recipe's own comment at the top in place of the base's; the base's stays where there is no other."""
+    """The recipe's own comment at the top in place of the base's, which stays where there is no other."""
     head = re.compile(r"\A(?:#.*\n)+")
     own = head.match(own_text)
     if not own:
@@ -178,7 +186,8 @@ def _check_exists(path: Path) -> None:
 def _check_not_filled(base: Source, difference: Source) -> None:
     for key, _ in difference.root.value if base.find("mixers") is not None else ():
         if key.value in layer_mixers.FILLED_KEYS:
-            raise RecipeError(f"{difference.at(key)}: '{key.value}' follows from 'mixer' and 'layers': set those")
+            place = difference.at(key)
+            raise RecipeError(f"{place}: '{key.value}' follows from 'mixer' and 'layers': set those")
 
 
 def _command_line_difference(source: Source, name: str, value: object) -> Source:
@@ -187,8 +196,8 @@ def _command_line_difference(source: Source, name: str, value: object) -> Source
     try:
         node = compose(text, "command line")
     except RecipeError as error:
-        problem = f"--{name} '{text}' is not a YAML value; a text with special characters needs quotes of its own"
-        raise RecipeError(f"command line: {problem}") from error
+        hint = "a text with special characters needs quotes of its own"
+        raise RecipeError(f"command line: --{name} '{text}' is not a YAML value; {hint}") from error
     if node is None:
         raise RecipeError(f"command line: --{name} has no value; write null for none")
     if node.tag == f"{STANDARD}str" and node.style is None and node.value != text.strip():
@@ -202,7 +211,7 @@ def _command_line_difference(source: Source, name: str, value: object) -> Source
             raise RecipeError(f"command line: '{single}' is a single value, it has no key '{key}'")
     old = child(below, last) if isinstance(below, MappingNode) else None
     if value is True and old is not None and old.tag in NEED_A_VALUE:
-        raise RecipeError(f"command line: --{name} needs a value: it is {old.value} in the recipe")
+        raise RecipeError(f"command line: --{name} needs a value")
     for part in reversed([*parents, last]):
         node = MappingNode(f"{STANDARD}map", [(ScalarNode(f"{STANDARD}str", part), node)], flow_style=False)
     difference = Source("command line", text, node)
@@ -212,11 +221,11 @@ def _command_line_difference(source: Source, name: str, value: object) -> Source
 
 
 class _ConstructionError(Exception):
-    """An error in a constructor, with the key of the object. Not a ValueError, so that HyperPyYAML lets it pass."""
+    """An error in a constructor, with the key of the object. HyperPyYAML lets it pass: it is no TypeError."""
 
 
 class _NamingLoader(ruamel.yaml.Loader):
-    """HyperPyYAML's loader, except that an error in a constructor names the key whose object was being built."""
+    """The loader of HyperPyYAML, except that an error in a constructor names the key of its object."""
 
     def construct_document(self, node):
         self.keys = {}
@@ -228,7 +237,7 @@ class _NamingLoader(ruamel.yaml.Loader):
             return super().construct_object(node, deep)
         except (ValueError, TypeError, AssertionError, RuntimeError, OSError) as error:
             if node.tag.startswith(CALLABLE_TAGS):
-                raise _ConstructionError(f"{self.keys.get(id(node), node.tag)}: {_one_line(error)}") from error
+                raise _ConstructionError(f"{self.keys[id(node)]}: {_one_line(error)}") from error
             raise
 
     def _name_all(self, node, key):
@@ -252,7 +261,7 @@ def main(argv=None):
     """Print the whole recipe."""
     from recipes.arguments import parse_arguments  # which reads the keys of a recipe with this module
 
-    arguments = parse_arguments(argv, "Print a recipe in full: one plain HyperPyYAML file, complete and editable.")
+    arguments = parse_arguments(argv, "Print a whole recipe as one plain HyperPyYAML file, ready to edit.")
     print(flatten(arguments.recipe, arguments.overrides), end="")
 
 

@@ -6,4 +6,4 @@ __all__ = ["RecipeError", "command_line"]
 
 
 class RecipeError(DataError):
-    """A recipe or a command line that cannot be used as it stands; the message says what, where and what to do."""
+    """A recipe or command line that cannot be used as it stands. One line: what, where, and what to do."""

@@ -1,10 +1,10 @@
 """From samples to features: log mel energies, global normalisation, SpecAugment. None of it sees padding."""
 
 import torch
+from speechbrain.processing.features import Filterbank
 from torch import Tensor, nn
 
 from mixers.base import keep, lengths_to_mask
-from speechbrain.processing.features import Filterbank
 
 
 class LogMel(nn.Module):
@@ -120,7 +120,7 @@ def warp_time(features: Tensor, lengths: Tensor, most: int) -> Tensor:
     room = (lengths - 2 * most - 1).clamp(min=0)
     centre = most + draws[0] * room
     moved = centre + (2 * draws[1] - 1) * most * (room > 0)  # too short to warp: stays
-    last = (lengths - 1).clamp(min=1).to(moved)
+    last = (lengths - 1).to(moved)
     at = torch.arange(features.shape[1], device=lengths.device)[None].to(moved)
     before = at * (centre / moved.clamp(min=1e-3))[:, None]
     slope = ((last - centre) / (last - moved).clamp(min=1e-3))[:, None]

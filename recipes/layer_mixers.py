@@ -1,4 +1,4 @@
-"""From `mixer: summarymixing`, or a hybrid such as `[summarymixing*10, attention*2]`, to one mixer per layer."""
+"""From `mixer: summarymixing`, or a hybrid like `[summarymixing*10, attention*2]`, to one mixer per layer."""
 
 import itertools
 import re
@@ -14,21 +14,22 @@ FILLED_KEYS = ("layer_mixers", "mixer_name")  # written by the loader, never by 
 def resolve(source: Source) -> list[str]:
     """The mixer of each layer, first to last, from the recipe's `mixers` (a table), `mixer` and `layers`.
 
-    `mixer` is a name of the table for all layers, or a hybrid: a list of NAME or NAME*COUNT (no count means 1),
-    also written `summarymixing*10+attention*2`. Raises RecipeError for a mixer that is not in the table, and for
-    counts that do not add up to `layers`."""
+    `mixer` is a name of the table for all layers, or a hybrid: a list of NAME or NAME*COUNT (no count means
+    1), also written `summarymixing*10+attention*2`. Raises RecipeError for a mixer that is not in the table,
+    and for counts that do not add up to `layers`."""
     table, mixer, layers = (source.find(name) for name in ("mixers", "mixer", "layers"))
     known = [key.value for key, _ in table.value]
     if mixer is None or layers is None:
-        raise RecipeError(f"{source.name}: a recipe with a table 'mixers' needs the keys 'mixer' and 'layers' too")
+        raise RecipeError(f"{source.name}: beside the table 'mixers' must stand 'mixer' and 'layers'")
     if layers.tag != f"{STANDARD}int" or int(layers.value) < 1:
-        raise RecipeError(f"{source.name}: layers must be a whole number of at least 1, not '{_written(layers)}'")
+        raise RecipeError(f"{source.name}: layers must be a whole number above 0, not '{_written(layers)}'")
     names, count = [], int(layers.value)
     entries = _entries(mixer)
     for entry in entries:
         parts = re.fullmatch(r"(?P<name>[^*\s]+)\s*(?:\*\s*(?P<count>[1-9]\d*))?", entry)
         if not parts:
-            raise RecipeError(f"{source.name}: mixer: '{entry}' must be NAME or NAME*COUNT, such as {known[0]}*2")
+            hint = f"must be NAME or NAME*COUNT, such as {known[0]}*2"
+            raise RecipeError(f"{source.name}: mixer: '{entry}' {hint}")
         name = parts["name"]
         if name not in known:
             listed = f"mixers: {', '.join(sorted(known))}"
@@ -49,20 +50,25 @@ def mixer_name(names: list[str]) -> str:
 
 
 def filled(source: Source) -> dict[str, Node]:
-    """The values of FILLED_KEYS for a recipe; none where it has no table `mixers`."""
-    if not isinstance(source.find("mixers"), MappingNode):
+    """The values of FILLED_KEYS; none where the recipe has no table `mixers`. Raises what `resolve` does."""
+    table, place = source.find("mixers"), source.find("layer_mixers")
+    if not isinstance(table, MappingNode):
         return {}
     names = resolve(source)
+    if place is not None and place.start_mark.index < table.start_mark.index:
+        raise RecipeError(f"{source.name}: 'layer_mixers' must stand below the table 'mixers'")
     references = [ScalarNode("!ref", f"<mixers[{name}]>") for name in names]
     return {
-        "layer_mixers": SequenceNode(f"{STANDARD}seq", references, flow_style=False),
+        # In brackets, for HyperPyYAML fails where comments follow a list of lines with such references;
+        # and below the table, for it misreads references in brackets to what comes after.
+        "layer_mixers": SequenceNode(f"{STANDARD}seq", references, flow_style=True),
         "mixer_name": ScalarNode(f"{STANDARD}str", mixer_name(names)),
     }
 
 
 def _entries(mixer: Node) -> list[str]:
     if isinstance(mixer, SequenceNode):
-        return [item.value.strip() if isinstance(item, ScalarNode) else _written(item) for item in mixer.value]
+        return [_written(item).strip() for item in mixer.value]
     return [part.strip() for part in _written(mixer).split("+")]
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mixers.base import lengths_to_mask
 from recipes.conformer import Encoded
-from recipes.decoder import Cache, TransformerDecoder
+from recipes.decoder import TransformerDecoder
 
 BLANK, START, END = 0, 1, 2
 NEVER = -1e30  # stands for log 0, so that differences of two of them are finite
@@ -141,8 +141,8 @@ class BeamSearch:
             if all(done):
                 break
             # Going on: the decoder proposes, CTC judges.
-            log_probs[:, [BLANK, END]] = NEVER
-            proposed, candidates = log_probs.topk(min(self.candidates, log_probs.shape[1] - 2), dim=1)
+            log_probs[:, [BLANK, START, END]] = NEVER
+            proposed, candidates = log_probs.topk(min(self.candidates, log_probs.shape[1] - 3), dim=1)
             longer = scorer.extend(prefixes, last, candidates)
             attention_longer = attention.flatten()[:, None] + proposed
             scores = self.joint(attention_longer, longer.score).view(batch, beam, -1) + self.dead(alive)[..., None]

@@ -45,7 +45,13 @@ def read(path: Path) -> Source:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"cannot read {path}: {error}") from error
+    text = text if text.endswith("\n") else f"{text}\n"
     root = compose(text, str(path))
+    # An alias has its text elsewhere, so that a difference to one of its users would silently change all.
+    for event in YAML(typ="safe", pure=True).parse(text):
+        if isinstance(event, AliasEvent):
+            place = f"{path}, line {event.start_mark.line + 1}"
+            raise RecipeError(f"{place}: '*{event.anchor}' is a YAML alias; write !ref <key> instead")
     if not isinstance(root, MappingNode):
         raise RecipeError(f"{path} is no recipe: it must consist of `key: value` lines")
     source = Source(str(path), text, root)
@@ -54,13 +60,8 @@ def read(path: Path) -> Source:
 
 
 def compose(text: str, name: str) -> Node | None:
-    """The root node of a YAML text, None for an empty one. Raises RecipeError for broken YAML and for aliases."""
+    """The root node of a YAML text, None for an empty one. Raises RecipeError for broken YAML."""
     try:
-        # An alias has its text elsewhere, so that a difference to one of its users would silently change all.
-        for event in YAML(typ="safe", pure=True).parse(text):
-            if isinstance(event, AliasEvent):
-                place = f"{name}, line {event.start_mark.line + 1}"
-                raise RecipeError(f"{place}: '*{event.anchor}' is a YAML alias; write !ref <key> instead")
         return YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -125,7 +126,7 @@ def dotted(path: tuple[str, ...], name: str) -> str:
 
 
 def no_such_key(path: tuple[str, ...], name: str, known: Sequence[str]) -> str:
-    """The message for the unknown key `name` below `path`, with the nearest known one, or all where they are few."""
+    """The message for the unknown key `name` below `path`, with the nearest known one, or all of a few."""
     near = difflib.get_close_matches(name, known, n=1)
     if near:
         return f"no such key '{dotted(path, name)}'; did you mean '{dotted(path, near[0])}'?"
@@ -143,7 +144,7 @@ def _accepted_or_error(source: Source, node: Node) -> tuple[str, ...] | None:
     if node.tag in SCALAR_TAGS:
         return None
     if node.tag.startswith("!include:"):
-        raise RecipeError(f"{source.at(node)}: !include is not for recipes; build on a file with `base: FILE`")
+        raise RecipeError(f"{source.at(node)}: !include cannot stand in a recipe; use `base: FILE`")
     if not node.tag.startswith((*CALLABLE_TAGS, "!module:")):
         tags = ", ".join((*SCALAR_TAGS, *CALLABLE_TAGS, "!module:"))
         raise RecipeError(f"{source.at(node)}: unknown tag '{node.tag}'; the tags are {tags}")
