@@ -18,7 +18,6 @@ import time
 from pathlib import Path
 
 import torch
-
 from torch.utils.flop_counter import FlopCounterMode
 
 from recipes.config import load

@@ -99,9 +99,7 @@ class Attention(SoftmaxAttention):
         )
 
 
-def visible_frames(
-    frames: int, mask: Tensor | None, context: Context | None, device: torch.device
-) -> Tensor | None:
+def visible_frames(frames: int, mask: Tensor | None, context: Context | None, device: torch.device) -> Tensor | None:
     """bool, broadcastable to ``[B, heads, T, T]``: True where a query (row) may see a key (column).
 
     Every query sees at least one key, so that no softmax is empty: a padded query sees itself.

@@ -40,31 +40,36 @@ class Mixer(nn.Module):
 
     def init_state(self, batch: int, context: Context):
         """The empty streaming state for ``batch`` streams: a NamedTuple of tensors, batch first."""
-        raise self.no_streaming()
+        self.check_streaming()
+        raise NotImplementedError
 
     def step(self, x: Tensor, state) -> tuple[Tensor, object]:
         """Mix the next chunk ``[B, <=chunk, d_model]``; equal to ``forward(…, context)`` on the whole.
 
         Only the last chunk of a stream may be shorter than ``context.chunk``.
         """
-        raise self.no_streaming()
+        self.check_streaming()
+        raise NotImplementedError
 
     def state_size(self, frames: int, context: Context | None = None) -> int:
-        """How many numbers one stream keeps after ``frames`` frames."""
-        raise self.no_streaming()
+        """How many floating-point numbers one stream keeps after ``frames`` frames."""
+        self.check_streaming()
+        raise NotImplementedError
 
-    def no_streaming(self) -> ValueError:
-        return ValueError(f"{type(self).__name__} cannot stream or take a context: {self.cannot_stream}")
+    def check_streaming(self) -> None:
+        """Raise ValueError if this mixer cannot stream; a forward that is given a context asks too."""
+        if self.cannot_stream:
+            raise ValueError(f"{type(self).__name__} cannot stream or take a context: {self.cannot_stream}")
 
 
 def keep(x: Tensor, mask: Tensor | None) -> Tensor:
-    """``x`` with padded frames set to zero. x: ``[B, T, …]``; mask: ``[B, T]`` or None.
+    """``x`` with padded frames set to zero. x: ``[B, T, …]``; mask: ``[B, T]`` or None; or both in chunks.
 
     ``masked_fill`` and not a product, so that even an infinity in the padding is gone.
     """
     if mask is None:
         return x
-    return x.masked_fill(~mask.view(mask.shape + (1,) * (x.dim() - 2)), 0.0)
+    return x.masked_fill(~mask.view(mask.shape + (1,) * (x.dim() - mask.dim())), 0.0)
 
 
 def lengths_to_mask(lengths: Tensor, frames: int) -> Tensor:

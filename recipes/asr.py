@@ -5,6 +5,7 @@ from speechbrain.core import Brain, Stage
 from speechbrain.utils.distributed import get_rank
 from torch import Tensor
 from torch.nn.functional import cross_entropy, ctc_loss, pad
+from tqdm import tqdm
 
 from mixers.base import lengths_to_mask
 from recipes.data import Batch, detokenize
@@ -141,9 +142,18 @@ class ASR(Brain):
     def on_evaluate_start(self, max_key=None, min_key=None):
         """The weights are those in the model: the caller has loaded the average."""
 
-    def transcribe(self, dataset, **loader_kwargs) -> list[Transcribed]:
+    def evaluate_batch(self, batch, stage):
+        loss = super().evaluate_batch(batch, stage)
+        if stage == Stage.TEST:
+            self.bar.update()
+        return loss
+
+    def transcribe(self, dataset, name: str, **loader_kwargs) -> list[Transcribed]:
         """Decode a whole set with the recipe's search; in the order of the manifest's IDs."""
-        self.evaluate(dataset, test_loader_kwargs=loader_kwargs)
+        loader = self.make_dataloader(dataset, Stage.TEST, ckpt_prefix=None, **loader_kwargs)
+        show = self.journal.active and not self.noprogressbar
+        with tqdm(total=len(loader), desc=name, unit="batch", leave=False, disable=not show) as self.bar:
+            self.evaluate(loader, progressbar=False)
         return sorted(self.transcribed)
 
 

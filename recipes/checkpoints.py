@@ -103,9 +103,17 @@ def average_best(checkpointer: Checkpointer, most: int) -> tuple[dict, list[Chec
 
 
 def save_weights(weights: dict, path: Path) -> None:
-    """Write a state dict atomically."""
+    """Write a state dict atomically. Raises RecipeError when the disk is full; an older file is kept."""
     unfinished = path.with_name(UNFINISHED + path.name)
-    torch.save(weights, unfinished)
+    try:
+        torch.save(weights, unfinished)
+    except (OSError, RuntimeError) as error:
+        unfinished.unlink(missing_ok=True)
+        if not is_failed_write(error):
+            raise
+        raise RecipeError(
+            f"no disk space left for {path}: free some space and give the same command again"
+        ) from None
     os.replace(unfinished, path)
 
 

@@ -4,7 +4,7 @@ import random
 from pathlib import Path
 
 import torch
-from speechbrain.utils.distributed import ddp_broadcast, if_main_process
+from speechbrain.utils.distributed import ddp_barrier, ddp_broadcast, if_main_process
 from speechbrain.utils.epoch_loop import EpochCounter
 from speechbrain.utils.run_opts import RunOptions
 from torch.utils.data import DataLoader, Subset
@@ -33,6 +33,7 @@ class Experiment:
         self.folder = Path(self.hparams["output_folder"])
         if if_main_process():
             claim(self.folder, recipe)
+        ddp_barrier()  # the others would write into a folder that is not claimed yet
         self.journal = Journal(self.folder, tensorboard=self.hparams["tensorboard"])
         self.checkpointer = AtomicCheckpointer(self.folder / "checkpoints")
         self.clock, self.epoch_counter = Clock(), EpochCounter(self.hparams["number_of_epochs"])
@@ -104,7 +105,8 @@ class Experiment:
 
     def measure_features(self, train) -> None:
         """Mean and variance of the features over a random sample of the training set."""
-        picked = random.Random(self.hparams["seed"]).sample(range(len(train)), min(len(train), self.hparams["normalize_utterances"]))
+        most = min(len(train), self.hparams["normalize_utterances"])
+        picked = random.Random(self.hparams["seed"]).sample(range(len(train)), most)
         loader = DataLoader(
             Subset(train, sorted(picked)), batch_size=16, collate_fn=data.collate, num_workers=self.hparams["workers"]
         )
@@ -128,7 +130,7 @@ class Experiment:
             loading = data.test_loading(
                 dataset, batch_seconds=self.hparams["batch_seconds"], workers=self.hparams["workers"]
             )
-            transcribed = self.brain.transcribe(dataset, **loading)
+            transcribed = self.brain.transcribe(dataset, split, **loading)
             splits[split] = report.split_summary(transcribed)
             if if_main_process():
                 report.write_alignments(transcribed, self.folder / f"wer_{split}.txt")

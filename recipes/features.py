@@ -20,7 +20,9 @@ class LogMel(nn.Module):
         self.window_length, self.hop = sample_rate // 40, sample_rate // 100
         self.floor = 10 ** (floor / 10)
         bins = self.window_length // 2 + 1
-        mel = Filterbank(n_mels, log_mel=False, n_fft=self.window_length, sample_rate=sample_rate, f_max=sample_rate / 2)
+        mel = Filterbank(
+            n_mels, log_mel=False, n_fft=self.window_length, sample_rate=sample_rate, f_max=sample_rate / 2
+        )
         # The response to a one in each bin is the filter matrix; stock builds it anew in every call.
         self.register_buffer("filters", mel(torch.eye(bins)[None])[0], persistent=False)
         self.register_buffer("window", torch.hamming_window(self.window_length), persistent=False)

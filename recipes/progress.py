@@ -67,7 +67,8 @@ class EpochBar:
         self.bar.update()
         a_batch = (time.monotonic() - self.started) / max(self.bar.n - self.first, 1)
         left = a_batch * (self.batches * (self.epochs_after + 1) - self.bar.n)
-        self.bar.set_postfix_str(f"loss {loss:.3f}, lr {lr:.1e}, run ends in {tqdm.format_interval(left)}", refresh=False)
+        ends = tqdm.format_interval(left)
+        self.bar.set_postfix_str(f"loss {loss:.3f}, lr {lr:.1e}, run ends in {ends}", refresh=False)
 
     def close(self) -> None:
         self.bar.close()

@@ -6,6 +6,7 @@ SpeechBrain's schedulers count calls; a function has nothing to save, so a resum
 
 def noam(step: int, total: int, *, warmup_steps: int) -> float:
     """Share of the highest rate: linear warm-up, then the inverse root of the step (Attention Is All You Need, 5.3)."""
+    warmup_steps = max(warmup_steps, 1)
     return min(step / warmup_steps, (warmup_steps / step) ** 0.5)
 
 

@@ -1,0 +1,28 @@
+"""No mixer at all, under the mixers' protocol."""
+
+import torch
+
+from mixers.base import Mixer
+from mixers.chunks import no_past
+
+
+class ConvOnly(Mixer):
+    """Zeros: nothing but the encoder's convolution mixes over time. No parameters, any ``d_model``.
+
+    What https://arxiv.org/abs/2307.07421 compares with as a Branchformer of convolutions only.
+    """
+
+    def __init__(self, d_model: int):
+        super().__init__()
+
+    def forward(self, x, mask=None, context=None):
+        return x.new_zeros(x.shape)
+
+    def init_state(self, batch, context):
+        return no_past(torch.zeros(()), batch, context, 0)
+
+    def step(self, x, state):
+        return x.new_zeros(x.shape), state
+
+    def state_size(self, frames, context=None):
+        return 0

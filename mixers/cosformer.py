@@ -1,0 +1,20 @@
+"""cosFormer: linear attention that fades with distance."""
+
+from mixers.feature_map_attention import FeatureMapAttention
+
+
+class CosFormer(FeatureMapAttention):
+    """cosFormer (https://arxiv.org/abs/2202.08791, equations 10–12), every frame seeing all others.
+
+        score(t, u) = phi(q_t)^T phi(k_u) cos(pi (t - u) / 2T),   phi = relu,   rows divided by their sum
+
+    The cosine of a difference is a sum of two products, so the features double and time stays linear.
+    T is the utterance's own length, whatever stands in the batch. heads: the product is taken per head.
+    feature_map: ``relu`` as published, ``elu`` (+ 1), ``softmax`` over the head's features, or ``sigmoid``.
+    """
+
+    cosine = True
+    cannot_stream = "its cosine weights need the utterance's length"
+
+    def __init__(self, d_model: int, *, heads: int = 4, feature_map: str = "relu"):
+        super().__init__(d_model, heads=heads, feature_map=feature_map)

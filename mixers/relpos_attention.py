@@ -1,0 +1,50 @@
+"""Softmax attention with relative positions: the baseline of most published recipes."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout, pad
+
+from mixers.attention import SoftmaxAttention
+from mixers.positions import symmetric_sinusoids
+
+
+class RelposAttention(SoftmaxAttention):
+    """Attention with Transformer-XL relative positions (https://arxiv.org/abs/1901.02860, section 3.3).
+
+    As SpeechBrain's RelPosMHAXL: content and position biases u and v, position vectors through a
+    projection of their own, and position vectors that are the same for a distance to either side.
+    """
+
+    def __init__(self, d_model, *, heads=4, scale="head", dropout=0.0):
+        super().__init__(d_model, heads=heads, scale=scale, dropout=dropout)
+        self.positions = nn.Linear(d_model, d_model, bias=False)
+        self.content_bias = nn.Parameter(torch.empty(heads, d_model // heads))
+        self.position_bias = nn.Parameter(torch.empty(heads, d_model // heads))
+        nn.init.xavier_uniform_(self.content_bias)
+        nn.init.xavier_uniform_(self.position_bias)
+
+    def attend(self, queries, keys, values, position, visible):
+        frames = queries.shape[2]
+        # The distance from the last query to the first key comes first, that from the first query to
+        # the last key comes last.
+        distances = torch.arange(position + frames - 1, position - keys.shape[2], -1, device=keys.device)
+        vectors = self.positions(symmetric_sinusoids(distances, self.out.weight.shape[0], keys.dtype))
+        vectors = vectors.unflatten(-1, (self.heads, -1)).transpose(0, 1)
+        by_content = (queries + self.content_bias[:, None]) * self.scale @ keys.transpose(-1, -2)
+        by_distance = (queries + self.position_bias[:, None]) * self.scale @ vectors.transpose(-1, -2)
+        scores = by_content + per_pair(by_distance, keys.shape[2])
+        if visible is not None:
+            scores = scores.masked_fill(~visible, float("-inf"))
+        weights = scores.softmax(-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(values.dtype)
+        return dropout(weights, self.dropout, self.training) @ values
+
+
+def per_pair(by_distance: Tensor, keys: int) -> Tensor:
+    """Scores ``[…, queries, queries + keys - 1]`` by distance → ``[…, queries, keys]`` by pair.
+
+    Row i needs the columns from queries - 1 - i on. One column of padding makes each row one longer
+    than the shift, so that reading the same memory with rows one shorter moves every row by one.
+    """
+    queries, distances = by_distance.shape[-2:]
+    skewed = pad(by_distance, (1, 0)).flatten(-2)[..., queries:]
+    return skewed.unflatten(-1, (queries, distances))[..., :keys]

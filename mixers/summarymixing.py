@@ -1,0 +1,134 @@
+"""SummaryMixing: every frame hears one summary of the utterance."""
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import gelu, linear
+
+from mixers.base import Mixer, check_heads, check_option, keep
+from mixers.chunks import from_chunks, in_chunks, no_past, totals_kept
+from mixers.summaries import FadingMean, Mean
+
+
+class ParallelMLP(nn.Module):
+    """``heads`` MLPs side by side, each over its own slice of the features; exact GELU after every layer.
+
+    sizes: features in, after each layer, …; all must be divisible by ``heads``.
+    ``[…, sizes[0]]`` → ``[…, sizes[-1]]``.
+    """
+
+    def __init__(self, sizes: list[int], heads: int):
+        super().__init__()
+        self.heads = heads
+        shapes = [(heads, into // heads, out // heads) for into, out in pairwise(sizes)]
+        self.weights = nn.ParameterList(torch.empty(shape) for shape in shapes)
+        self.biases = nn.ParameterList(torch.empty(shape[0], shape[2]) for shape in shapes)
+        for weight, bias in zip(self.weights, self.biases):
+            bound = 1 / math.sqrt(weight.shape[1])  # nn.Linear's own initialisation, per head
+            nn.init.uniform_(weight, -bound, bound)
+            nn.init.uniform_(bias, -bound, bound)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for weight, bias in zip(self.weights, self.biases):
+            if self.heads == 1:
+                x = linear(x, weight[0].T, bias[0])
+            else:
+                split = x.unflatten(-1, (self.heads, -1))
+                x = (torch.einsum("...hi,hio->...ho", split, weight) + bias).flatten(-2)
+            x = gelu(x)
+        return x
+
+
+class SummaryMixing(Mixer):
+    """SummaryMixing (https://arxiv.org/abs/2307.07421, equations 1–3), exact and linear in time.
+
+        f_t = MLP_local(x_t),  s_t = MLP_summary(x_t),  m = mean of s_t over the real frames
+        y_t = GELU(W [f_t ; m] + b)
+
+    variant: ``full`` as above; ``lite``: y_t = m, nothing but the summary; ``fast``: one layer gives both,
+    [f_t ; s_t] = MLP_joint(x_t); ``expdecay``: frame t hears the mean in which frame u counts decay^|t-u|.
+    heads: parallel slices of the local and summary MLPs, or of the joint one.
+    hidden_sizes: layers before the last one of both MLPs; default one of ``d_model``.
+    local_size, summary_size: sizes of f and m; default ``d_model`` (``lite``: always ``d_model``).
+    decay: of ``expdecay``, above 0 and at most 1.
+    Under a context the mean is over the frames that the chunk may see (https://arxiv.org/abs/2409.07165).
+    Raises ValueError for an unknown variant, heads that do not divide every size, hidden layers asked
+    of ``fast``, or a decay out of range.
+    """
+
+    variants = ("full", "lite", "fast", "expdecay")
+
+    def __init__(
+        self,
+        d_model: int,
+        *,
+        heads: int = 1,
+        hidden_sizes: list[int] | None = None,
+        local_size: int | None = None,
+        summary_size: int | None = None,
+        variant: str = "full",
+        decay: float = 0.995,
+    ):
+        super().__init__()
+        name = type(self).__name__
+        check_option(name, "variant", variant, self.variants)
+        if variant == "fast" and hidden_sizes:
+            raise ValueError(f"{name}: variant 'fast' has no hidden layers; leave hidden_sizes out")
+        if not 0 < decay <= 1:
+            raise ValueError(f"{name}: decay {decay} must be above 0 and at most 1")
+        hidden = [d_model] if hidden_sizes is None else list(hidden_sizes)
+        local_size, summary_size = local_size or d_model, summary_size or d_model
+        check_heads(name, heads, d_model=d_model, local_size=local_size, summary_size=summary_size)
+        for size in hidden:
+            check_heads(name, heads, hidden_size=size)
+        self.variant = variant
+        self.local_size = local_size
+        self.summary_size = d_model if variant == "lite" else summary_size
+        self.statistic = FadingMean(decay) if variant == "expdecay" else Mean()
+        if variant == "fast":
+            self.joint = ParallelMLP([d_model, local_size + summary_size], heads)
+        else:
+            self.summary = ParallelMLP([d_model, *hidden, self.summary_size], heads)
+        if variant in ("full", "expdecay"):
+            self.local = ParallelMLP([d_model, *hidden, local_size], heads)
+        if variant != "lite":
+            self.merge = nn.Linear(local_size + summary_size, d_model)
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """f ``[…, T, local_size]`` and s ``[…, T, summary_size]`` of x ``[…, T, d_model]``.
+
+        ``lite`` has no f and gives x, of which only the shape counts.
+        """
+        if self.variant == "fast":
+            f, s = self.joint(x).split([self.local_size, self.summary_size], -1)
+            return f, s
+        return x if self.variant == "lite" else self.local(x), self.summary(x)
+
+    def merged(self, f: Tensor, m: Tensor) -> Tensor:
+        """y of f ``[…, T, local_size]`` and m ``[…, T, summary_size]``, or ``[…, 1, summary_size]`` for all T.
+
+        The product is taken apart so that the share of an m that all frames hear is taken once, not T times.
+        """
+        if self.variant == "lite":
+            return m.expand(*f.shape[:-1], -1)
+        of_local, of_summary = self.merge.weight.split([self.local_size, self.summary_size], dim=1)
+        return gelu(linear(f, of_local) + linear(m, of_summary, self.merge.bias))
+
+    def forward(self, x, mask=None, context=None):
+        chunks, real = in_chunks(x, mask, context)
+        f, s = self.project(chunks)
+        m = self.statistic.over(keep(s, real), real, context)
+        return from_chunks(self.merged(f, m), x.shape[1])
+
+    def init_state(self, batch, context):
+        return no_past(next(self.parameters()), batch, context, self.statistic.numbers(self.summary_size))
+
+    def step(self, x, state):
+        f, s = self.project(x)
+        m, state = self.statistic.step(s, state)
+        return self.merged(f, m), state
+
+    def state_size(self, frames, context=None):
+        return totals_kept(context) * self.statistic.numbers(self.summary_size)

@@ -1,0 +1,204 @@
+"""CTC prefix scores against all alignments, and the beam search against all sentences."""
+
+import itertools
+import math
+from functools import cache
+
+import pytest
+import torch
+from torch.nn.functional import ctc_loss
+
+from recipes.conformer import Encoded
+from recipes.decoder import TransformerDecoder
+from recipes.search import BLANK, END, START, BeamSearch, CTCPrefixScorer, greedy_ctc
+
+VOCABULARY = 6
+WORDS = [token for token in range(VOCABULARY) if token not in (BLANK, START, END)]
+
+
+def random_log_probs(batch: int, frames: int, vocabulary: int = VOCABULARY, scale: float = 1.0, seed: int = 0):
+    logits = torch.randn(batch, frames, vocabulary, generator=torch.Generator().manual_seed(seed)).double()
+    return (scale * logits).log_softmax(-1)
+
+
+# --- CTC ----------------------------------------------------------------------------------------------------
+
+
+def collapse(alignment) -> tuple[int, ...]:
+    return tuple(token for token, _ in itertools.groupby(alignment) if token != BLANK)
+
+
+def sentence_probabilities(log_probs: torch.Tensor) -> dict[tuple[int, ...], float]:
+    """Of every sentence that ``[T, vocabulary]`` can align with, by going through all alignments."""
+    probs, found = log_probs.exp(), {}
+    for alignment in itertools.product(range(log_probs.shape[1]), repeat=len(log_probs)):
+        probability = torch.stack([probs[frame, token] for frame, token in enumerate(alignment)]).prod().item()
+        found[collapse(alignment)] = found.get(collapse(alignment), 0.0) + probability
+    return found
+
+
+def prefix_and_end(scorer: CTCPrefixScorer, sentence) -> tuple[float, float]:
+    """Log probability that the (only) utterance starts with the sentence, and that it is the sentence."""
+    prefixes, last = scorer.start(1), torch.tensor([START])
+    for token in sentence:
+        candidates = torch.tensor([[token]])
+        prefixes = scorer.extend(prefixes, last, candidates).select(torch.tensor([0]), torch.tensor([0]))
+        last = candidates[0]
+    return prefixes.score.item(), scorer.end(prefixes).item()
+
+
+@pytest.mark.parametrize("padded", [0, 3], ids=["alone", "padded"])
+@pytest.mark.parametrize("frames", [1, 2, 4])
+def test_ctc_scores_equal_all_alignments(frames, padded):
+    vocabulary = 4
+    log_probs = random_log_probs(1, frames + padded, vocabulary)  # what stands in padded frames must not count
+    scorer, possible = CTCPrefixScorer(log_probs, torch.tensor([frames])), sentence_probabilities(log_probs[0, :frames])
+    assert sum(possible.values()) == pytest.approx(1)
+    for length in range(frames + 1):
+        for sentence in itertools.product(range(1, vocabulary), repeat=length):
+            prefix, end = prefix_and_end(scorer, sentence)
+            beginning = sum(p for one, p in possible.items() if one[:length] == sentence)
+            assert math.exp(prefix) == pytest.approx(beginning, abs=1e-12), f"prefix {sentence}"
+            assert math.exp(end) == pytest.approx(possible.get(sentence, 0), abs=1e-12), sentence
+
+
+@pytest.mark.parametrize("scale", [1.0, 40.0], ids=["flat", "peaked"])
+@pytest.mark.parametrize("frames", [30, 400, 3000])
+def test_ctc_end_equals_ctc_loss(frames, scale):
+    """On whole utterances, with repeated tokens, near-certain frames and padding."""
+    log_probs = random_log_probs(2, frames + 50, 30, scale, seed=frames)
+    lengths, sentence = torch.tensor([frames, frames // 2]), [7, 7, 29, 3, 12, 3, 3, 8, 21, 7]
+    for row, length in enumerate(lengths.tolist()):
+        loss = ctc_loss(
+            log_probs[row : row + 1, :length].transpose(0, 1), torch.tensor([sentence]), lengths[row : row + 1],
+            torch.tensor([10]), blank=BLANK, reduction="sum",
+        )  # fmt: skip
+        scorer = CTCPrefixScorer(log_probs[row : row + 1], lengths[row : row + 1])
+        assert prefix_and_end(scorer, sentence)[1] == pytest.approx(-loss.item(), rel=1e-9)
+
+
+def test_ctc_of_more_tokens_than_frames_is_impossible():
+    scorer = CTCPrefixScorer(random_log_probs(1, 5), torch.tensor([2]))
+    assert prefix_and_end(scorer, [3, 4, 5]) < (-1e3, -1e3)
+    assert prefix_and_end(scorer, [3, 3]) < (-1e3, -1e3), "a repeated token needs a blank between"
+
+
+def test_ctc_scores_many_hypotheses_of_many_utterances_at_once():
+    log_probs, lengths, beam = random_log_probs(3, 6), torch.tensor([6, 4, 1]), 2
+    scorer = CTCPrefixScorer(log_probs, lengths)
+    candidates = torch.tensor([[3, 4, 5], [5, 4, 3]] * 3)
+    first = scorer.extend(scorer.start(beam), torch.full((6,), START), candidates)
+    kept, choice = torch.tensor([1, 0, 2, 2, 4, 5]), torch.tensor([0, 2, 1, 0, 0, 1])
+    second = scorer.extend(first.select(kept, choice), candidates[kept, choice], candidates)
+    for hypothesis in range(6):
+        one = CTCPrefixScorer(log_probs[hypothesis // beam, None], lengths[hypothesis // beam, None])
+        beginning = candidates[kept[hypothesis], choice[hypothesis]].item()
+        for column, token in enumerate(candidates[hypothesis].tolist()):
+            expected = prefix_and_end(one, [beginning, token])[0]
+            assert second.score[hypothesis, column].item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_greedy_ctc_drops_repeats_blanks_and_padding():
+    tokens = torch.tensor([[3, 3, 0, 3, 4, 4, 0, 0], [0, 0, 5, 5, 3, 3, 3, 3], [0, 0, 0, 0, 4, 4, 4, 4]])
+    log_probs = torch.nn.functional.one_hot(tokens, VOCABULARY).double().log()
+    assert greedy_ctc(log_probs, torch.tensor([8, 4, 3])) == [[3, 3, 4], [5], []]
+
+
+# --- beam search --------------------------------------------------------------------------------------------
+
+
+@cache
+def decoder() -> TransformerDecoder:
+    torch.manual_seed(3)
+    made = TransformerDecoder(8, VOCABULARY, layers=1, heads=2, d_ffn=16, dropout=0.0).double().eval()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter += 0.3 * torch.randn_like(parameter)
+    return made
+
+
+def utterances(lengths, seed: int = 0, padding: float = 5.0):
+    frames = torch.randn(len(lengths), max(lengths), 8, generator=torch.Generator().manual_seed(seed)).double()
+    log_probs = random_log_probs(len(lengths), max(lengths), scale=2.0, seed=seed)
+    for row, length in enumerate(lengths):
+        frames[row, length:] = padding
+        log_probs[row, length:] = -padding
+    return Encoded(frames, torch.tensor(lengths)), log_probs
+
+
+def all_sentences(encoded: Encoded, log_probs, ctc_weight: float, temperature: float = 1.0) -> dict[tuple[int, ...], float]:
+    """Joint log probability of every sentence of at most as many tokens as the one utterance has frames."""
+    (frames,), scores = encoded.lengths.tolist(), {}
+    scorer = CTCPrefixScorer(log_probs, encoded.lengths)
+    for length in range(frames + 1):
+        for sentence in itertools.product(WORDS, repeat=length):
+            with torch.no_grad():
+                logits = decoder()(encoded, torch.tensor([[START, *sentence]]))[0] / temperature
+            attention = logits.log_softmax(-1)[torch.arange(length + 1), torch.tensor([*sentence, END])].sum().item()
+            scores[sentence] = (1 - ctc_weight) * attention + ctc_weight * prefix_and_end(scorer, sentence)[1]
+    return scores
+
+
+@pytest.mark.parametrize("frames", [1, 2, 4])
+@pytest.mark.parametrize("ctc_weight", [0.0, 0.4, 1.0], ids=["attention", "joint", "ctc"])
+def test_wide_beam_finds_the_best_of_all_sentences(ctc_weight, frames):
+    for seed in range(3):
+        encoded, log_probs = utterances([frames], seed)
+        (found,) = BeamSearch(beam=130, ctc_weight=ctc_weight, temperature=1.2)(decoder(), encoded, log_probs)
+        scores = all_sentences(encoded, log_probs, ctc_weight, temperature=1.2)
+        assert tuple(found[0].tokens) == max(scores, key=scores.get)
+        assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+        assert len({tuple(one.tokens) for one in found}) == len(found)
+        for tokens, score in found:
+            assert score == pytest.approx(scores[tuple(tokens)], rel=1e-9), tokens
+
+
+@pytest.mark.parametrize("beam", [1, 2, 5])
+def test_narrow_beam_scores_what_it_finds_correctly(beam):
+    for seed in range(5):
+        encoded, log_probs = utterances([4], seed)
+        (found,) = BeamSearch(beam=beam, ctc_weight=0.3)(decoder(), encoded, log_probs)
+        scores = all_sentences(encoded, log_probs, 0.3)
+        assert 1 <= len(found) <= beam
+        for tokens, score in found:
+            assert score == pytest.approx(scores[tuple(tokens)], rel=1e-9), tokens
+
+
+def test_wider_beams_lose_nothing():
+    encoded, log_probs = utterances([30], seed=7)
+    best = [BeamSearch(beam=beam)(decoder(), encoded, log_probs)[0][0].score for beam in (1, 4, 40)]
+    assert best == sorted(best) and best[0] < best[-1]
+
+
+@pytest.mark.parametrize("ctc_weight", [0.0, 0.4, 1.0], ids=["attention", "joint", "ctc"])
+def test_results_do_not_depend_on_the_batch(ctc_weight):
+    search, lengths = BeamSearch(beam=4, ctc_weight=ctc_weight), [9, 1, 14, 4, 2]
+    encoded, log_probs = utterances(lengths)
+    in_batch = search(decoder(), encoded, log_probs)
+    backwards = search(decoder(), Encoded(encoded.frames.flip(0), encoded.lengths.flip(0)), log_probs.flip(0))[::-1]
+    for row, length in enumerate(lengths):
+        alone = Encoded(encoded.frames[row : row + 1, :length], encoded.lengths[row : row + 1])
+        (expected,) = search(decoder(), alone, log_probs[row : row + 1, :length])
+        for found in (in_batch[row], backwards[row]):
+            assert [one.tokens for one in found] == [one.tokens for one in expected]
+            assert [one.score for one in found] == pytest.approx([one.score for one in expected], rel=1e-9)
+
+
+def test_silence_gives_an_empty_sentence():
+    encoded, log_probs = utterances([3])
+    silence = torch.full_like(log_probs, -50.0)
+    silence[..., BLANK] = 0.0
+    assert BeamSearch(beam=3, ctc_weight=1.0)(decoder(), encoded, silence)[0][0].tokens == []
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"beam": 0}, "BeamSearch: beam must be 1 or more, not 0"),
+        ({"ctc_weight": 1.5}, "BeamSearch: ctc_weight must lie between 0 and 1, not 1.5"),
+    ],
+    ids=["beam", "ctc_weight"],
+)
+def test_search_errors(options, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        BeamSearch(**options)
