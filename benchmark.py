@@ -30,6 +30,7 @@ def arguments(argv=None) -> argparse.Namespace:
     parser.add_argument("recipes", nargs="*", help="recipes in hparams/")
     parser.add_argument("--frames", type=int, nargs="+", default=[1500, 3000, 6000], help="encoder frames of 40 ms")
     parser.add_argument("--mixers", nargs="+", help="run every recipe with each of these instead of its own")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="keys of the recipes to change")
     parser.add_argument("--part", choices=("mixer", "encoder", "model"), default="encoder")
     parser.add_argument("--batch", type=int, default=1, help="utterances in the batch")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
@@ -43,7 +44,8 @@ def arguments(argv=None) -> argparse.Namespace:
 
 def measure(options: argparse.Namespace) -> dict:
     """One recipe, one mixer, one length, in this process."""
-    overrides = {"data_folder": "none", **({"mixer": options.mixers[0]} if options.mixers else {})}
+    overrides = {"data_folder": "none", **dict(pair.split("=", 1) for pair in options.set)}
+    overrides |= {"mixer": options.mixers[0]} if options.mixers else {}
     recipe = load(Path(options.recipes[0]), overrides)
     device, frames = torch.device(options.device), options.frames[0]
     limit_memory(device)
@@ -142,6 +144,7 @@ def in_own_process(options: argparse.Namespace, recipe: str, mixer: str | None, 
     command = [sys.executable, __file__, recipe, "--one", "--frames", str(frames), "--part", options.part]
     command += ["--batch", str(options.batch), "--precision", options.precision, "--device", options.device]
     command += ["--repeats", str(options.repeats)] + (["--mixers", mixer] if mixer else [])
+    command += ["--set", *options.set] if options.set else []
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode == 0:
         return json.loads(done.stdout.splitlines()[-1])

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from mixers.base import Context, Mixer, check_heads, check_option, keep
+from mixers.base import Context, Mixer, check_even, check_heads, check_option, keep
 from mixers.positions import rotate
 
 
@@ -85,8 +85,13 @@ class SoftmaxAttention(Mixer):
 class Attention(SoftmaxAttention):
     """Attention with rotary positions (RoPE, https://arxiv.org/abs/2104.09864), through torch's fused kernel.
 
-    Only distances count, so a stream may number its cached frames afresh in every chunk.
+    Only distances count, so a stream may number its cached frames afresh in every chunk. Options and errors
+    are those of SoftmaxAttention; the head size must be even.
     """
+
+    def __init__(self, d_model: int, *, heads: int = 4, scale: str = "head", dropout: float = 0.0):
+        super().__init__(d_model, heads=heads, scale=scale, dropout=dropout)
+        check_even("Attention", "head size", d_model // heads)
 
     def attend(self, queries, keys, values, position, visible):
         return scaled_dot_product_attention(

@@ -89,6 +89,12 @@ def check_heads(owner: str, heads: int, **sizes: int) -> None:
             raise ValueError(f"{owner}: heads {heads} must divide {name} {size}")
 
 
+def check_even(owner: str, name: str, size: int) -> None:
+    """Raise ValueError for an odd ``size``: positions are pairs of a sine and a cosine."""
+    if size % 2:
+        raise ValueError(f"{owner}: its positions need an even {name}, not {size}")
+
+
 def check_option(owner: str, name: str, value: str, known: tuple[str, ...]) -> None:
     """Raise ValueError unless ``value`` is one of ``known``."""
     if value not in known:

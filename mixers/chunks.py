@@ -120,10 +120,10 @@ def totals_kept(context: Context | None) -> int:
     return 1 if context is None or context.left_chunks is None else context.left_chunks
 
 
-def recomputed(function: Callable[..., Tensor], *arguments) -> Tensor:
+def recomputed(function: Callable, *arguments):
     """``function(*arguments)``, keeping the arguments only: what lies between is computed again for backward.
 
-    For totals of every chunk, each the size of a matrix: they are needed for one mixer at a time.
+    For what is many times the size of the frames: matrices of every chunk, states of every frame.
     """
     if not torch.is_grad_enabled():
         return function(*arguments)

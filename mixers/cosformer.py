@@ -4,7 +4,7 @@ from mixers.feature_map_attention import FeatureMapAttention
 
 
 class CosFormer(FeatureMapAttention):
-    """cosFormer (https://arxiv.org/abs/2202.08791, equations 10–12), every frame seeing all others.
+    """cosFormer (https://arxiv.org/abs/2202.08791, its cos-based re-weighting), every frame seeing all others.
 
         score(t, u) = phi(q_t)^T phi(k_u) cos(pi (t - u) / 2T),   phi = relu,   rows divided by their sum
 

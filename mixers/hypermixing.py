@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
-from mixers.base import Mixer, check_heads, sum_dtype
+from mixers.base import Mixer, check_even, check_heads, sum_dtype
 from mixers.chunks import (
     Past,
     append,
@@ -70,8 +70,7 @@ class HyperMixing(Mixer):
         super().__init__()
         hypernet_size = hypernet_size or 4 * d_model
         check_heads("HyperMixing", heads, d_model=d_model, hypernet_size=hypernet_size)
-        if d_model % 2:
-            raise ValueError(f"HyperMixing: its positions need an even d_model, not {d_model}")
+        check_even("HyperMixing", "d_model", d_model)
         self.heads = heads
         self.total_shape = (heads, hypernet_size // heads, d_model // heads)
         self.w1 = HyperNetwork(heads, d_model // heads, hypernet_size // heads)

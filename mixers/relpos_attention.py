@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, pad
 
 from mixers.attention import SoftmaxAttention
+from mixers.base import check_even
 from mixers.positions import symmetric_sinusoids
 
 
@@ -12,11 +13,13 @@ class RelposAttention(SoftmaxAttention):
     """Attention with Transformer-XL relative positions (https://arxiv.org/abs/1901.02860, section 3.3).
 
     As SpeechBrain's RelPosMHAXL: content and position biases u and v, position vectors through a
-    projection of their own, and position vectors that are the same for a distance to either side.
+    projection of their own, and position vectors that are the same for a distance to either side. Options and errors
+    are those of SoftmaxAttention; d_model must be even.
     """
 
-    def __init__(self, d_model, *, heads=4, scale="head", dropout=0.0):
+    def __init__(self, d_model: int, *, heads: int = 4, scale: str = "head", dropout: float = 0.0):
         super().__init__(d_model, heads=heads, scale=scale, dropout=dropout)
+        check_even("RelposAttention", "d_model", d_model)
         self.positions = nn.Linear(d_model, d_model, bias=False)
         self.content_bias = nn.Parameter(torch.empty(heads, d_model // heads))
         self.position_bias = nn.Parameter(torch.empty(heads, d_model // heads))

@@ -41,11 +41,10 @@ class XNOR(FeatureMapAttention):
         if variant == "term_gated":
             self.cannot_stream = "the gate of variant 'term_gated' needs the mean over the whole utterance"
 
-    # One pass over keys and values serves both terms. With S = phi(k)^T v and s = sum_u phi(k_u):
-    #   (1 - phi(k))^T v = sum_u v_u - S   and   sum_u (1 - phi(k_u)) = T - s.
-    # So a third sum, V = sum_u v_u, and the count T are all that B adds to A. Frame weights w_u go along:
-    #   sum_u w_u (1 - phi(k_u)) v_u^T = 1 (sum_u w_u v_u)^T - sum_u w_u phi(k_u) v_u^T.
-    # The last rows of a total hold [V, T], one row for each weight.
+    # One pass over keys and values serves both terms, for the complement's sums follow from the plain ones:
+    #   (1 - phi(k))^T v = V - phi(k)^T v,  V = sum_u v_u   and   sum_u (1 - phi(k_u)) = T - sum_u phi(k_u).
+    # With frame weights:  sum_u w_u (1 - phi(k_u)) v_u^T = 1 (sum_u w_u v_u)^T - sum_u w_u phi(k_u) v_u^T.
+    # So B adds one row to a total, [V, T] below [phi(k)^T v, sum phi(k)]; cos, with two weights, adds two.
 
     def total(self, k, v, weights):
         ones = weights[..., None, :, :].expand(*k.shape[:-1], -1).to(k.dtype)
@@ -72,8 +71,9 @@ class XNOR(FeatureMapAttention):
         if self.variant in ("gated", "term_gated"):
             both = torch.cat([a, b], -1)
             if self.variant == "term_gated":
-                real = weights[..., None, :, :].to(both.dtype)
-                both = (both * real).sum(-2, keepdim=True) / real.sum(-2, keepdim=True).clamp(min=1)
+                real = weights[..., None, :, :]
+                mean = (both * real).sum(-2, keepdim=True) / real.sum(-2, keepdim=True).clamp(min=1)
+                both = mean.to(a.dtype)
             of_a, of_b = sigmoid(self.gate(both)).split(1, -1)
             return of_a * a + of_b * b
         return a + b
