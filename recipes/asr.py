@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from mixers.base import lengths_to_mask
 from recipes.data import Batch, detokenize
+from recipes.errors import RecipeError
 from recipes.model import Output
 from recipes.progress import EpochBar, Journal
 from recipes.report import Transcribed, score
@@ -106,6 +107,15 @@ class ASR(Brain):
         self.bar.update(self.avg_train_loss if self.step > 1 else float(loss.detach()), lr)
         if should_step and self.optimizer_step % CURVE_INTERVAL == 0:
             self.journal.draw(self.optimizer_step, loss=float(loss.detach()), lr=lr)
+
+    def check_loss_isfinite(self, loss):
+        try:
+            super().check_loss_isfinite(loss)
+        except ValueError:
+            raise RecipeError(
+                f"training has diverged: in epoch {self.epoch} the loss of {self.nonfinite_count} batches was not "
+                f"finite, the last at batch {self.step}; start anew with a lower lr or more warmup_steps"
+            ) from None
 
     def _should_save_intra_epoch_ckpt(self, last_ckpt_time, steps_since_ckpt):
         # Between two optimizer steps the accumulated gradients would be lost.

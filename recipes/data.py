@@ -94,18 +94,17 @@ def utterances(
 
     Raises DataError when none is left.
     """
-    shorter = "" if longest is None else f" of at most {longest} seconds (max_seconds)"
-    none_left = DataError(f"{manifest}: the manifest holds no utterance{shorter}; prepare the data again")
     if not any(read_manifest(manifest)):
-        raise none_left
+        raise DataError(f"{manifest}: the manifest holds no utterance; prepare the data again")
     dataset = DynamicItemDataset.from_csv(str(manifest), replacements={"data_root": str(root)})
-    dataset.add_dynamic_item(reader, takes=["wav", "id"], provides="audio")
-    dataset.add_dynamic_item(lambda words: tokenize(tokenizer, words), takes="wrd", provides="tokens")
-    dataset.set_output_keys(["id", "audio", "tokens", "wrd"])
     limits = {} if longest is None else {"duration": longest}
     dataset = dataset.filtered_sorted(key_max_value=limits, sort_key="duration", reverse=True)
     if not len(dataset):
-        raise none_left
+        raise DataError(f"{manifest}: no utterance is as short as {longest} seconds; raise max_seconds")
+    # After the sorting, which would copy the reader and so cut it off from the epochs to come.
+    dataset.add_dynamic_item(reader, takes=["wav", "id"], provides="audio")
+    dataset.add_dynamic_item(lambda words: tokenize(tokenizer, words), takes="wrd", provides="tokens")
+    dataset.set_output_keys(["id", "audio", "tokens", "wrd"])
     return dataset
 
 

@@ -16,6 +16,7 @@ from recipes.asr import ASR
 from recipes.checkpoints import AtomicCheckpointer, Clock, average_best, save_weights
 from recipes.config import Recipe
 from recipes.errors import RecipeError
+from recipes.limits import check_limits
 from recipes.progress import Journal
 from recipes.run_folder import claim
 
@@ -31,6 +32,7 @@ class Experiment:
     def __init__(self, recipe: Recipe, run_options: RunOptions):
         self.recipe, self.hparams = recipe, recipe.hparams
         self.folder = Path(self.hparams["output_folder"])
+        check_limits(recipe)
         if if_main_process():
             claim(self.folder, recipe)
         ddp_barrier()  # the others would write into a folder that is not claimed yet
@@ -45,7 +47,7 @@ class Experiment:
                 modules={"model": self.hparams["model"]}, opt_class=self.hparams["opt_class"], hparams=self.hparams,
                 run_opts=run_options, checkpointer=self.checkpointer,
             )  # fmt: skip
-        except ValueError as error:
+        except (ValueError, RuntimeError, SystemExit) as error:  # of run options that do not fit the machine
             raise RecipeError(f"{recipe.path}: {str(error).splitlines()[0]}") from None
         self.parameters = sum(p.numel() for p in self.brain.model.parameters() if p.requires_grad)
         self.journal.say(
@@ -70,6 +72,9 @@ class Experiment:
             self.hparams["data_folder"], self.folder / "manifests", train=self.hparams["train_splits"],
             valid=self.hparams["valid_splits"], test=self.hparams["test_splits"], progress=not self.brain.noprogressbar,
         )  # fmt: skip
+        for use in ("train", "valid"):
+            if not getattr(prepared, use):
+                raise RecipeError(f"{self.recipe.path}: {use}_splits is empty: name a split, or say auto")
         train = librispeech.merge(prepared.train.values(), self.folder / "manifests" / "merged" / "train.csv")
         librispeech.merge(prepared.valid.values(), self.folder / "manifests" / "merged" / "valid.csv")
         train_tokenizer(train, self.folder / "tokenizer", self.hparams["token_type"], self.hparams["vocab_size"])
@@ -152,6 +157,7 @@ class Experiment:
         }
         if if_main_process():
             report.write_json(self.folder / "summary.json", summary)
-        self.journal.say(report.table(splits))
+        if splits:
+            self.journal.say(report.table(splits))
         self.journal.say(f"alignments, summary and logs: {self.folder}")
         return summary

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from recipes.config import Recipe, recipe_content
 from recipes.errors import RecipeError
+from recipes.layer_mixers import FILLED_KEYS
 from recipes.report import write_atomically
 
 # What may change between two calls for the same run: how long, how it is saved and decoded, not what is trained.
@@ -16,19 +17,21 @@ FREE_KEYS = {
 def claim(folder: Path, recipe: Recipe) -> None:
     """Take ``folder`` for ``recipe``, or make sure that it is the recipe's already.
 
+    A folder without a checkpoint holds no run yet: an error came first, and its cure may be another recipe.
     Raises RecipeError naming the keys that differ when it holds a run of another recipe, and when it holds
     other things than a run.
     """
-    saved = folder / "recipe.yaml"
-    if saved.is_file():
+    saved, trained = folder / "recipe.yaml", any(folder.glob("checkpoints/CKPT*"))
+    if saved.is_file() and trained:
         before, now = recipe_content(saved.read_text(encoding="utf-8")), recipe_content(recipe.text)
-        differing = [key for key in sorted({*before, *now} - FREE_KEYS) if before.get(key) != now.get(key)]
+        keys = sorted({*before, *now} - FREE_KEYS - {*FILLED_KEYS})
+        differing = [key for key in keys if before.get(key) != now.get(key)]
         if differing:
             raise RecipeError(
                 f"{folder} holds a run of another recipe (it differs in {', '.join(differing)}): give another "
                 "--output_folder, or remove that folder"
             )
-    elif folder.is_dir() and any(folder.iterdir()):
+    elif not saved.is_file() and folder.is_dir() and any(folder.iterdir()):
         raise RecipeError(f"{folder} holds other files than a run: give another --output_folder")
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(saved, recipe.text)

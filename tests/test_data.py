@@ -185,20 +185,34 @@ def test_utterances_are_read_longest_first(corpus):
         assert item["tokens"].tolist() == tokenize(corpus[1], item["wrd"]).tolist()
 
 
+def test_utterances_are_read_by_the_reader_that_was_given(corpus):
+    """Not by a copy of it, for which no epoch would ever begin."""
+    reader = AudioReader(speeds=(80, 100, 120))
+    dataset = dataset_of(corpus, reader=reader, longest=1.0)
+    lengths = []
+    for reader.epoch in (1, 2):
+        lengths.append([len(dataset[n]["audio"]) for n in range(len(dataset))])
+    assert lengths[0] != lengths[1]
+
+
 def test_longer_utterances_are_left_out(corpus):
     dataset = dataset_of(corpus, longest=0.75)
     assert len(dataset) == 6
     assert max(len(dataset[n]["audio"]) for n in range(6)) == 16000 * 0.7
 
 
-@pytest.mark.parametrize("longest, hint", [(None, ""), (0.1, " of at most 0.1 seconds (max_seconds)")], ids=["empty", "all too long"])
-def test_no_utterance_left(corpus, longest, hint):
-    folder, _ = corpus
-    if longest is None:
-        (folder / "train.csv").write_bytes(to_csv([]))
+def test_empty_manifest(corpus):
+    manifest = corpus[0] / "train.csv"
+    manifest.write_bytes(to_csv([]))
     with pytest.raises(DataError) as error:
-        dataset_of(corpus, longest=longest)
-    assert str(error.value) == f"{folder / 'train.csv'}: the manifest holds no utterance{hint}; prepare the data again"
+        dataset_of(corpus)
+    assert str(error.value) == f"{manifest}: the manifest holds no utterance; prepare the data again"
+
+
+def test_no_utterance_short_enough(corpus):
+    with pytest.raises(DataError) as error:
+        dataset_of(corpus, longest=0.1)
+    assert str(error.value) == f"{corpus[0] / 'train.csv'}: no utterance is as short as 0.1 seconds; raise max_seconds"
 
 
 # --- batches ------------------------------------------------------------------------------------------------

@@ -1,0 +1,160 @@
+"""A demo corpus of synthetic read speech in LibriSpeech's layout: `python -m data_prep.synthesize OUT`.
+
+The corpus lies in OUT/LibriSpeech. parameters.json says, from the start, what the folder is going to hold;
+corpus.json, written last, says what it holds. A call that was cut short is taken up again speaker by speaker.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import soundfile
+from tqdm import tqdm
+
+from data_prep.errors import DataError, command_line
+from data_prep.espeak import FEMALE_VARIANTS, find_espeak
+from data_prep.kinds import KINDS, plan
+from data_prep.manifest import write_atomically
+
+FORMAT = 1  # raise it when the same parameters would give other audio or other sentences
+
+
+def synthesize(out_folder, kind="story", minutes=None, seed=0, workers=None, progress=True) -> Path:
+    """Make the corpus, or what is missing of it, and return its folder, `out_folder`/LibriSpeech.
+
+    kind: "story" or "smoke"; minutes: of training audio, about (default: the kind's own); workers: processes
+    at a time (default: one per core), which do not change a byte. Raises DataError for impossible parameters,
+    a folder that holds something else, or a missing synthesiser; OSError when the folder cannot be written.
+    """
+    if kind not in KINDS:
+        raise DataError(f"no corpus kind {kind!r}: choose from {', '.join(KINDS)}")
+    minutes = KINDS[kind].splits[-1].minutes if minutes is None else minutes
+    workers = os.cpu_count() or 1 if workers is None else workers
+    if not 0 < minutes < float("inf"):
+        raise DataError(f"minutes is {minutes}: give the minutes of training audio, more than 0")
+    if workers < 1:
+        raise DataError(f"workers is {workers}: give 1 or more")
+    parameters = {"format": FORMAT, "kind": kind, "minutes": float(minutes), "seed": seed}
+    speakers = plan(KINDS[kind].with_minutes(minutes), seed)
+    corpus = Path(out_folder).absolute() / "LibriSpeech"
+    _claim(corpus, parameters)
+    waiting = [speaker for speaker in speakers if not _is_complete(corpus, speaker)]
+    summary = corpus / "corpus.json"
+    if waiting:
+        find_espeak()
+        summary.unlink(missing_ok=True)
+        _speak_all(waiting, corpus, workers, progress)
+    if not summary.exists():
+        _finish(corpus, speakers, parameters)
+    return corpus
+
+
+def _claim(corpus, parameters):
+    """Write parameters.json into a new folder; in a used one, refuse unless it holds the same."""
+    parameters_file, wanted = corpus / "parameters.json", json.dumps(parameters)
+    corpus.mkdir(parents=True, exist_ok=True)
+    try:
+        there = parameters_file.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        strangers = sorted(each.name for each in corpus.iterdir() if not each.name.startswith("."))
+        if strangers:
+            message = f"{corpus} holds something else ({strangers[0]}): give another output folder"
+            raise DataError(message) from None
+        write_atomically(parameters_file, f"{wanted}\n".encode())
+    else:
+        if there != wanted:
+            message = f"{corpus} holds another corpus, {there}, not {wanted}"
+            raise DataError(f"{message}: give another output folder or remove it")
+
+
+def _is_complete(corpus, speaker):
+    """Whether the speaker's folder has its transcripts and a FLAC file for each."""
+    try:
+        text = (corpus / speaker.transcript_file).read_text(encoding="utf-8")
+        audio = {each.stem for each in (corpus / speaker.chapter_folder).glob("*.flac")}
+    except FileNotFoundError:
+        return False
+    return text == speaker.transcript_text and audio == set(speaker.transcripts)
+
+
+def _speak_all(speakers, corpus, workers, progress):
+    """Run the worker program on the speakers; raises DataError with its first complaint."""
+    if not hasattr(os, "fork"):
+        raise DataError("the demo corpus can only be made on Linux or macOS")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "data_prep.speaker", str(corpus), str(workers)],
+        cwd=Path(__file__).resolve().parents[1],  # where the package is found, whatever the caller's folder
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    complaint = None
+    try:
+        json.dump([asdict(speaker) for speaker in speakers], process.stdin)
+        process.stdin.close()
+        with tqdm(total=len(speakers), desc="synthesise", unit="speaker", disable=not progress) as bar:
+            for line in process.stdout:
+                message = json.loads(line)
+                complaint = complaint or message.get("error")
+                bar.update("done" in message)
+    except BaseException:
+        process.terminate()
+        raise
+    finally:
+        status = process.wait()
+        process.stdout.close()
+    if status:
+        raise DataError(complaint or f"the speakers of {corpus} fell silent (status {status}): run it again")
+
+
+def _finish(corpus, speakers, parameters):
+    """Write SPEAKERS.TXT and corpus.json from what the audio files' headers say."""
+    splits = {}
+    lines = [
+        "; Synthetic voices of espeak-ng, in the format of LibriSpeech's SPEAKERS.TXT; nobody has read this.",
+        ";ID  |SEX| SUBSET           |MINUTES| NAME",
+    ]
+    for speaker in speakers:
+        headers = [soundfile.info(each) for each in sorted((corpus / speaker.chapter_folder).glob("*.flac"))]
+        minutes = sum(header.frames / header.samplerate for header in headers) / 60
+        sex = "F" if speaker.variant in FEMALE_VARIANTS else "M"
+        name = f"{speaker.accent}+{speaker.variant}"
+        lines.append(f"{speaker.speaker_id:<5}| {sex} | {speaker.split:<17}| {minutes:<5.2f} | {name}")
+        nothing = {"speakers": 0, "utterances": 0, "words": 0, "minutes": 0.0}
+        counts = splits.setdefault(speaker.split, nothing)
+        counts["speakers"] += 1
+        counts["utterances"] += len(headers)
+        counts["words"] += sum(len(words.split()) for words in speaker.transcripts.values())
+        counts["minutes"] += minutes
+    for counts in splits.values():
+        counts["minutes"] = round(counts["minutes"], 2)
+    write_atomically(corpus / "SPEAKERS.TXT", ("\n".join(lines) + "\n").encode())
+    summary = {"parameters": parameters, "splits": splits}
+    write_atomically(corpus / "corpus.json", (json.dumps(summary, indent=1) + "\n").encode())
+
+
+@command_line
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        prog="python -m data_prep.synthesize",
+        description="A demo corpus of synthetic read speech in LibriSpeech's layout.",
+    )
+    parser.add_argument("out_folder", help="the corpus goes to its LibriSpeech folder")
+    parser.add_argument("--kind", default="story", help=f"{' or '.join(KINDS)} (default: story)")
+    parser.add_argument("--minutes", type=float, help="of training audio, about (default: the kind's own)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, help="processes at a time (default: number of cores)")
+    arguments = parser.parse_args(argv)
+    corpus = synthesize(**vars(arguments))
+    print(f"corpus in {corpus}")
+    for name, counts in json.loads((corpus / "corpus.json").read_text(encoding="utf-8"))["splits"].items():
+        print(f"{name:<16}" + "".join(f"{value:>9} {unit}" for unit, value in counts.items()))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

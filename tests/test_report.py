@@ -1,0 +1,112 @@
+"""Word error rates, the alignments behind them, and the table of a run."""
+
+import json
+import subprocess
+
+import pytest
+import torch
+
+from recipes import report
+from recipes.report import Transcribed, split_summary, table, write_alignments, write_json
+
+# 2 substitutions, 1 deletion and 1 insertion in 11 words; greedy CTC: 3 deletions.
+TRANSCRIBED = [
+    Transcribed("1-1-0000", "THE QUEEN WALKED SLOWLY", "THE QUEEN WALKED SLOWLY", "THE QUEEN WALKED"),
+    Transcribed("1-1-0001", "A BOX OF STONES", "A FOX STONES", "A BOX"),
+    Transcribed("1-1-0002", "DON'T JUMP OVER", "DONE JUMP OVER IT", "DON'T JUMP OVER"),
+]
+
+
+def test_summary_of_a_split():
+    assert split_summary(TRANSCRIBED) == {
+        "wer": 36.364,
+        "substitutions": 2,
+        "deletions": 1,
+        "insertions": 1,
+        "utterances": 3,
+        "words": 11,
+        "wer_greedy_ctc": 27.273,
+    }
+
+
+def test_wer_is_of_the_whole_set_and_may_pass_100():
+    """Errors by words of the set, not the mean over utterances; nothing is normalised."""
+    summary = split_summary([Transcribed("a", "ONE", "one two three", ""), Transcribed("b", "A B C", "A B C", "A B C")])
+    assert (summary["wer"], summary["substitutions"], summary["insertions"]) == (75.0, 1, 2)
+    assert summary["wer_greedy_ctc"] == 25.0
+    assert split_summary([Transcribed("a", "ONE", "A B C", "ONE")])["wer"] == 300.0
+
+
+def test_empty_hypotheses_are_deletions():
+    summary = split_summary([Transcribed("a", "ONE TWO", "", "")])
+    assert (summary["wer"], summary["deletions"], summary["words"]) == (100.0, 2, 2)
+
+
+def test_alignments_file(tmp_path):
+    path = tmp_path / "wer_test-clean.txt"
+    write_alignments(TRANSCRIBED, path)
+    lines = [line.rstrip() for line in path.read_text().splitlines()]
+    assert [line for line in lines if line] == [
+        "%WER 36.36 [4 / 11, 1 ins, 1 del, 2 sub]",
+        "1-1-0002  WER 66.7 %",
+        "REF: DON'T JUMP OVER **",
+        "HYP:  DONE JUMP OVER IT",
+        "         S            I",
+        "1-1-0001  WER 50.0 %",
+        "REF: A BOX OF STONES",
+        "HYP: A FOX ** STONES",
+        "         S  D",
+        "1-1-0000  WER 0.0 %",
+        "REF: THE QUEEN WALKED SLOWLY",
+        "HYP: THE QUEEN WALKED SLOWLY",
+    ]
+
+
+def test_table():
+    long_name = {**split_summary(TRANSCRIBED), "wer": 100.0, "words": 52576, "utterances": 2620}
+    header, first, second = table({"test-clean": split_summary(TRANSCRIBED), "test-clean-and-other": long_name}).split("\n")
+    assert header.split() == "WER % greedy CTC sub del ins words utterances".split()
+    assert first.split() == ["test-clean", "36.36", "27.27", "2", "1", "1", "11", "3"]
+    assert second.split() == ["test-clean-and-other", "100.00", "27.27", "2", "1", "1", "52576", "2620"]
+    assert len(first) == len(second) == len(header)
+    for column in ("WER %", "greedy CTC", "sub", "del", "ins", "words", "utterances"):
+        end = header.index(column) + len(column)
+        assert first[end - 1] != " " and first[end : end + 1].strip() == "", f"{column} is not right-aligned"
+
+
+def test_json_is_written_as_a_whole(tmp_path, monkeypatch):
+    path = tmp_path / "summary.json"
+    write_json(path, {"wer": 5.5})
+    with pytest.raises(TypeError):
+        write_json(path, {"wer": object()})
+    assert json.loads(path.read_text()) == {"wer": 5.5}
+    assert [one.name for one in tmp_path.iterdir()] == ["summary.json"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="it is the GPU's memory there")
+def test_peak_memory_is_that_of_this_process():
+    held = bytearray(b"x" * (300 * 2**20))
+    assert len(held) / 2**20 < report.peak_memory_mb() < 100_000
+
+
+def test_commit_outside_a_checkout(monkeypatch):
+    def fail(*arguments, **options):
+        raise subprocess.CalledProcessError(128, "git")
+
+    monkeypatch.setattr(report.subprocess, "run", fail)
+    assert report.commit() is None
+
+
+def test_commit_names_changes(tmp_path, monkeypatch):
+    def git(*arguments):
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments], cwd=tmp_path, check=True)
+
+    (tmp_path / "report.py").write_text("one\n")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-q", "-m", "one")
+    monkeypatch.setattr(report, "__file__", str(tmp_path / "report.py"))
+    clean = report.commit()
+    assert len(clean) >= 12 and set(clean) <= set("0123456789abcdef")
+    (tmp_path / "report.py").write_text("two\n")
+    assert report.commit() == f"{clean}+changes"
