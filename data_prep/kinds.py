@@ -45,6 +45,7 @@ OTHER_VARIANTS = tuple(
 OTHER_ACCENTS = ("en-gb-x-gbcwmd", "en-us-nyc")
 COMMON_VARIANTS = tuple(variant for variant in VARIANTS if variant not in OTHER_VARIANTS)
 COMMON_ACCENTS = tuple(accent for accent in ACCENTS if accent not in OTHER_ACCENTS)
+SMOKE_VARIANTS, SMOKE_ACCENTS = ("m1", "m3", "f2", "f4", "Alex"), ("en-us", "en")
 
 KINDS = {
     "story": Kind(
@@ -61,10 +62,10 @@ KINDS = {
     "smoke": Kind(
         grammar=SMOKE,
         splits=(
-            Split("dev-clean", 1, ("m1", "m3", "f2", "f4", "Alex"), ("en-us", "en")),
-            Split("test-clean", 1, ("m1", "m3", "f2", "f4", "Alex"), ("en-us", "en")),
+            Split("dev-clean", 1, SMOKE_VARIANTS, SMOKE_ACCENTS),
+            Split("test-clean", 1, SMOKE_VARIANTS, SMOKE_ACCENTS),
             Split("test-other", 1, ("m7", "f3"), ("en-gb-scotland",), NOISY),
-            Split("train-clean-5", 6, ("m1", "m3", "f2", "f4", "Alex"), ("en-us", "en")),
+            Split("train-clean-5", 6, SMOKE_VARIANTS, SMOKE_ACCENTS),
         ),
         utterances_per_speaker=12,
         seconds_per_utterance=3.1,

@@ -41,7 +41,9 @@ def corpus(tmp_path):
 
 def dataset_of(corpus, **options):
     folder, tokenizer = corpus
-    return utterances(folder / "train.csv", folder, options.pop("reader", AudioReader()), tokenizer, **options)
+    return utterances(
+        folder / "train.csv", folder, options.pop("reader", AudioReader()), tokenizer, **options
+    )
 
 
 # --- audio --------------------------------------------------------------------------------------------------
@@ -212,7 +214,10 @@ def test_empty_manifest(corpus):
 def test_no_utterance_short_enough(corpus):
     with pytest.raises(DataError) as error:
         dataset_of(corpus, longest=0.1)
-    assert str(error.value) == f"{corpus[0] / 'train.csv'}: no utterance is as short as 0.1 seconds; raise max_seconds"
+    assert (
+        str(error.value)
+        == f"{corpus[0] / 'train.csv'}: no utterance is as short as 0.1 seconds; raise max_seconds"
+    )
 
 
 # --- batches ------------------------------------------------------------------------------------------------
@@ -222,7 +227,12 @@ def test_collate_keeps_exact_lengths():
     """Also those that a share of the longest, in float32, would round."""
     lengths = [560_001, 559_999, 12_345, 1]
     items = [
-        {"id": f"u{n}", "audio": torch.full((length,), n + 1.0), "tokens": torch.arange(3, 3 + n), "wrd": "W " * n}
+        {
+            "id": f"u{n}",
+            "audio": torch.full((length,), n + 1.0),
+            "tokens": torch.arange(3, 3 + n),
+            "wrd": "W " * n,
+        }
         for n, length in enumerate(lengths)
     ]
     batch = collate(items)

@@ -128,7 +128,7 @@ def test_time_masks_of_a_short_utterance_are_those_it_would_have_alone():
     for row, frames in enumerate([60, 300]):
         by_itself = masked_frames(augment, torch.full((copies,), frames), seed=1).float()
         beside = in_batch[row::2, :frames].float()
-        # Where: the share of each frame, over thousands of draws. How much: its mean and spread over utterances.
+        # Where: how often each frame is hidden. How much: mean and spread over the utterances.
         assert (beside.mean(0) - by_itself.mean(0)).abs().max() < 0.06
         assert abs(beside.mean() - by_itself.mean()) < 0.01
         assert abs(beside.mean(1).std() - by_itself.mean(1).std()) < 0.01

@@ -40,20 +40,24 @@ def error_of(capsys):
 
 
 def test_wrong_data_folder(tmp_path, error_of):
-    message = f"no data folder {tmp_path / 'none'}: give the folder that holds LibriSpeech's splits, or its parent"
+    message = (
+        f"no data folder {tmp_path / 'none'}: give the folder that holds LibriSpeech's splits, or its parent"
+    )
     assert error_of(train, tmp_path / "none", tmp_path / "run") == message
 
 
 def test_data_folder_without_a_corpus(tmp_path, error_of):
     (tmp_path / "music").mkdir()
     assert error_of(train, tmp_path / "music", tmp_path / "run") == (
-        f"no LibriSpeech in {tmp_path / 'music'}: expected folders train-*, dev-* or test-* there or in its LibriSpeech/"
+        f"no LibriSpeech in {tmp_path / 'music'}: expected folders train-*, dev-* or test-* there"
+        " or in its LibriSpeech/"
     )
 
 
 def test_data_folder_without_the_split(corpus, tmp_path, error_of):
     assert error_of(train, corpus, tmp_path / "run", "--train_splits", "train-clean-100") == (
-        f"{corpus}: no split 'train-clean-100' among: dev-clean, test-clean, train-clean-5; did you mean 'train-clean-5'?"
+        f"{corpus}: no split 'train-clean-100' among: dev-clean, test-clean, train-clean-5;"
+        " did you mean 'train-clean-5'?"
     )
 
 
@@ -76,7 +80,7 @@ def test_missing_data_folder(tmp_path, error_of):
 
 @pytest.fixture
 def prepared(corpus, tmp_path, error_of) -> tuple[Path, Path]:
-    """A copy of the corpus, and the folder of a run whose manifests are made and whose training has not begun."""
+    """A copy of the corpus, and the folder of a run that has its manifests and no training yet."""
     data, output = tmp_path / "data", tmp_path / "run"
     shutil.copytree(corpus, data)
     assert error_of(train, data, output, "--test_only") == (
@@ -92,7 +96,9 @@ def corrupt(audio: Path) -> None:
     os.utime(audio, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-@pytest.mark.parametrize("split, workers", [("train-clean-5", "1"), ("test-clean", "0")], ids=["training", "testing"])
+@pytest.mark.parametrize(
+    "split, workers", [("train-clean-5", "1"), ("test-clean", "0")], ids=["training", "testing"]
+)
 def test_unreadable_audio(split, workers, prepared, error_of):
     """Damaged after the manifests were made; read by a loading process, and by the program itself."""
     data, output = prepared
@@ -105,7 +111,9 @@ def test_unreadable_audio(split, workers, prepared, error_of):
 
 def test_other_sample_rates_are_resampled(tmp_path, capsys):
     write_corpus(
-        tmp_path / "data", {"train-clean-5": (2, 6), "dev-clean": (1, 2), "test-clean": (1, 2)}, sample_rate=22050
+        tmp_path / "data",
+        {"train-clean-5": (2, 6), "dev-clean": (1, 2), "test-clean": (1, 2)},
+        sample_rate=22050,
     )
     assert soundfile.info(next(tmp_path.glob("data/train*/*/*/*.flac"))).samplerate == 22050
     assert train(tmp_path / "data", tmp_path / "run", "--speeds", "[95, 105]") == 0
@@ -151,7 +159,9 @@ def test_unknown_mixer(corpus, tmp_path, error_of):
 
 def test_unknown_recipe(corpus, tmp_path, error_of):
     said = error_of(train, corpus, tmp_path / "run", recipe=RECIPE.with_name("quickstrat.yaml"))
-    assert said.startswith(f"there is no recipe '{RECIPE.with_name('quickstrat.yaml')}'; did you mean 'quickstart'?")
+    assert said.startswith(
+        f"there is no recipe '{RECIPE.with_name('quickstrat.yaml')}'; did you mean 'quickstart'?"
+    )
 
 
 VALUES = {
@@ -264,8 +274,8 @@ def test_output_folder_of_another_recipe(corpus, tmp_path, error_of):
     kept = (output / "recipe.yaml").read_text()
     said = error_of(train, corpus, output, "--mixer", "attention", "--lr", "0.001")
     assert said == (
-        f"{output} holds a run of another recipe (it differs in lr, mixer, mixers): give another --output_folder, "
-        "or remove that folder"
+        f"{output} holds a run of another recipe (it differs in lr, mixer, mixers): give another "
+        "--output_folder, or remove that folder"
     )
     assert (output / "recipe.yaml").read_text() == kept
 
