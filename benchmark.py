@@ -15,9 +15,12 @@ import statistics
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from recipes.config import load
@@ -121,15 +124,37 @@ def peak_mb(train, device) -> float:
         torch.cuda.reset_peak_memory_stats()
         train()
         return (torch.cuda.max_memory_allocated() - before) / 2**20
-    # The resident size of a process counts what libraries keep for later; the profiler sees every tensor.
-    with torch.profiler.profile(profile_memory=True) as profile:
+    with TensorWatch() as watch:  # the resident size of a process counts what libraries keep for later
         train()
-    events = [one for one in profile.profiler.kineto_results.events() if one.name() == "[memory]"]
-    taken = most = 0
-    for one in sorted(events, key=lambda event: event.start_ns()):
-        taken += one.nbytes()
-        most = max(most, taken)
-    return most / 2**20
+    return watch.most / 2**20
+
+
+class TensorWatch(TorchDispatchMode):
+    """Counts the bytes of all tensors made while it is on and still alive; ``most`` is their highest sum."""
+
+    def __enter__(self):
+        self.alive, self.taken, self.most = {}, 0, 0
+        return super().__enter__()
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        before = {one.untyped_storage()._cdata for one in tensors((arguments, options))}
+        result = function(*arguments, **(options or {}))
+        for storage in (one.untyped_storage() for one in tensors(result)):
+            key = storage._cdata
+            if key not in before and key not in self.alive:
+                size = storage.nbytes()
+                self.alive[key] = weakref.ref(storage, lambda _, key=key, size=size: self.drop(key, size))
+                self.taken += size
+                self.most = max(self.most, self.taken)
+        return result
+
+    def drop(self, key: int, size: int) -> None:
+        del self.alive[key]
+        self.taken -= size
+
+
+def tensors(tree) -> list[torch.Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
 
 
 def limit_memory(device) -> None:
