@@ -16,9 +16,12 @@ import subprocess
 import sys
 import time
 import weakref
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
@@ -38,7 +41,7 @@ def arguments(argv=None) -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=1, help="utterances in the batch")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--repeats", type=int, default=3, help="steps timed after one warm-up; the median counts")
+    parser.add_argument("--repeats", type=int, default=3, help="steps timed after a warm-up, the median counts; 0: only count")
     parser.add_argument("--out", type=Path, help="write the figures to this JSON file too")
     parser.add_argument("--table", type=Path, metavar="FILE", help="print the figures of this file, run nothing")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)  # a process of its own
@@ -47,51 +50,66 @@ def arguments(argv=None) -> argparse.Namespace:
 
 def measure(options: argparse.Namespace) -> dict:
     """One recipe, one mixer, one length, in this process."""
-    overrides = {"data_folder": "none", **dict(pair.split("=", 1) for pair in options.set)}
-    overrides |= {"mixer": options.mixers[0]} if options.mixers else {}
-    recipe = load(Path(options.recipes[0]), overrides)
     device, frames = torch.device(options.device), options.frames[0]
-    limit_memory(device)
-    module, step = PARTS[options.part](recipe.hparams, frames, options.batch, device)
-
-    def train() -> None:
-        with torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bf16"):
-            loss = step()
-        loss.backward()
-        module.zero_grad(set_to_none=True)
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-
-    train()  # warm-up
-    seconds = []
-    for _ in range(options.repeats):
-        start = time.perf_counter()
-        train()
-        seconds.append(time.perf_counter() - start)
-    peak = peak_mb(train, device)
-    with FlopCounterMode(display=False) as counter:
-        step()
     utterances = options.batch if options.part == "model" else 1
+    figures = {}
+    if options.repeats:
+        limit_memory(device)
+        _, train = training_step(options, device)
+        train()  # warm-up
+        seconds = []
+        for _ in range(options.repeats):
+            start = time.perf_counter()
+            train()
+            seconds.append(time.perf_counter() - start)
+        figures["step_s"] = round(statistics.median(seconds), 4)
+        figures["speech_s_per_s"] = round(utterances * frames * 0.04 / statistics.median(seconds), 1)
+        figures["peak_mb"] = round(peak_mb(train, device), 1)
+    # Sizes without contents: what does not fit can be counted too. CTC has no such form.
+    with FakeTensorMode() if options.part != "model" else nullcontext():
+        recipe, train = training_step(options, torch.device("cpu"))
+        # Of attention's kernels the counter knows only the plain one.
+        with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+            train(backward=False)
+        figures.setdefault("peak_mb", round(peak_mb(train, torch.device("cpu")), 1))
     return {
         "recipe": recipe.name,
         "mixer": recipe.hparams["mixer_name"],
         "frames": frames,
-        "peak_mb": round(peak, 1),
-        "step_s": round(statistics.median(seconds), 4),
-        "speech_s_per_s": round(utterances * frames * 0.04 / statistics.median(seconds), 1),
-        "parameters": sum(p.numel() for p in module.parameters()),
+        "parameters": train.parameters,
         "multiply_adds_per_frame": counter.get_total_flops() // (2 * frames * utterances),
+        **figures,
     }
 
 
+def training_step(options: argparse.Namespace, device):
+    """The recipe, and a function that runs one step of what ``--part`` names."""
+    overrides = {"data_folder": "none", **dict(pair.split("=", 1) for pair in options.set)}
+    overrides |= {"mixer": options.mixers[0]} if options.mixers else {}
+    recipe = load(Path(options.recipes[0]), overrides)
+    module, step = PARTS[options.part](recipe.hparams, options.frames[0], options.batch, device)
+
+    def train(backward: bool = True) -> None:
+        with torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bf16"):
+            loss = step()
+        if backward:
+            loss.backward()
+            module.zero_grad(set_to_none=True)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    train.parameters = sum(p.numel() for p in module.parameters())
+    return recipe, train
+
+
 def one_mixer(hparams: dict, frames: int, batch: int, device):
-    mixer = hparams["layer_mixers"][0](hparams["d_model"]).to(device).train()
+    mixer = placed(hparams["layer_mixers"][0](hparams["d_model"]), device)
     x = torch.randn(1, frames, hparams["d_model"], device=device, requires_grad=True)
     return mixer, lambda: mixer(x).float().square().mean()
 
 
 def encoder(hparams: dict, frames: int, batch: int, device):
-    module = hparams["model"].encoder.to(device).train()
+    module = placed(hparams["model"].encoder, device)
     x, lengths = torch.randn(1, frames, hparams["d_model"], device=device), torch.tensor([frames], device=device)
     return module, lambda: module(x, lengths).frames.float().square().mean()
 
@@ -99,7 +117,7 @@ def encoder(hparams: dict, frames: int, batch: int, device):
 def model(hparams: dict, frames: int, batch: int, device):
     from torch.nn.functional import cross_entropy, ctc_loss
 
-    module = hparams["model"].to(device).train()
+    module = placed(hparams["model"], device)
     audio = 0.1 * torch.randn(batch, frames * 640 - 160, device=device)
     lengths = torch.full((batch,), audio.shape[1], device=device)
     tokens = torch.randint(3, hparams["vocab_size"], (batch, max(frames // 8, 1)), device=device)  # 3 a second
@@ -112,6 +130,11 @@ def model(hparams: dict, frames: int, batch: int, device):
         return ctc + cross_entropy(output.attention_logits.float().transpose(1, 2), tokens)
 
     return module, step
+
+
+def placed(module, device):
+    # A module of tensors without contents cannot be moved, not even to where it is.
+    return (module if device.type == "cpu" else module.to(device)).train()
 
 
 PARTS = {"mixer": one_mixer, "encoder": encoder, "model": model}

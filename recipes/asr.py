@@ -71,8 +71,8 @@ class ASR(Brain):
     def note_text(self, output: Output, log_probs: Tensor, batch: Batch, stage: Stage) -> None:
         greedy = [detokenize(self.tokenizer, one) for one in greedy_ctc(log_probs, output.encoded.lengths)]
         texts = greedy
-        if stage == Stage.TEST and self.hparams.test_search is not None and self.model.decoder is not None:
-            found = self.hparams.test_search(self.model.decoder, output.encoded, log_probs)
+        if self.search is not None:
+            found = self.search(self.model.decoder, output.encoded, log_probs)
             texts = [detokenize(self.tokenizer, best.tokens) for best, *_ in found]
         self.transcribed += map(Transcribed, batch.ids, batch.words, texts, greedy)
 
@@ -89,10 +89,20 @@ class ASR(Brain):
 
     def on_stage_start(self, stage, epoch=None):
         self.transcribed, self.tokens_right, self.tokens_seen = [], 0, 0
+        self.search = self.search_of(stage, epoch)
         if stage == Stage.TRAIN:
             self.train_reader.epoch = self.epoch = epoch
             show = self.journal.active and not self.noprogressbar
             self.bar = EpochBar(epoch, self.epochs, self.train_batches, self.step, show)
+
+    def search_of(self, stage: Stage, epoch: int | None):
+        """The search beside greedy CTC in this stage; None where the recipe wants none, or not in this epoch."""
+        if self.model.decoder is None:
+            return None
+        if stage == Stage.TEST:
+            return self.hparams.test_search
+        due = stage == Stage.VALID and epoch % self.hparams.valid_search_interval == 0
+        return self.hparams.valid_search if due else None
 
     def on_fit_batch_start(self, batch, should_step):
         torch.manual_seed(hash((int(self.hparams.seed), self.epoch, self.step, get_rank() or 0)) % 2**63)
@@ -130,11 +140,13 @@ class ASR(Brain):
             self.end_epoch(stage_loss, epoch)
 
     def end_epoch(self, valid_loss: float, epoch: int) -> None:
-        wer = 100 * score([one.words for one in self.transcribed], [one.greedy for one in self.transcribed]).wer
+        words = [one.words for one in self.transcribed]
+        wer = 100 * score(words, [one.greedy for one in self.transcribed]).wer
+        searched = 100 * score(words, [one.hypothesis for one in self.transcribed]).wer if self.search else None
         accuracy = 100 * self.tokens_right / self.tokens_seen if self.tokens_seen else None
         measured = {
             "train_loss": self.train_loss, "valid_loss": float(valid_loss),
-            "valid_wer_greedy_ctc": wer, "valid_token_accuracy": accuracy,
+            "valid_wer": searched, "valid_wer_greedy_ctc": wer, "valid_token_accuracy": accuracy,
         }  # fmt: skip
         self.journal.draw(self.optimizer_step, **measured)
         self.journal.record(
@@ -143,7 +155,7 @@ class ASR(Brain):
         )  # fmt: skip
         self.journal.say(
             f"epoch {epoch}/{self.epochs}: train loss {self.train_loss:.3f}, valid loss {valid_loss:.3f}, "
-            f"valid WER {wer:.2f} % (greedy CTC)"
+            f"valid WER {wer:.2f} % (greedy CTC)" + (f", {searched:.2f} % (search)" if self.search else "")
         )
         self.checkpointer.save_epoch(wer, self.hparams.average_checkpoints)
 

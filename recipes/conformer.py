@@ -1,6 +1,6 @@
-"""The Conformer encoder around any mixer (https://arxiv.org/abs/2005.08100)."""
+"""What every encoder shares, and the Conformer around any mixer (https://arxiv.org/abs/2005.08100)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -13,6 +13,29 @@ class Encoded(NamedTuple):
 
     frames: Tensor
     lengths: Tensor
+
+
+class Encoder(nn.Module):
+    """What every encoder is: a stack of blocks, each called with frames and mask, and a LayerNorm."""
+
+    def __init__(self, d_model: int, blocks: Iterable[nn.Module]):
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+        self.norm = nn.LayerNorm(d_model, eps=1e-6)
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> Encoded:
+        """frames ``[B, T, d_model]`` of 40 ms and their lengths → the same shape. Padded frames come out zero."""
+        mask = lengths_to_mask(lengths, frames.shape[1])
+        for block in self.blocks:
+            frames = block(frames, mask)
+        return Encoded(keep(self.norm(frames), mask), lengths)
+
+
+def depthwise_conv(owner: str, channels: int, kernel_size: int) -> nn.Conv1d:
+    """A convolution over time of each channel, zeros beyond both ends. Raises ValueError for an even kernel."""
+    if kernel_size % 2 == 0:
+        raise ValueError(f"{owner}: kernel_size must be odd, not {kernel_size}")
+    return nn.Conv1d(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels)
 
 
 class FeedForward(nn.Sequential):
@@ -38,10 +61,8 @@ class ConvModule(nn.Module):
 
     def __init__(self, d_model: int, kernel_size: int, dropout: float):
         super().__init__()
-        if kernel_size % 2 == 0:
-            raise ValueError(f"Conformer: kernel_size must be odd, not {kernel_size}")
         self.gated = nn.Sequential(nn.LayerNorm(d_model), nn.Linear(d_model, 2 * d_model), nn.GLU())
-        self.depthwise = nn.Conv1d(d_model, d_model, kernel_size, padding=kernel_size // 2, groups=d_model)
+        self.depthwise = depthwise_conv("Conformer", d_model, kernel_size)
         self.after = nn.Sequential(
             nn.LayerNorm(d_model), nn.SiLU(), nn.Linear(d_model, d_model), nn.Dropout(dropout)
         )
@@ -71,7 +92,7 @@ class ConformerBlock(nn.Module):
         return self.last(x + 0.5 * self.second(x))
 
 
-class Conformer(nn.Module):
+class Conformer(Encoder):
     """A stack of Conformer blocks, one for every mixer in ``mixers``.
 
     mixers: one callable ``d_model -> Mixer`` a layer. activation: that of the feed-forward layers.
@@ -88,15 +109,7 @@ class Conformer(nn.Module):
         dropout: float = 0.1,
         activation: type[nn.Module] = nn.GELU,
     ):
-        super().__init__()
-        self.blocks = nn.ModuleList(
-            ConformerBlock(d_model, mixer(d_model), d_ffn, kernel_size, dropout, activation) for mixer in mixers
+        super().__init__(
+            d_model,
+            (ConformerBlock(d_model, mixer(d_model), d_ffn, kernel_size, dropout, activation) for mixer in mixers),
         )
-        self.norm = nn.LayerNorm(d_model, eps=1e-6)
-
-    def forward(self, frames: Tensor, lengths: Tensor) -> Encoded:
-        """frames ``[B, T, d_model]`` of 40 ms and their lengths → the same shape. Padded frames come out zero."""
-        mask = lengths_to_mask(lengths, frames.shape[1])
-        for block in self.blocks:
-            frames = block(frames, mask)
-        return Encoded(keep(self.norm(frames), mask), lengths)

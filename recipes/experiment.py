@@ -18,9 +18,7 @@ from recipes.config import Recipe
 from recipes.errors import RecipeError
 from recipes.limits import check_limits
 from recipes.progress import Journal
-from recipes.run_folder import claim
-
-WEIGHTS = "averaged.ckpt"
+from recipes.run_folder import WEIGHTS, claim
 
 
 class Experiment:
@@ -38,6 +36,8 @@ class Experiment:
         ddp_barrier()  # the others would write into a folder that is not claimed yet
         self.journal = Journal(self.folder, tensorboard=self.hparams["tensorboard"])
         self.checkpointer = AtomicCheckpointer(self.folder / "checkpoints")
+        # A converted model, or a run whose checkpoints were thrown away: fit for testing, with its own tokenizer.
+        self.weights_alone = (self.folder / WEIGHTS).is_file() and not self.checkpointer.list_checkpoints()
         self.clock, self.epoch_counter = Clock(), EpochCounter(self.hparams["number_of_epochs"])
         self.checkpointer.add_recoverables(
             {"model": self.hparams["model"], "epoch": self.epoch_counter, "clock": self.clock}
@@ -68,10 +68,13 @@ class Experiment:
         )  # fmt: skip
 
     def make_manifests(self) -> librispeech.Prepared:
+        train, valid = ([], []) if self.weights_alone else (self.hparams["train_splits"], self.hparams["valid_splits"])
         prepared = librispeech.prepare(
-            self.hparams["data_folder"], self.folder / "manifests", train=self.hparams["train_splits"],
-            valid=self.hparams["valid_splits"], test=self.hparams["test_splits"], progress=not self.brain.noprogressbar,
+            self.hparams["data_folder"], self.folder / "manifests", train=train,
+            valid=valid, test=self.hparams["test_splits"], progress=not self.brain.noprogressbar,
         )  # fmt: skip
+        if self.weights_alone:
+            return prepared
         for use in ("train", "valid"):
             if not getattr(prepared, use):
                 raise RecipeError(f"{self.recipe.path}: {use}_splits is empty: name a split, or say auto")
@@ -87,6 +90,11 @@ class Experiment:
 
     def fit(self) -> None:
         """Train to the last epoch, going on from the newest checkpoint if there is one."""
+        if self.weights_alone:
+            raise RecipeError(
+                f"{self.folder} holds weights ({WEIGHTS}) and no checkpoints to go on from: give --test_only, or "
+                "another --output_folder"
+            )
         merged, batch_seconds = self.folder / "manifests" / "merged", self.hparams["batch_seconds"]
         train = self.utterances(merged / "train.csv", self.train_reader, self.hparams["max_seconds"])
         valid = self.utterances(merged / "valid.csv", data.AudioReader())
@@ -123,12 +131,7 @@ class Experiment:
 
     def test(self) -> dict:
         """Decode the test sets with the average of the best checkpoints; returns the summary, also written."""
-        weights, best = average_best(self.checkpointer, self.hparams["average_checkpoints"])
-        if if_main_process():
-            save_weights(weights, self.folder / WEIGHTS)
-        self.brain.model.load_state_dict(weights)
-        self.journal.say(f"testing with the average of {len(best)} checkpoint{'s' * (len(best) > 1)}")
-        self.clock.load(self.checkpointer.find_checkpoint().paramfiles["clock"], end_of_epoch=True)
+        self.load_weights()
         splits = {}
         for split, manifest in self.manifests.test.items():
             dataset = self.utterances(manifest, data.AudioReader())
@@ -140,6 +143,19 @@ class Experiment:
             if if_main_process():
                 report.write_alignments(transcribed, self.folder / f"wer_{split}.txt")
         return self.summarise(splits)
+
+    def load_weights(self) -> None:
+        """The average of the best checkpoints, also written; the weights of the folder where there are no others."""
+        if self.weights_alone:
+            weights = torch.load(self.folder / WEIGHTS, map_location="cpu", weights_only=True)
+            self.journal.say(f"testing with {WEIGHTS}")
+        else:
+            weights, best = average_best(self.checkpointer, self.hparams["average_checkpoints"])
+            if if_main_process():
+                save_weights(weights, self.folder / WEIGHTS)
+            self.journal.say(f"testing with the average of {len(best)} checkpoint{'s' * (len(best) > 1)}")
+            self.clock.load(self.checkpointer.find_checkpoint().paramfiles["clock"], end_of_epoch=True)
+        self.brain.model.load_state_dict(weights)
 
     def summarise(self, splits: dict) -> dict:
         summary = {

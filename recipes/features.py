@@ -12,13 +12,23 @@ class LogMel(nn.Module):
 
     SpeechBrain's mel filters, with an absolute ``floor`` instead of its clamp at 80 dB below the loudest
     frame of the utterance: that clamp lets a loud ending change the beginning, so nothing could stream.
-    floor: in dB; the default lies just above the rounding noise of 16-bit audio.
+    floor: in dB; the default lies just above the rounding noise of 16-bit audio. window_length: in samples,
+    25 ms where None. range_db: the clamp, for checkpoints of stock SpeechBrain: no band lies more than this
+    below the loudest of its utterance; None for no clamp.
     """
 
-    def __init__(self, *, sample_rate: int = 16000, n_mels: int = 80, floor: float = -70.0):
+    def __init__(
+        self,
+        *,
+        sample_rate: int = 16000,
+        n_mels: int = 80,
+        window_length: int | None = None,
+        floor: float = -70.0,
+        range_db: float | None = None,
+    ):
         super().__init__()
-        self.window_length, self.hop = sample_rate // 40, sample_rate // 100
-        self.floor = 10 ** (floor / 10)
+        self.window_length, self.hop = window_length or sample_rate // 40, sample_rate // 100
+        self.floor, self.range_db = 10 ** (floor / 10), range_db
         bins = self.window_length // 2 + 1
         mel = Filterbank(
             n_mels, log_mel=False, n_fft=self.window_length, sample_rate=sample_rate, f_max=sample_rate / 2
@@ -36,7 +46,12 @@ class LogMel(nn.Module):
                 center=True, pad_mode="constant", return_complex=True,
             )  # fmt: skip
             power = torch.view_as_real(spectrum).square().sum(-1).transpose(1, 2)
-            return 10 * (power @ self.filters).clamp(min=self.floor).log10(), 1 + lengths // self.hop
+            features, lengths = 10 * (power @ self.filters).clamp(min=self.floor).log10(), 1 + lengths // self.hop
+            if self.range_db is not None:
+                padding = ~lengths_to_mask(lengths, features.shape[1])[..., None]
+                loudest = features.masked_fill(padding, float("-inf")).amax((1, 2), keepdim=True)
+                features = features.maximum(loudest - self.range_db)
+            return features, lengths
 
 
 class GlobalNorm(nn.Module):

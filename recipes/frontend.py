@@ -1,8 +1,10 @@
 """Convolutional subsampling: four feature frames (10 ms) become one encoder frame (40 ms)."""
 
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
-from mixers.base import keep, lengths_to_mask
+from mixers.base import check_option, keep, lengths_to_mask
+from recipes.ends import ENDS, reflect_ends
 
 
 class ConvFrontend(nn.Module):
@@ -10,15 +12,29 @@ class ConvFrontend(nn.Module):
 
     SpeechBrain's ConvolutionFrontEnd reflects the batch's padded end and takes no lengths; here every
     convolution sees zeros after each utterance's own end, so an utterance is the same in any batch.
+
+    ends: what lies around an utterance, in time and frequency: ``zeros``, or ``reflect``, its own mirror
+    image, as the checkpoints of stock SpeechBrain expect. Raises ValueError for another word.
     """
 
-    def __init__(self, d_model: int, *, n_mels: int = 80, channels: tuple[int, ...] = (64, 32), dropout: float = 0.1):
+    def __init__(
+        self,
+        d_model: int,
+        *,
+        n_mels: int = 80,
+        channels: tuple[int, ...] = (64, 32),
+        dropout: float = 0.1,
+        ends: str = "zeros",
+    ):
         super().__init__()
+        check_option("ConvFrontend", "ends", ends, ENDS)
+        self.ends = ends
         self.convs, self.norms = nn.ModuleList(), nn.ModuleList()
         into, bands = 1, n_mels
         for out in channels:
             bands = (bands + 1) // 2
-            self.convs.append(nn.Conv2d(into, out, kernel_size=3, stride=2, padding=1))
+            padding = 1 if ends == "zeros" else 0
+            self.convs.append(nn.Conv2d(into, out, kernel_size=3, stride=2, padding=padding))
             self.norms.append(nn.LayerNorm([bands, out]))
             into = out
         self.after = nn.Sequential(nn.LeakyReLU(), nn.Dropout(dropout))
@@ -28,7 +44,11 @@ class ConvFrontend(nn.Module):
         """features ``[B, T, n_mels]`` → frames ``[B, ceil(T / 4), d_model]``; lengths likewise."""
         x = features[..., None]  # [B, T, bands, channels]
         for conv, norm in zip(self.convs, self.norms):
-            x = keep(x, lengths_to_mask(lengths, x.shape[1]))
-            x = self.after(norm(conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)))
+            mask = lengths_to_mask(lengths, x.shape[1])
+            x = keep(x, mask) if self.ends == "zeros" else reflect_ends(x, mask, 1)
+            x = x.permute(0, 3, 1, 2)
+            if self.ends == "reflect":
+                x = pad(x, (1, 1, 0, 0), mode="reflect")  # over frequency
+            x = self.after(norm(conv(x).permute(0, 2, 3, 1)))
             lengths = (lengths + 1) // 2
         return self.project(x.flatten(2)), lengths

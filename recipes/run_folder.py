@@ -7,6 +7,8 @@ from recipes.errors import RecipeError
 from recipes.layer_mixers import FILLED_KEYS
 from recipes.report import write_atomically
 
+WEIGHTS = "averaged.ckpt"  # the model that is tested
+
 # What may change between two calls for the same run: how long, how it is saved and decoded, not what is trained.
 FREE_KEYS = {
     "number_of_epochs", "workers", "ckpt_interval_minutes", "average_checkpoints", "tensorboard",
@@ -17,11 +19,12 @@ FREE_KEYS = {
 def claim(folder: Path, recipe: Recipe) -> None:
     """Take ``folder`` for ``recipe``, or make sure that it is the recipe's already.
 
-    A folder without a checkpoint holds no run yet: an error came first, and its cure may be another recipe.
+    A folder without weights holds no run yet: an error came first, and its cure may be another recipe.
     Raises RecipeError naming the keys that differ when it holds a run of another recipe, and when it holds
     other things than a run.
     """
     saved, trained = folder / "recipe.yaml", any(folder.glob("checkpoints/CKPT*"))
+    trained = trained or (folder / WEIGHTS).is_file()
     if saved.is_file() and trained:
         before, now = recipe_content(saved.read_text(encoding="utf-8")), recipe_content(recipe.text)
         keys = sorted({*before, *now} - FREE_KEYS - {*FILLED_KEYS})

@@ -9,15 +9,26 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from mixers.base import lengths_to_mask
+from recipes.branchformer import Branchformer
 from recipes.config import load
 from recipes.conformer import Conformer
 from recipes.frontend import ConvFrontend
 from recipes.model import Recogniser
 from recipes.search import START, greedy_ctc
 
-RECIPE = Path(__file__).parents[1] / "hparams" / "quickstart.yaml"
+HPARAMS = Path(__file__).parents[1] / "hparams"
 SMALL = {"data_folder": "unused", "d_model": 16, "heads": 2, "layers": 2, "d_ffn": 32, "decoder_layers": 1}
-MIXERS = list(load(RECIPE, SMALL).hparams["mixers"])
+# With few tokens and without anything random, as the quickstart has it.
+PLAIN = {"vocab_size": 32, "kernel_size": 15, "dropout": 0.0, "model.frontend.channels": [32, 16]} | {
+    f"model.augment.{part}": 0 for part in ("time_masks", "freq_masks", "warp")
+}
+ENCODERS = {
+    "conformer": (HPARAMS / "quickstart.yaml", SMALL),
+    "branchformer": (HPARAMS / "branchformer.yaml", {**SMALL, **PLAIN, "model.encoder.csgu_units": 32}),
+}
+MIXERS = list(load(*ENCODERS["conformer"]).hparams["mixers"])
+every_encoder = pytest.mark.parametrize("encoder", ENCODERS)
+every_mixer = pytest.mark.parametrize("mixer", MIXERS)
 
 # Samples of each utterance. A feature frame is 160 samples: the shortest have one to three of them, then
 # come all remainders of feature frames by 4, and lengths that fill no whole feature frame.
@@ -25,9 +36,10 @@ SAMPLES = [1, 2, 159, 160, 320, 400, 480, 640, 799, 800, 960, 1120, 1440, 4640, 
 
 
 @cache
-def recogniser(mixer: str) -> Recogniser:
+def recogniser(encoder: str, mixer: str) -> Recogniser:
     """With weights and statistics off their initial values, so that no zero or one there hides a fault."""
-    model = load(RECIPE, {**SMALL, "mixer": mixer}).hparams["model"].eval()
+    recipe, overrides = ENCODERS[encoder]
+    model = load(recipe, {**overrides, "mixer": mixer}).hparams["model"].eval()
     torch.manual_seed(1)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -75,8 +87,8 @@ def outputs(
 
 
 @cache
-def alone(mixer: str) -> list[dict]:
-    model = recogniser(mixer)
+def alone(encoder: str, mixer: str) -> list[dict]:
+    model = recogniser(encoder, mixer)
     return [
         outputs(model, audio[None], torch.tensor([len(audio)]), tokens[None], [len(tokens)])[0]
         for audio, tokens in zip(*recordings())
@@ -91,7 +103,7 @@ def padded_batch(audio: list[Tensor], padding: float) -> tuple[Tensor, Tensor]:
     return batch, lengths
 
 
-def batched(mixer: str, order: list[int], padding: float) -> list[dict]:
+def batched(encoder: str, mixer: str, order: list[int], padding: float) -> list[dict]:
     """The same from one batch, in this order."""
     audio, tokens = ([part[n] for n in order] for part in recordings())
     padded, lengths = padded_batch(audio, padding)
@@ -99,7 +111,7 @@ def batched(mixer: str, order: list[int], padding: float) -> list[dict]:
     more_tokens = pad_sequence(
         [*tokens, torch.zeros(9, dtype=torch.long)], batch_first=True, padding_value=7
     )[:-1]
-    return outputs(recogniser(mixer), padded, lengths, more_tokens, token_lengths)
+    return outputs(recogniser(encoder, mixer), padded, lengths, more_tokens, token_lengths)
 
 
 ORDERS = {
@@ -112,10 +124,11 @@ ORDERS = {
 
 @pytest.mark.parametrize("padding", [1.0, float("inf")], ids=["noise", "infinity"])
 @pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
-@pytest.mark.parametrize("mixer", MIXERS)
-def test_utterance_is_the_same_alone_and_in_any_batch(mixer, order, padding):
-    expected = alone(mixer)
-    for n, found in zip(order, batched(mixer, order, padding), strict=True):
+@every_mixer
+@every_encoder
+def test_utterance_is_the_same_alone_and_in_any_batch(encoder, mixer, order, padding):
+    expected = alone(encoder, mixer)
+    for n, found in zip(order, batched(encoder, mixer, order, padding), strict=True):
         for part, value in expected[n].items():
             if part == "greedy text":
                 assert found[part] == value, f"{part} of {SAMPLES[n]} samples"
@@ -126,14 +139,15 @@ def test_utterance_is_the_same_alone_and_in_any_batch(mixer, order, padding):
                 )
 
 
-def test_the_comparison_is_not_about_nothing():
+@every_encoder
+def test_the_comparison_is_not_about_nothing(encoder):
     """Utterances differ, texts are long, and every remainder by 4 is there, among the short ones too."""
     frames = [1 + samples // 160 for samples in SAMPLES]
     assert {n % 4 for n in frames if n < 10} == {n % 4 for n in frames if n > 10} == {0, 1, 2, 3}
     for mixer in MIXERS:
-        texts = [one["greedy text"] for one in alone(mixer)]
+        texts = [one["greedy text"] for one in alone(encoder, mixer)]
         assert len(set(map(tuple, texts))) > 5 and max(map(len, texts)) > 4, f"{mixer}: {texts}"
-        spread = alone(mixer)[-1]["CTC log probabilities"].std(0).mean()
+        spread = alone(encoder, mixer)[-1]["CTC log probabilities"].std(0).mean()
         assert spread > 0.01, f"{mixer}: the frames of an utterance hardly differ"
 
 
@@ -147,11 +161,12 @@ def test_front_end_rounds_up(channels):
         assert lengths.dtype == torch.int64
 
 
-@pytest.mark.parametrize("mixer", MIXERS)
-def test_gradients_reach_every_weight_and_padding_none(mixer):
+@every_mixer
+@every_encoder
+def test_gradients_reach_every_weight_and_padding_none(encoder, mixer):
     """In training, through the one forward: no weight is left out, and padding changes nothing."""
     audio, tokens = (part[-4:] for part in recordings())
-    model, gradients = recogniser(mixer), []
+    model, gradients = recogniser(encoder, mixer), []
     for padding in (0.0, 1.0):
         model.train().zero_grad(set_to_none=True)
         output = model(*padded_batch(audio, padding), torch.stack([one[:2] for one in tokens]))
@@ -174,6 +189,18 @@ def test_gradients_reach_every_weight_and_padding_none(mixer):
         )
 
 
-def test_even_kernel_is_refused():
-    with pytest.raises(ValueError, match="^Conformer: kernel_size must be odd, not 4$"):
-        Conformer(8, [lambda d_model: torch.nn.Identity()], d_ffn=8, kernel_size=4)
+REFUSED = {
+    "even kernel, Conformer": (
+        Conformer, {"d_ffn": 8, "kernel_size": 4}, "Conformer: kernel_size must be odd, not 4",
+    ),
+    "even kernel, Branchformer": (
+        Branchformer, {"kernel_size": 4}, "Branchformer: kernel_size must be odd, not 4",
+    ),
+    "odd gating branch": (Branchformer, {"csgu_units": 7}, "Branchformer: csgu_units must be even, not 7"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("encoder", "sizes", "message"), REFUSED.values(), ids=REFUSED)
+def test_sizes_that_cannot_be(encoder, sizes, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        encoder(8, [lambda d_model: torch.nn.Identity()], **sizes)

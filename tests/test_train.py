@@ -138,8 +138,8 @@ def test_logs_and_alignments_are_there(finished):
     assert [epoch["epoch"] for epoch in log] == [1, 2]
     for epoch in log:
         assert epoch.keys() == {
-            "time", "epoch", "steps", "seconds", "lr", "train_loss", "valid_loss", "valid_wer_greedy_ctc",
-            "valid_token_accuracy",
+            "time", "epoch", "steps", "seconds", "lr", "train_loss", "valid_loss", "valid_wer",
+            "valid_wer_greedy_ctc", "valid_token_accuracy",
         }  # fmt: skip
     assert log[1]["steps"] == 2 * log[0]["steps"] > 2
     assert log[1]["lr"] < log[0]["lr"] <= 0.003
@@ -225,6 +225,21 @@ def test_variants_train(options, corpus, tmp_path):
     assert train(corpus, tmp_path / "run", *options) == 0
     assert all(value.isfinite().all() for value in weights(tmp_path / "run").values())
     assert summary(tmp_path / "run")["splits"]["test-clean"]["utterances"] > 0
+
+
+def test_another_encoder_and_optimizer_train(corpus, tmp_path):
+    options = ["--token_type", "char", "--vocab_size", "32", "--model.encoder.csgu_units", "16"]
+    recipe = RECIPE.with_name("hyperbranchformer_13M.yaml")
+    assert train(corpus, tmp_path / "run", *options, recipe=recipe) == 0
+    assert all(value.isfinite().all() for value in weights(tmp_path / "run").values())
+
+
+def test_validation_is_searched_in_some_epochs(corpus, tmp_path):
+    search = ["--valid_search", "!new:recipes.search.BeamSearch {beam: 2}", "--valid_search_interval", "2"]
+    assert train(corpus, tmp_path / "run", "--number_of_epochs", "3", *search) == 0
+    assert [epoch["valid_wer"] is not None for epoch in epochs(tmp_path / "run")] == [False, True, False]
+    lines = [line for line in (tmp_path / "run" / "log.txt").read_text().splitlines() if "train loss" in line]
+    assert ["% (search)" in line for line in lines] == [False, True, False]
 
 
 def test_curves_for_tensorboard(corpus, tmp_path):

@@ -168,6 +168,7 @@ VALUES = {
     "number_of_epochs": (0, "a whole number from 1 up"),
     "batch_buckets": (0, "a whole number from 1 up"),
     "average_checkpoints": (1.5, "a whole number from 1 up"),
+    "valid_search_interval": (0, "a whole number from 1 up"),
     "workers": (-1, "a whole number from 0 up"),
     "warmup_steps": (None, "a whole number from 0 up"),
     "batch_seconds": (0, "a number above 0"),
