@@ -19,7 +19,7 @@ quickstart: $(VENV)/.demo
 	echo "total time after the installation: $$(($$(date +%s) - start)) seconds"
 
 test: $(VENV)/.dev
-	$(VENV)/bin/python -m pytest -q tests
+	$(VENV)/bin/python -m pytest -q -n 2 --dist loadfile tests
 
 environment: $(VENV)/.demo
 
