@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import resource
 import statistics
 import subprocess
@@ -26,6 +27,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from mixers import Context
 from recipes.config import load
 
 COLUMNS = ("recipe", "mixer", "frames", "peak_mb", "step_s", "speech_s_per_s", "parameters", "multiply_adds_per_frame")
@@ -79,7 +81,15 @@ def measure(options: argparse.Namespace) -> dict:
         "parameters": train.parameters,
         "multiply_adds_per_frame": counter.get_total_flops() // (2 * frames * utterances),
         **figures,
+        **(about_mixer(recipe.hparams["layer_mixers"][0](recipe.hparams["d_model"])) if options.part == "mixer" else {}),
     }
+
+
+def about_mixer(mixer) -> dict:
+    """Paper and year from the class's docstring; numbers kept after 60 s in chunks of 16 frames, None: cannot stream."""
+    paper = re.search(r"arxiv\.org/abs/(\d{2})(\d{2}\.\d{5})", type(mixer).__doc__)
+    state = None if mixer.cannot_stream else mixer.state_size(1500, Context(16))
+    return {"paper": "".join(paper.groups()), "year": 2000 + int(paper.group(1)), "state": state}
 
 
 def training_step(options: argparse.Namespace, device):
@@ -216,8 +226,10 @@ def markdown(file: Path) -> str:
     for row in rows:
         groups.setdefault((row["recipe"], row["mixer"]), {})[row["frames"]] = row
     several = len({recipe for recipe, _ in groups}) > 1
+    with_papers = "paper" in rows[0]
     head = [*(["recipe"] if several else []), "mixer", "parameters", f"multiply-adds per frame at {lengths[0]:,}"]
     head += [f"MB at {frames:,}" for frames in lengths] + ["growth"]
+    head += ["state after 60 s", "paper", "year"] if with_papers else []
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for (recipe, mixer), by_length in groups.items():
         first = next((row for row in by_length.values() if "problem" not in row), {})
@@ -226,6 +238,10 @@ def markdown(file: Path) -> str:
         cells = [*([recipe] if several else []), mixer, f"{first.get('parameters', 0):,}"]
         cells += [f"{first.get('multiply_adds_per_frame', 0):,}"]
         cells += [f"{peak:,.0f}" if peak else "does not fit" for peak in peaks] + [", ".join(growth)]
+        if with_papers:
+            state = "cannot stream" if first.get("state") is None else f"{first['state']:,}"
+            paper = first.get("paper", "")
+            cells += [state, f"[{paper}](https://arxiv.org/abs/{paper})", str(first.get("year", ""))]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
