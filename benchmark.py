@@ -17,7 +17,6 @@ import subprocess
 import sys
 import time
 import weakref
-from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -43,7 +42,7 @@ def arguments(argv=None) -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=1, help="utterances in the batch")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--repeats", type=int, default=3, help="steps timed after a warm-up, the median counts; 0: only count")
+    parser.add_argument("--repeats", type=int, default=3, help="steps timed after a warm-up (0: none, only count)")
     parser.add_argument("--out", type=Path, help="write the figures to this JSON file too")
     parser.add_argument("--table", type=Path, metavar="FILE", help="print the figures of this file, run nothing")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)  # a process of its own
@@ -57,7 +56,7 @@ def measure(options: argparse.Namespace) -> dict:
     figures = {}
     if options.repeats:
         limit_memory(device)
-        _, train = training_step(options, device)
+        recipe, train = training_step(options, device)
         train()  # warm-up
         seconds = []
         for _ in range(options.repeats):
@@ -67,26 +66,34 @@ def measure(options: argparse.Namespace) -> dict:
         figures["step_s"] = round(statistics.median(seconds), 4)
         figures["speech_s_per_s"] = round(utterances * frames * 0.04 / statistics.median(seconds), 1)
         figures["peak_mb"] = round(peak_mb(train, device), 1)
-    # Sizes without contents: what does not fit can be counted too. CTC has no such form.
-    with FakeTensorMode() if options.part != "model" else nullcontext():
-        recipe, train = training_step(options, torch.device("cpu"))
-        # Of attention's kernels the counter knows only the plain one.
-        with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-            train(backward=False)
-        figures.setdefault("peak_mb", round(peak_mb(train, torch.device("cpu")), 1))
+    if options.part != "model":  # CTC has no form without contents
+        recipe, train, counted = count(options)
+        figures = {**counted, **figures}
+    if options.part == "mixer":
+        figures |= about_mixer(recipe.hparams["layer_mixers"][0](recipe.hparams["d_model"]))
     return {
         "recipe": recipe.name,
         "mixer": recipe.hparams["mixer_name"],
         "frames": frames,
         "parameters": train.parameters,
-        "multiply_adds_per_frame": counter.get_total_flops() // (2 * frames * utterances),
         **figures,
-        **(about_mixer(recipe.hparams["layer_mixers"][0](recipe.hparams["d_model"])) if options.part == "mixer" else {}),
     }
 
 
+def count(options: argparse.Namespace):
+    """Memory and multiply-adds from tensors without contents: what does not fit can be counted too."""
+    with FakeTensorMode():
+        recipe, train = training_step(options, torch.device("cpu"))
+        # Of attention's kernels the counter knows only the plain one.
+        with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+            train(backward=False)
+        multiply_adds = counter.get_total_flops() // (2 * options.frames[0])
+        peak = round(peak_mb(train, torch.device("cpu")), 1)
+    return recipe, train, {"peak_mb": peak, "multiply_adds_per_frame": multiply_adds}
+
+
 def about_mixer(mixer) -> dict:
-    """Paper and year from the class's docstring; numbers kept after 60 s in chunks of 16 frames, None: cannot stream."""
+    """Paper and year from the class's docstring; numbers kept after 60 s in chunks of 16 frames (None: cannot)."""
     paper = re.search(r"arxiv\.org/abs/(\d{2})(\d{2}\.\d{5})", type(mixer).__doc__)
     state = None if mixer.cannot_stream else mixer.state_size(1500, Context(16))
     return {"paper": "".join(paper.groups()), "year": 2000 + int(paper.group(1)), "state": state}
@@ -251,6 +258,9 @@ def main(argv=None) -> int:
     if options.table:
         print(markdown(options.table))
         return 0
+    if options.part == "model" and not options.repeats:
+        print("error: --part model can only be run: give --repeats 1 or more", file=sys.stderr)
+        return 2
     if options.one:
         print(json.dumps(measure(options)))
         return 0
