@@ -274,7 +274,8 @@ def main(argv=None) -> int:
                 cells = "".join(f"{row.get(name, '')!s:>{len(name) + 8}}" for name in COLUMNS[1:])
                 print(f"{row['recipe']:32}{cells}", row.get("problem", ""), flush=True)
     if options.out:
-        about = {"command": " ".join(["python benchmark.py", *(argv or sys.argv[1:])]), "machine": machine(options.device)}
+        command = " ".join(["python benchmark.py", *(argv or sys.argv[1:])])
+        about = {"command": command, "machine": machine(options.device)}
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n", encoding="utf-8")
     return int(any("problem" in row and row["problem"] != "does not fit" for row in rows))
