@@ -22,6 +22,10 @@ class Cross(NamedTuple):
     values: list[Tensor]
     mask: Tensor
 
+    def select(self, index: Tensor) -> "Cross":
+        """What is needed of utterances ``index``, in that order."""
+        return Cross([k[index] for k in self.keys], [v[index] for v in self.values], self.mask[index])
+
 
 class Cache(NamedTuple):
     """Keys and values of the tokens so far, per layer ``[hypotheses, heads, tokens, head size]``."""
@@ -34,19 +38,15 @@ class Cache(NamedTuple):
         return Cache([k.index_select(0, index) for k in self.keys], [v.index_select(0, index) for v in self.values])
 
 
-class DecoderLayer(nn.Module):
-    """Self-attention, cross-attention and feed-forward, each pre-normalised and residual."""
+class AttentionLayer(nn.Module):
+    """What the layers of decoder and language model share: attention to the tokens so far, at once or in steps.
 
-    def __init__(self, d_model: int, heads: int, d_ffn: int, dropout: float, activation: type[nn.Module]):
+    A layer has ``self_in``, which makes queries, keys and values together, ``self_out``, and ``dropout``.
+    """
+
+    def __init__(self, heads: int, dropout: float):
         super().__init__()
         self.heads, self.attention_dropout = heads, dropout
-        self.self_norm, self.cross_norm = nn.LayerNorm(d_model, eps=1e-6), nn.LayerNorm(d_model, eps=1e-6)
-        self.self_in, self.self_out = nn.Linear(d_model, 3 * d_model), nn.Linear(d_model, d_model)
-        self.cross_query, self.cross_out = nn.Linear(d_model, d_model), nn.Linear(d_model, d_model)
-        self.cross_key_value = nn.Linear(d_model, 2 * d_model)
-        self.feed_forward = FeedForward(d_model, d_ffn, dropout, activation)
-        self.feed_forward[0].eps = 1e-6
-        self.dropout = nn.Dropout(dropout)
 
     def split(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
         """``[B, T, parts * d_model]`` → ``parts`` tensors ``[B, heads, T, head size]``."""
@@ -57,14 +57,38 @@ class DecoderLayer(nn.Module):
         mixed = scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=p, is_causal=causal)
         return mixed.transpose(1, 2).flatten(2)
 
+    def look_back(self, x: Tensor) -> Tensor:
+        """Each token of ``[B, U, d_model]`` attends to itself and those before it."""
+        query, key, value = self.split(self.self_in(x), 3)
+        return self.dropout(self.self_out(self.attend(query, key, value, causal=True)))
+
+    def look_back_once(self, x: Tensor, past_keys: Tensor, past_values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """``look_back`` for one more token ``[B, 1, d_model]``; also the keys and values with its own."""
+        query, key, value = self.split(self.self_in(x), 3)
+        key, value = torch.cat([past_keys, key], 2), torch.cat([past_values, value], 2)
+        return self.self_out(self.attend(query, key, value)), key, value
+
+
+class DecoderLayer(AttentionLayer):
+    """Self-attention, cross-attention and feed-forward, each pre-normalised and residual."""
+
+    def __init__(self, d_model: int, heads: int, d_ffn: int, dropout: float, activation: type[nn.Module]):
+        super().__init__(heads, dropout)
+        self.self_norm, self.cross_norm = nn.LayerNorm(d_model, eps=1e-6), nn.LayerNorm(d_model, eps=1e-6)
+        self.self_in, self.self_out = nn.Linear(d_model, 3 * d_model), nn.Linear(d_model, d_model)
+        self.cross_query, self.cross_out = nn.Linear(d_model, d_model), nn.Linear(d_model, d_model)
+        self.cross_key_value = nn.Linear(d_model, 2 * d_model)
+        self.feed_forward = FeedForward(d_model, d_ffn, dropout, activation)
+        self.feed_forward[0].eps = 1e-6
+        self.dropout = nn.Dropout(dropout)
+
     def cross(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
         (query,) = self.split(self.cross_query(self.cross_norm(x)), 1)
         return self.dropout(self.cross_out(self.attend(query, keys, values, mask)))
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
         """All tokens at once, ``[B, U, d_model]``. Padding comes last, so causality hides it."""
-        query, key, value = self.split(self.self_in(self.self_norm(x)), 3)
-        x = x + self.dropout(self.self_out(self.attend(query, key, value, causal=True)))
+        x = x + self.look_back(self.self_norm(x))
         x = x + self.cross(x, keys, values, mask)
         return x + self.feed_forward(x)
 
@@ -74,9 +98,8 @@ class DecoderLayer(nn.Module):
         Cross-attention looks at an utterance's hypotheses as so many queries, so that nothing of the
         encoder is repeated per beam.
         """
-        query, key, value = self.split(self.self_in(self.self_norm(x)), 3)
-        key, value = torch.cat([past_keys, key], 2), torch.cat([past_values, value], 2)
-        x = x + self.self_out(self.attend(query, key, value))
+        mixed, key, value = self.look_back_once(self.self_norm(x), past_keys, past_values)
+        x = x + mixed
         by_utterance = x.view(keys.shape[0], -1, x.shape[-1])
         x = x + self.cross(by_utterance, keys, values, mask).view_as(x)
         return x + self.feed_forward(x), key, value

@@ -1,16 +1,16 @@
-"""From encoder frames to text: greedy CTC, and one joint CTC/attention beam search for whole batches."""
+"""From encoder frames to text: greedy CTC, and one joint CTC/attention/LM beam search for whole batches."""
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
-from mixers.base import lengths_to_mask
 from recipes.conformer import Encoded
-from recipes.decoder import TransformerDecoder
+from recipes.ctc_prefixes import BLANK, NEVER, CTCPrefixes, CTCPrefixScorer
 
-BLANK, START, END = 0, 1, 2
-NEVER = -1e30  # stands for log 0, so that differences of two of them are finite
+START, END = 1, 2
+HOPELESS = 1e-10 * NEVER  # below it a score holds a log 0, whatever its weight
 
 
 class Hypothesis(NamedTuple):
@@ -30,144 +30,178 @@ def greedy_ctc(log_probs: Tensor, lengths: Tensor) -> list[list[int]]:
     return sentences
 
 
-class CTCPrefixes(NamedTuple):
-    """CTC state of N hypotheses: log probability of all alignments of the prefix that end at each frame.
+class Open(NamedTuple):
+    """Hypotheses that may still grow, ``beam`` for each utterance, side by side."""
 
-    nonblank, blank: ``[N, T + 1]``, by the last symbol of the alignment; frame 0 is before the audio.
-    score: ``[N]`` log probability that the sentence starts with the prefix.
-    """
+    tokens: Tensor  # [N, 1 + U], START first
+    score: Tensor  # [N] without CTC: decoder, language model and length bonus, weighted
+    alive: Tensor  # bool [N]: False where there are fewer hypotheses than places
+    prefixes: CTCPrefixes
+    caches: list  # of the decoder and the language model
 
-    nonblank: Tensor
-    blank: Tensor
-    score: Tensor
-
-    def select(self, hypotheses: Tensor, candidates: Tensor) -> "CTCPrefixes":
-        return CTCPrefixes(*(part[hypotheses, candidates] for part in self))
-
-
-class CTCPrefixScorer:
-    """CTC prefix probabilities (Watanabe et al. 2017, algorithm 2) of chosen candidates, no loop over frames.
-
-    Both recursions of the algorithm are first-order and linear, so each is a running sum:
-    a_t = (a_{t-1} + b_{t-1}) p_t has a_t = P_t * sum_{s <= t} b_{s-1} / P_{s-1} with P_t = p_1 … p_t.
-    In logarithms that is one logcumsumexp, in float64 since log P_t grows with the utterance.
-    """
-
-    def __init__(self, log_probs: Tensor, lengths: Tensor):
-        """log_probs: ``[B, T, vocab]`` of the utterances; lengths in frames."""
-        valid = lengths_to_mask(lengths, log_probs.shape[1])[..., None]
-        # After its end an utterance only repeats what it has: every path stays where it is, at no cost.
-        padded = log_probs.double().masked_fill(~valid, NEVER)
-        padded[..., BLANK] = padded[..., BLANK].masked_fill(~valid[..., 0], 0.0)
-        self.log_probs = padded
-        self.running = padded.clamp(min=-1e4).cumsum(1)  # log P_t for every token
-
-    def start(self, beam: int) -> CTCPrefixes:
-        blank = torch.nn.functional.pad(self.running[..., BLANK], (1, 0)).repeat_interleave(beam, 0)
-        return CTCPrefixes(torch.full_like(blank, NEVER), blank, torch.zeros_like(blank[:, 0]))
-
-    def end(self, prefixes: CTCPrefixes) -> Tensor:
-        """``[N]``: log probability that the sentence is exactly the prefix."""
-        return torch.logaddexp(prefixes.nonblank[:, -1], prefixes.blank[:, -1])
-
-    def extend(self, prefixes: CTCPrefixes, last: Tensor, candidates: Tensor) -> CTCPrefixes:
-        """Append each of ``candidates`` ``[N, C]`` to its hypothesis, whose last token is ``last`` ``[N]``.
-
-        Returns the state of all ``[N, C]`` longer prefixes.
-        """
-        beams = len(last) // len(self.log_probs)
-        utterance = torch.arange(len(last), device=last.device) // beams
-        running = self.running[utterance[:, None], :, candidates]  # [N, C, T]
-        log_probs = self.log_probs[utterance[:, None], :, candidates]
-        # A repeated token needs a blank in between, any other may follow either ending.
-        either = torch.logaddexp(prefixes.nonblank, prefixes.blank)[:, None]
-        repeat = (candidates == last[:, None])[..., None]
-        before = torch.where(repeat, prefixes.blank[:, None], either)[..., :-1]
-        score = (before + log_probs).logsumexp(-1)
-        nonblank = convolve(before, running)
-        nonblank = torch.nn.functional.pad(nonblank, (1, 0), value=NEVER)
-        blank = convolve(nonblank[..., :-1], self.running[utterance, None, :, BLANK])
-        return CTCPrefixes(nonblank, torch.nn.functional.pad(blank, (1, 0), value=NEVER), score)
+    def select(self, index: Tensor) -> "Open":
+        caches = [cache.select(index) for cache in self.caches]
+        return Open(self.tokens[index], self.score[index], self.alive[index], self.prefixes.select(index), caches)
 
 
-def convolve(entering: Tensor, running: Tensor) -> Tensor:
-    """log a_t of a_t = (a_{t-1} + b_{t-1}) p_t, a_0 = 0. entering: log b_0 … b_{T-1}; running: log P_1 … P_T."""
-    before = torch.nn.functional.pad(running[..., :-1], (1, 0))
-    return running + (entering - before).logcumsumexp(-1)
+class Ended(NamedTuple):
+    """The best finished sentences so far of each utterance, best first."""
+
+    scores: Tensor  # [B, beam], NEVER where there is none
+    tokens: Tensor  # [B, beam, 1 + U], START first, padded with BLANK
+
+    def add(self, scores: Tensor, tokens: Tensor) -> "Ended":
+        """Of these and the new ones the best."""
+        most = self.scores.shape[1]
+        tokens = torch.cat([pad(self.tokens, (0, tokens.shape[2] - self.tokens.shape[2])), tokens], 1)
+        best, index = torch.cat([self.scores, scores], 1).topk(most, dim=1)
+        return Ended(best, tokens.gather(1, index[..., None].expand(-1, -1, tokens.shape[2])))
+
+    def hypotheses(self, utterance: int) -> list[Hypothesis]:
+        rows = zip(self.tokens[utterance].tolist(), self.scores[utterance].tolist())
+        found = [Hypothesis([one for one in row[1:] if one != BLANK], score) for row, score in rows if score > HOPELESS]
+        return found or [Hypothesis([], NEVER)]
 
 
 class BeamSearch:
-    """Joint CTC/attention beam search (https://arxiv.org/abs/1609.06773), batched, with a cached decoder.
+    """Joint CTC/attention beam search (https://arxiv.org/abs/1609.06773), batched, with cached decoder and LM.
 
-    The CTC prefix scores are taken for the decoder's best candidates only. An utterance is finished when
-    no open hypothesis can beat its best ended one: scores only fall. Results do not depend on the batch.
+    A sentence scores (1 - ctc_weight) log p_decoder + ctc_weight log p_CTC + lm_weight log p_LM + length_bonus
+    times its tokens. An utterance is finished when no open hypothesis can still beat its best ended one.
+    Results do not depend on the batch. Without a decoder it is a CTC prefix beam search, CTC counting in full.
 
-    beam: hypotheses kept a step. ctc_weight: share of CTC in the joint log probability, 0 to 1.
-    candidates: tokens of each hypothesis that CTC scores, as a multiple of the beam.
-    temperature: of the decoder's distribution.
+    beam: hypotheses kept a step. ctc_weight: 0 to 1. temperature, lm_temperature: of the distributions of the
+    decoder and of the language model. lm_weight counts only where a language model is given.
     """
 
-    def __init__(self, *, beam: int = 10, ctc_weight: float = 0.4, candidates: float = 1.5, temperature: float = 1.0):
+    def __init__(
+        self,
+        *,
+        beam: int = 10,
+        ctc_weight: float = 0.4,
+        temperature: float = 1.0,
+        lm_weight: float = 0.0,
+        lm_temperature: float = 1.0,
+        length_bonus: float = 0.0,
+    ):
         if beam < 1:
             raise ValueError(f"BeamSearch: beam must be 1 or more, not {beam}")
         if not 0 <= ctc_weight <= 1:
             raise ValueError(f"BeamSearch: ctc_weight must lie between 0 and 1, not {ctc_weight}")
-        self.beam, self.ctc_weight, self.temperature = beam, ctc_weight, temperature
-        self.candidates = max(1, int(candidates * beam))
+        if min(temperature, lm_temperature) <= 0:
+            raise ValueError("BeamSearch: temperature and lm_temperature must be greater than 0")
+        self.beam, self.ctc_weight, self.length_bonus = beam, ctc_weight, length_bonus
+        self.temperature, self.lm_weight, self.lm_temperature = temperature, lm_weight, lm_temperature
 
     @torch.no_grad()
-    def __call__(self, decoder: TransformerDecoder, encoded: Encoded, ctc_log_probs: Tensor) -> list[list[Hypothesis]]:
-        """The ended hypotheses of every utterance, best first; at least one each."""
-        batch, beam, device = len(encoded.lengths), self.beam, encoded.frames.device
-        lengths = encoded.lengths.tolist()
-        cross, cache = decoder.prepare(encoded), decoder.start(batch * beam)
-        scorer = CTCPrefixScorer(ctc_log_probs, encoded.lengths)
-        prefixes = scorer.start(beam)
-        attention = torch.zeros(batch, beam, device=device, dtype=torch.float64)
-        alive = torch.full((batch, beam), NEVER, device=device, dtype=torch.float64)
-        alive[:, 0] = 0.0  # all hypotheses are the same at first: one stands for them
-        last = torch.full((batch * beam,), START, device=device)
-        tokens = torch.empty(batch * beam, 0, dtype=torch.long, device=device)
-        ended: list[list[Hypothesis]] = [[] for _ in range(batch)]
-        done = [False] * batch
-        for step in range(max(lengths) + 1):
-            logits, cache = decoder.step(last, cross, cache)
-            log_probs = (logits.double() / self.temperature).log_softmax(-1)
-            # Ending: CTC has seen all frames.
-            end = self.joint(attention.flatten() + log_probs[:, END], scorer.end(prefixes)).view(batch, beam)
-            self.collect(ended, done, tokens, end + self.dead(alive))
-            for b, open_best in enumerate(alive.max(1).values.tolist()):
-                done[b] |= ended[b][0].score >= open_best or step >= lengths[b]
-            if all(done):
-                break
-            # Going on: the decoder proposes, CTC judges.
-            log_probs[:, [BLANK, START, END]] = NEVER
-            proposed, candidates = log_probs.topk(min(self.candidates, log_probs.shape[1] - 3), dim=1)
-            longer = scorer.extend(prefixes, last, candidates)
-            attention_longer = attention.flatten()[:, None] + proposed
-            scores = self.joint(attention_longer, longer.score).view(batch, beam, -1) + self.dead(alive)[..., None]
-            alive, best = scores.flatten(1).topk(beam, dim=1)
-            kept = (torch.arange(batch, device=device)[:, None] * beam + best // candidates.shape[1]).flatten()
-            choice = (best % candidates.shape[1]).flatten()
-            last = candidates[kept, choice]
-            tokens = torch.cat([tokens[kept], last[:, None]], 1)
-            attention = attention_longer[kept, choice].view(batch, beam)
-            prefixes, cache = longer.select(kept, choice), cache.select(kept)
-        return ended
+    def __call__(self, decoder, encoded: Encoded, ctc_log_probs: Tensor, lm=None) -> list[list[Hypothesis]]:
+        """The ended hypotheses of every utterance, best first; at least one each, ``beam`` at most.
 
-    def joint(self, attention: Tensor, ctc: Tensor) -> Tensor:
-        return (1 - self.ctc_weight) * attention + self.ctc_weight * ctc
+        decoder: a ``recipes.decoder.TransformerDecoder`` or None. ctc_log_probs: ``[B, T, vocab]``. lm: a
+        ``recipes.language_model.TransformerLM`` over the same tokens, or None.
+        The first is the best that the beam can reach; the others are what had ended by then.
+        """
+        models = Models(decoder, encoded, lm, self, ctc_log_probs.shape[2])
+        reward = self.length_bonus / models.ctc_weight if models.ctc_bounds_length else 0.0
+        scorer = CTCPrefixScorer(ctc_log_probs, encoded.lengths, reward)
+        found: list[list[Hypothesis]] = [[] for _ in encoded.lengths]
+        utterances, lengths = torch.arange(len(found)), encoded.lengths
+        opened = self.start(scorer, models)
+        ended = Ended(opened.score.view(-1, self.beam) + NEVER, opened.tokens.view(-1, self.beam, 1))
+        for step in range(int(lengths.max()) + 1):
+            grown, caches = models.step(opened)
+            ended = self.end(opened, ended, grown, scorer, models)
+            done = (ended.scores[:, 0] >= self.ceiling(opened, lengths - step, models)) | (lengths <= step)
+            if done.any():
+                for row in done.nonzero().flatten().tolist():
+                    found[utterances[row]] = ended.hypotheses(row)
+                if done.all():
+                    break
+                left = (~done).nonzero().flatten()
+                rows = (left[:, None] * self.beam + torch.arange(self.beam, device=left.device)).flatten()
+                opened, grown = opened.select(rows), grown[rows]
+                caches = [cache.select(rows) for cache in caches]
+                utterances, lengths = utterances[left.cpu()], lengths[left]
+                ended = Ended(ended.scores[left], ended.tokens[left])
+                scorer.select(left), models.select(left)
+            opened = self.extend(opened._replace(caches=caches), grown, scorer, models)
+        return found
 
-    @staticmethod
-    def dead(alive: Tensor) -> Tensor:
-        """NEVER for hypotheses that only fill up the beam, 0 for the others."""
-        return torch.where(alive <= NEVER / 2, NEVER, 0.0)
+    def start(self, scorer: CTCPrefixScorer, models: "Models") -> Open:
+        prefixes = scorer.start(self.beam)
+        score = torch.zeros_like(prefixes.score)
+        # All hypotheses are the same at first: one stands for them.
+        alive = torch.arange(len(score), device=score.device) % self.beam == 0
+        tokens = torch.full((len(score), 1), START, device=score.device)
+        return Open(tokens, score, alive, prefixes, models.start(len(score)))
 
-    def collect(self, ended, done: list[bool], tokens: Tensor, scores: Tensor) -> None:
-        """Take the ended form of every live hypothesis of the utterances not done, ``beam`` at most for each."""
-        rows, all_scores = tokens.view(*scores.shape, -1).tolist(), scores.tolist()
-        for b in range(len(ended)):
-            if not done[b]:
-                new = [Hypothesis(row, score) for row, score in zip(rows[b], all_scores[b]) if score > NEVER / 2]
-                best = sorted(ended[b] + new, key=lambda hypothesis: -hypothesis.score)[: self.beam]
-                ended[b] = best or [Hypothesis([], NEVER)]
+    def end(self, opened: Open, ended: Ended, grown: Tensor, scorer: CTCPrefixScorer, models: "Models") -> Ended:
+        """Take in the ended form of every open hypothesis: CTC has seen all frames."""
+        scores = opened.score + grown[:, END] + models.ctc_weight * scorer.end(opened.prefixes)
+        scores = scores.masked_fill(~opened.alive, NEVER).view(-1, self.beam)
+        return ended.add(scores, opened.tokens.view(*scores.shape, -1))
+
+    def ceiling(self, opened: Open, steps_left: Tensor, models: "Models") -> Tensor:
+        """``[B]``: no sentence that grows out of an open hypothesis can score higher."""
+        ceiling = opened.score + models.ctc_weight * opened.prefixes.ceiling
+        best = ceiling.masked_fill(~opened.alive, NEVER).view(-1, self.beam).amax(1)
+        return best if models.ctc_bounds_length else best + max(self.length_bonus, 0.0) * steps_left
+
+    def extend(self, opened: Open, grown: Tensor, scorer: CTCPrefixScorer, models: "Models") -> Open:
+        """The best hypotheses of one token more."""
+        last = opened.tokens[:, -1]
+        score = opened.score[:, None] + grown + self.length_bonus
+        joint = score + models.ctc_weight * scorer.scores(opened.prefixes, last)
+        joint[:, [BLANK, START, END]] = NEVER
+        joint = joint.masked_fill(~opened.alive[:, None], NEVER)
+        vocab = joint.shape[1]
+        # With a small vocabulary the first step has fewer continuations than the beam has places.
+        best, index = joint.view(-1, self.beam * vocab).topk(self.beam, dim=1)
+        first = torch.arange(len(index), device=index.device)[:, None] * self.beam
+        kept, tokens = (first + index // vocab).flatten(), (index % vocab).flatten()
+        chosen = opened.select(kept)
+        return Open(
+            torch.cat([chosen.tokens, tokens[:, None]], 1),
+            score[kept, tokens],
+            best.flatten() > HOPELESS,
+            scorer.extend(chosen.prefixes, last[kept], tokens),
+            chosen.caches,
+        )
+
+
+class Models:
+    """The decoder and the language model of one search, either of them or none, as one next-token score."""
+
+    def __init__(self, decoder, encoded: Encoded, lm, search: BeamSearch, vocab_size: int):
+        self.decoder, self.lm, self.search = decoder, lm if search.lm_weight else None, search
+        self.vocab_size = vocab_size
+        self.cross = decoder.prepare(encoded) if decoder is not None else None
+        self.ctc_weight = search.ctc_weight if decoder is not None else 1.0
+        # Whether CTC counts enough to tell how many tokens, each with its length bonus, can follow; if it hardly
+        # does, as many as there are frames.
+        self.ctc_bounds_length = self.ctc_weight > max(search.length_bonus / 50, 0.0)
+
+    def start(self, hypotheses: int) -> list:
+        return [model.start(hypotheses) for model in (self.decoder, self.lm) if model is not None]
+
+    def select(self, utterances: Tensor) -> None:
+        self.cross = self.cross.select(utterances) if self.cross is not None else None
+
+    def step(self, opened: Open) -> tuple[Tensor, list]:
+        """Weighted log probabilities of the next token ``[N, vocab]``, and the new caches."""
+        last, caches, new = opened.tokens[:, -1], list(opened.caches), []
+        score = opened.score.new_zeros(len(last), self.vocab_size)
+        if self.decoder is not None:
+            logits, cache = self.decoder.step(last, self.cross, caches.pop(0))
+            new.append(cache)
+            score += (1 - self.ctc_weight) * log_softmax(logits / self.search.temperature)
+        if self.lm is not None:
+            logits, cache = self.lm.step(last, caches.pop(0))
+            new.append(cache)
+            score += self.search.lm_weight * log_softmax(logits / self.search.lm_temperature)
+        return score, new
+
+
+def log_softmax(logits: Tensor) -> Tensor:
+    """In float32 at least, whatever the model computes in."""
+    return logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))

@@ -4,14 +4,16 @@ import copy
 import itertools
 import math
 from functools import cache
+from typing import NamedTuple
 
 import pytest
 import torch
 from torch.nn.functional import ctc_loss
 
 from recipes.conformer import Encoded
+from recipes.ctc_prefixes import BLANK, NEVER, CTCPrefixScorer
 from recipes.decoder import TransformerDecoder
-from recipes.search import BLANK, END, START, BeamSearch, CTCPrefixScorer, greedy_ctc
+from recipes.search import END, START, BeamSearch, greedy_ctc
 
 VOCABULARY = 6
 WORDS = [token for token in range(VOCABULARY) if token not in (BLANK, START, END)]
@@ -46,9 +48,9 @@ def prefix_and_end(scorer: CTCPrefixScorer, sentence) -> tuple[float, float]:
     """Log probability that the (only) utterance starts with the sentence, and that it is the sentence."""
     prefixes, last = scorer.start(1), torch.tensor([START])
     for token in sentence:
-        candidates = torch.tensor([[token]])
-        prefixes = scorer.extend(prefixes, last, candidates).select(torch.tensor([0]), torch.tensor([0]))
-        last = candidates[0]
+        proposed = scorer.scores(prefixes, last)[0, token].item()
+        prefixes, last = scorer.extend(prefixes, last, torch.tensor([token])), torch.tensor([token])
+        assert proposed == pytest.approx(max(prefixes.score.item(), NEVER), rel=1e-9, abs=1e-12), "two ways to one number"
     return prefixes.score.item(), scorer.end(prefixes).item()
 
 
@@ -95,17 +97,25 @@ def test_ctc_of_more_tokens_than_frames_is_impossible():
 
 def test_ctc_scores_many_hypotheses_of_many_utterances_at_once():
     log_probs, lengths, beam = random_log_probs(3, 6), torch.tensor([6, 4, 1]), 2
-    scorer = CTCPrefixScorer(log_probs, lengths)
-    candidates = torch.tensor([[3, 4, 5], [5, 4, 3]] * 3)
-    first = scorer.extend(scorer.start(beam), torch.full((6,), START), candidates)
-    kept, choice = torch.tensor([1, 0, 2, 2, 4, 5]), torch.tensor([0, 2, 1, 0, 0, 1])
-    second = scorer.extend(first.select(kept, choice), candidates[kept, choice], candidates)
-    for hypothesis in range(6):
+    scorer, begin = CTCPrefixScorer(log_probs, lengths), torch.full((6,), START)
+    first, beginnings = scorer.start(beam), torch.tensor([3, 4, 5, 3, 4, 4])
+    first = scorer.extend(first, begin, beginnings)
+    second = scorer.scores(first, beginnings)
+    for hypothesis, beginning in enumerate(beginnings.tolist()):
         one = CTCPrefixScorer(log_probs[hypothesis // beam, None], lengths[hypothesis // beam, None])
-        beginning = candidates[kept[hypothesis], choice[hypothesis]].item()
-        for column, token in enumerate(candidates[hypothesis].tolist()):
+        for token in WORDS:
             expected = prefix_and_end(one, [beginning, token])[0]
-            assert second.score[hypothesis, column].item() == pytest.approx(expected, rel=1e-9)
+            assert max(expected, NEVER) == pytest.approx(second[hypothesis, token].item(), rel=1e-9)
+
+
+def test_ctc_goes_on_with_some_of_the_utterances():
+    log_probs, lengths = random_log_probs(3, 6), torch.tensor([6, 4, 5])
+    whole, part = CTCPrefixScorer(log_probs, lengths), CTCPrefixScorer(log_probs, lengths)
+    last = torch.tensor([3, 4, 5])
+    prefixes = whole.extend(whole.start(1), torch.full((3,), START), last)
+    left = torch.tensor([2, 0])
+    part.select(left)
+    assert torch.equal(part.scores(prefixes.select(left), last[left]), whole.scores(prefixes, last)[left])
 
 
 def test_greedy_ctc_drops_repeats_blanks_and_padding():
@@ -218,6 +228,89 @@ def test_a_decoder_that_does_not_end_is_stopped_by_its_own_utterance():
     assert max(len(one.tokens) for one in found[1]) > 5
 
 
+class Bigram:
+    """A language model with known probabilities, over the search's tokens."""
+
+    def __init__(self, seed: int = 0):
+        generator = torch.Generator().manual_seed(seed)
+        self.logits = 3 * torch.randn(VOCABULARY, VOCABULARY, generator=generator).double()
+
+    def start(self, hypotheses):
+        return BigramCache(torch.zeros(hypotheses))
+
+    def step(self, tokens, cache):
+        return self.logits[tokens], cache
+
+    def score(self, sentence, temperature: float) -> float:
+        pairs = zip([START, *sentence], [*sentence, END])
+        return sum((self.logits[a] / temperature).log_softmax(-1)[b].item() for a, b in pairs)
+
+
+class BigramCache(NamedTuple):
+    unused: torch.Tensor
+
+    def select(self, index):
+        return BigramCache(self.unused[index])
+
+
+@pytest.mark.parametrize("bonus", [0.0, 0.7, 4.0, -1.0])
+@pytest.mark.parametrize("ctc_weight", [0.0, 0.01, 0.4, 1.0], ids=["attention", "little ctc", "joint", "ctc"])
+@pytest.mark.parametrize("lm_weight", [0.0, 0.6], ids=["no lm", "lm"])
+def test_language_model_and_length_bonus_count_as_said(ctc_weight, lm_weight, bonus):
+    """Against all sentences; with a bonus that makes long sentences win after short ones have ended."""
+    for seed in range(3):
+        encoded, log_probs = utterances([4], seed)
+        lm = Bigram(seed)
+        options = {"lm_weight": lm_weight, "lm_temperature": 1.3, "length_bonus": bonus}
+        (found,) = BeamSearch(beam=130, ctc_weight=ctc_weight, **options)(decoder(), encoded, log_probs, lm)
+        scores = {
+            sentence: score + lm_weight * lm.score(sentence, 1.3) + bonus * len(sentence)
+            for sentence, score in all_sentences(encoded, log_probs, ctc_weight).items()
+        }
+        assert tuple(found[0].tokens) == max(scores, key=scores.get)
+        for tokens, score in found:
+            assert score == pytest.approx(scores[tuple(tokens)], rel=1e-9), tokens
+
+
+def test_search_stops_early_despite_a_length_bonus():
+    """The frames after the last word are silent, so that no bonus can be won there."""
+    encoded, log_probs = utterances([60], seed=2)
+    log_probs[:, 12:] = -60.0
+    log_probs[:, 12:, BLANK] = 0.0
+    steps = []
+
+    class Counting:
+        def __getattr__(self, name):
+            return getattr(decoder(), name)
+
+        def step(self, *arguments):
+            steps.append(1)
+            return decoder().step(*arguments)
+
+    BeamSearch(beam=4, ctc_weight=0.4, length_bonus=0.5)(Counting(), encoded, log_probs)
+    assert len(steps) < 30
+
+
+def test_without_a_decoder_it_is_a_ctc_prefix_beam_search():
+    encoded, log_probs = utterances([4, 2])
+    found = BeamSearch(beam=130)(None, encoded, log_probs)
+    for row, frames in enumerate([4, 2]):
+        scores = {s: math.log(p) for s, p in sentence_probabilities(log_probs[row, :frames]).items()}
+        allowed = {s: p for s, p in scores.items() if not {START, END} & set(s)}
+        assert tuple(found[row][0].tokens) == max(allowed, key=allowed.get)
+        assert found[row][0].score == pytest.approx(max(allowed.values()), rel=1e-9)
+
+
+def test_bfloat16_decoder_finds_what_float32_finds():
+    encoded, log_probs = utterances([9, 5])
+    half = copy.deepcopy(decoder()).bfloat16()
+    short = Encoded(encoded.frames.bfloat16(), encoded.lengths)
+    found = BeamSearch(beam=4)(half, short, log_probs.bfloat16())
+    expected = BeamSearch(beam=4)(decoder(), encoded, log_probs)
+    for one, other in zip(found, expected):
+        assert one[0].score == pytest.approx(other[0].score, rel=0.05)
+
+
 def test_silence_gives_an_empty_sentence():
     encoded, log_probs = utterances([3])
     silence = torch.full_like(log_probs, -50.0)
@@ -230,8 +323,9 @@ def test_silence_gives_an_empty_sentence():
     [
         ({"beam": 0}, "BeamSearch: beam must be 1 or more, not 0"),
         ({"ctc_weight": 1.5}, "BeamSearch: ctc_weight must lie between 0 and 1, not 1.5"),
+        ({"lm_temperature": 0.0}, "BeamSearch: temperature and lm_temperature must be greater than 0"),
     ],
-    ids=["beam", "ctc_weight"],
+    ids=["beam", "ctc_weight", "temperature"],
 )
 def test_search_errors(options, message):
     with pytest.raises(ValueError, match=f"^{message}$"):

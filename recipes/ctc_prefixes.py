@@ -1,0 +1,105 @@
+"""CTC prefix probabilities for a whole beam at once, with no loop over frames."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from mixers.base import lengths_to_mask
+
+BLANK = 0
+NEVER = -1e30  # stands for log 0, so that differences of two of them are finite
+
+
+class CTCPrefixes(NamedTuple):
+    """CTC state of N hypotheses: log probability of all alignments of the prefix that end at each frame.
+
+    nonblank, blank: ``[N, T + 1]``, by the last symbol of the alignment; frame 0 is before the audio.
+    score: ``[N]`` log probability that the sentence starts with the prefix.
+    ceiling: ``[N]``, what no longer sentence can exceed when every further token earns the scorer's reward.
+    """
+
+    nonblank: Tensor
+    blank: Tensor
+    score: Tensor
+    ceiling: Tensor
+
+    def select(self, hypotheses: Tensor) -> "CTCPrefixes":
+        return CTCPrefixes(*(part[hypotheses] for part in self))
+
+
+class CTCPrefixScorer:
+    """Prefix probabilities of Watanabe et al. 2017 (algorithm 2), in float64.
+
+    The score of "prefix, then c" sums over the frame at which c first appears: for all hypotheses and the
+    whole vocabulary that is one product of matrices, which costs less than picking out candidates first.
+    Only the tokens that stay get a state. Its two recursions are first-order and linear, so each is a
+    running sum: a_t = (a_{t-1} + b_{t-1}) p_t has a_t = P_t * sum_{s <= t} b_{s-1} / P_{s-1}, P_t = p_1 … p_t.
+    In logarithms that is one logcumsumexp, in float64 since log P_t grows with the utterance.
+    """
+
+    def __init__(self, log_probs: Tensor, lengths: Tensor, reward: float = 0.0):
+        """log_probs: ``[B, T, vocab]`` of the utterances; lengths in frames; reward: see CTCPrefixes.ceiling."""
+        valid = lengths_to_mask(lengths, log_probs.shape[1])[..., None]
+        # After its end an utterance only repeats what it has: every path stays where it is, at no cost.
+        padded = log_probs.double().masked_fill(~valid, NEVER)
+        padded[..., BLANK] = padded[..., BLANK].masked_fill(~valid[..., 0], 0.0)
+        self.log_probs, self.probs = padded, padded.exp()
+        # A further token at frame t turns at most its share of the frame's probability into reward times it.
+        likeliest = self.probs[..., BLANK + 1 :].amax(-1)
+        gain = torch.log1p(torch.expm1(torch.tensor(max(reward, 0.0), dtype=torch.float64)) * likeliest)
+        self.gain_after = pad(gain.flip(1).cumsum(1).flip(1), (0, 1))  # [B, T + 1]: of frames t and later
+
+    def select(self, utterances: Tensor) -> None:
+        """Go on with these utterances only, in this order."""
+        self.log_probs, self.probs = self.log_probs[utterances], self.probs[utterances]
+        self.gain_after = self.gain_after[utterances]
+
+    def start(self, beam: int) -> CTCPrefixes:
+        blank = pad(self.log_probs[..., BLANK].cumsum(1), (1, 0)).repeat_interleave(beam, 0)
+        score = torch.zeros_like(blank[:, 0])
+        return CTCPrefixes(torch.full_like(blank, NEVER), blank, score, self.of_hypotheses(self.gain_after, score)[:, 0])
+
+    def of_hypotheses(self, of_utterances: Tensor, like: Tensor) -> Tensor:
+        return of_utterances.repeat_interleave(len(like) // len(of_utterances), 0)
+
+    def end(self, prefixes: CTCPrefixes) -> Tensor:
+        """``[N]``: log probability that the sentence is exactly the prefix."""
+        return torch.logaddexp(prefixes.nonblank[:, -1], prefixes.blank[:, -1])
+
+    def scores(self, prefixes: CTCPrefixes, last: Tensor) -> Tensor:
+        """``[N, vocab]``: the prefix score of each hypothesis, whose last token is ``last`` ``[N]``, and one token more.
+
+        Right for all that is less than 700 below the best alignment of its hypothesis; what is further off is NEVER.
+        """
+        before = torch.logaddexp(prefixes.nonblank, prefixes.blank)[:, :-1]
+        most = before.amax(1, keepdim=True)
+        sums = (before - most).exp().view(len(self.probs), -1, before.shape[1]) @ self.probs
+        scores = sums.flatten(0, 1).log().clamp(min=NEVER) + most
+        # A token can only repeat after a blank.
+        repeated = (prefixes.blank[:, :-1] + self.frames_of(last)).logsumexp(1)
+        return scores.scatter(1, last[:, None], repeated[:, None]).clamp(min=NEVER)
+
+    def extend(self, prefixes: CTCPrefixes, last: Tensor, tokens: Tensor) -> CTCPrefixes:
+        """The states after each hypothesis, whose last token is ``last`` ``[N]``, gets its one of ``tokens`` ``[N]``."""
+        either = torch.logaddexp(prefixes.nonblank, prefixes.blank)
+        before = torch.where((tokens == last)[:, None], prefixes.blank, either)[:, :-1]
+        log_probs = self.frames_of(tokens)
+        appears = before + log_probs
+        ceiling = (appears + self.of_hypotheses(self.gain_after[:, 1:], last)).logsumexp(1)
+        nonblank = pad(recursion(before, log_probs), (1, 0), value=NEVER)
+        blanks = self.frames_of(torch.full_like(tokens, BLANK))
+        blank = pad(recursion(nonblank[:, :-1], blanks), (1, 0), value=NEVER)
+        return CTCPrefixes(nonblank, blank, appears.logsumexp(1), ceiling)
+
+    def frames_of(self, tokens: Tensor) -> Tensor:
+        """Log probabilities ``[N, T]`` of one token of each hypothesis."""
+        by_utterance = tokens.view(len(self.log_probs), 1, -1).expand(-1, self.log_probs.shape[1], -1)
+        return self.log_probs.gather(2, by_utterance).transpose(1, 2).flatten(0, 1)
+
+
+def recursion(entering: Tensor, log_probs: Tensor) -> Tensor:
+    """log a_t of a_t = (a_{t-1} + b_{t-1}) p_t, a_0 = 0. entering: log b_0 … b_{T-1}; log_probs: log p_1 … p_T."""
+    running = log_probs.clamp(min=-1e4).cumsum(1)
+    return running + (entering - pad(running[:, :-1], (1, 0))).logcumsumexp(1)
