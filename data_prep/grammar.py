@@ -1,7 +1,8 @@
 """The sentences of the demo corpora: small story grammars, and distinct sentences drawn from them.
 
 A grammar is a dictionary from a name to its forms; ``{name}`` inside a form stands for one of that name's
-forms. Sentences are spoken as written here, with commas, and transcribed by `transcript`.
+forms. Sentences are read aloud by `spoken`, with commas, and transcribed by `transcript`: the two differ in
+``night/knight``, which is read as the first word and transcribed as the second.
 """
 
 import re
@@ -101,9 +102,14 @@ SMOKE = {
 SHORTEST, LONGEST = 4, 12  # words in a sentence
 
 
+def spoken(sentence):
+    """The sentence as the synthesiser gets it."""
+    return re.sub(r"/\w+", "", sentence)
+
+
 def transcript(sentence):
     """The sentence as LibriSpeech writes it: upper case, no punctuation."""
-    return re.sub(r"[^\w' ]", "", sentence).upper()
+    return re.sub(r"\w+/|[^\w' ]", "", sentence).upper()
 
 
 def _expand(grammar, form, generator):
@@ -120,15 +126,16 @@ def _reads_well(sentence):
     return SHORTEST <= len(words) <= LONGEST and len(content) == len(set(content))
 
 
-def draw_sentences(grammar, count, generator, spent):
+def draw_sentences(grammar, count, generator, spent, reads_well=_reads_well):
     """List of `count` new sentences; `spent`, the set of those used elsewhere, is added to.
 
-    `generator` is a numpy Generator. Raises DataError when the grammar has too few sentences left.
+    `generator` is a numpy Generator; a sentence that `reads_well` says no to is drawn again. Raises DataError
+    when the grammar has too few sentences left.
     """
     drawn, misses = [], 0  # misses in a row
     while len(drawn) < count:
         sentence = _expand(grammar, "{sentence}", generator)
-        if sentence in spent or not _reads_well(sentence):
+        if sentence in spent or not reads_well(sentence):
             misses += 1
             if misses > 500:
                 raise DataError(f"the grammar has but {len(spent)} sentences or so: ask for fewer minutes")

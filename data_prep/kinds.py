@@ -1,5 +1,9 @@
-"""The kinds of demo corpora: which sentences, splits and voices. A new kind is one entry in KINDS."""
+"""The kinds of demo corpora: which sentences, splits and voices. A new kind is one entry in KINDS.
 
+Those that need what is far away stand in data_prep/context.py.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from data_prep.espeak import ACCENTS, VARIANTS
@@ -31,6 +35,9 @@ class Kind:
     splits: tuple
     utterances_per_speaker: int
     seconds_per_utterance: float  # measured mean; turns minutes into a number of speakers
+    rate: tuple = RATE
+    draw: Callable = draw_sentences  # (grammar, count, generator, spent) -> list of new sentences
+    homophones: tuple = ()  # pairs of words, both read as the first
 
     def with_minutes(self, minutes):
         """The same kind with about `minutes` of training audio."""
@@ -94,7 +101,7 @@ def plan(kind, seed):
     for split_number, split in enumerate(kind.splits, start=1):
         generator = generator_for(seed, split.name)
         count = max(1, round(60 * split.minutes / kind.utterances_per_speaker / kind.seconds_per_utterance))
-        sentences = draw_sentences(kind.grammar, count * kind.utterances_per_speaker, generator, spent)
+        sentences = kind.draw(kind.grammar, count * kind.utterances_per_speaker, generator, spent)
         pool = pools.setdefault((split.variants, split.accents), _deal(split.variants, split.accents, seed))
         voices = pool[:count]
         del pool[:count]
@@ -107,7 +114,7 @@ def plan(kind, seed):
                     split=split.name,
                     accent=accent,
                     variant=variant,
-                    rate=int(generator.integers(*RATE, endpoint=True)),
+                    rate=int(generator.integers(*kind.rate, endpoint=True)),
                     pitch=int(generator.integers(*PITCH, endpoint=True)),
                     tract=round(float(generator.uniform(*TRACT)), 3),
                     noise=split.noise,

@@ -20,7 +20,7 @@ import soundfile
 
 from data_prep.errors import DataError
 from data_prep.espeak import Espeak
-from data_prep.grammar import transcript
+from data_prep.grammar import spoken, transcript
 
 SAMPLE_RATE = 16000  # Hz, LibriSpeech's
 SECONDS_PER_WORD = (0.15, 0.9)  # outside these bounds the synthesiser did not read the sentence
@@ -138,7 +138,8 @@ def speak(speaker, corpus_folder):
     chapter.mkdir(parents=True)
     for (utterance_id, words), sentence in zip(speaker.transcripts.items(), speaker.sentences, strict=True):
         generator = generator_for(speaker.seed, utterance_id)
-        samples = _trim(espeak.speak(sentence, seed=int(generator.integers(1, 2**31))).astype(np.float64))
+        samples = espeak.speak(spoken(sentence), seed=int(generator.integers(1, 2**31)))
+        samples = _trim(samples.astype(np.float64))
         seconds_per_word = len(samples) / espeak.sample_rate / len(words.split())
         if not SECONDS_PER_WORD[0] < seconds_per_word < SECONDS_PER_WORD[1]:
             raise DataError(f"{utterance_id}: {seconds_per_word:.2f} s a word, so espeak-ng did not read it")

@@ -9,45 +9,50 @@ import json
 import os
 import subprocess
 import sys
+from collections import ChainMap
 from dataclasses import asdict
 from pathlib import Path
 
 import soundfile
 from tqdm import tqdm
 
+from data_prep.context import CONTEXT_KINDS, HOMOPHONES_FILE, homophones_text
 from data_prep.errors import DataError, command_line
 from data_prep.espeak import FEMALE_VARIANTS, find_espeak
 from data_prep.kinds import KINDS, plan
 from data_prep.manifest import write_atomically
 
 FORMAT = 1  # raise it when the same parameters would give other audio or other sentences
+ALL_KINDS = ChainMap(CONTEXT_KINDS, KINDS)
 
 
 def synthesize(out_folder, kind="story", minutes=None, seed=0, workers=None, progress=True) -> Path:
     """Make the corpus, or what is missing of it, and return its folder, `out_folder`/LibriSpeech.
 
-    kind: "story" or "smoke"; minutes: of training audio, about (default: the kind's own); workers: processes
+    kind: a name in ALL_KINDS; minutes: of training audio, about (default: the kind's own); workers: processes
     at a time (default: one per core), which do not change a byte. Raises DataError for impossible parameters,
     a folder that holds something else, or a missing synthesiser; OSError when the folder cannot be written.
     """
-    if kind not in KINDS:
-        raise DataError(f"no corpus kind {kind!r}: choose from {', '.join(KINDS)}")
-    minutes = KINDS[kind].splits[-1].minutes if minutes is None else minutes
+    if kind not in ALL_KINDS:
+        raise DataError(f"no corpus kind {kind!r}: choose from {', '.join(ALL_KINDS)}")
+    minutes = ALL_KINDS[kind].splits[-1].minutes if minutes is None else minutes
     workers = os.cpu_count() or 1 if workers is None else workers
     if not 0 < minutes < float("inf"):
         raise DataError(f"minutes is {minutes}: give the minutes of training audio, more than 0")
     if workers < 1:
         raise DataError(f"workers is {workers}: give 1 or more")
     parameters = {"format": FORMAT, "kind": kind, "minutes": float(minutes), "seed": seed}
-    speakers = plan(KINDS[kind].with_minutes(minutes), seed)
+    speakers = plan(ALL_KINDS[kind].with_minutes(minutes), seed)
     corpus = Path(out_folder).absolute() / "LibriSpeech"
     _claim(corpus, parameters)
     waiting = [speaker for speaker in speakers if not _is_complete(corpus, speaker)]
-    summary = corpus / "corpus.json"
+    summary, homophones = corpus / "corpus.json", homophones_text(ALL_KINDS[kind])
     if waiting:
         find_espeak()
         summary.unlink(missing_ok=True)
         _speak_all(waiting, corpus, workers, progress)
+    if homophones is not None:
+        _write_where_different(corpus / HOMOPHONES_FILE, homophones.encode())
     if not summary.exists():
         _finish(corpus, speakers, parameters)
     return corpus
@@ -79,6 +84,11 @@ def _is_complete(corpus, speaker):
     except FileNotFoundError:
         return False
     return text == speaker.transcript_text and audio == set(speaker.transcripts)
+
+
+def _write_where_different(path, content):
+    if not path.is_file() or path.read_bytes() != content:
+        write_atomically(path, content)
 
 
 def _speak_all(speakers, corpus, workers, progress):
@@ -145,7 +155,7 @@ def main(argv=None):
         description="A demo corpus of synthetic read speech in LibriSpeech's layout.",
     )
     parser.add_argument("out_folder", help="the corpus goes to its LibriSpeech folder")
-    parser.add_argument("--kind", default="story", help=f"{' or '.join(KINDS)} (default: story)")
+    parser.add_argument("--kind", default="story", help=f"{', '.join(ALL_KINDS)} (default: story)")
     parser.add_argument("--minutes", type=float, help="of training audio, about (default: the kind's own)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, help="processes at a time (default: number of cores)")

@@ -1,45 +1,50 @@
 """The one Brain of all recipes: joint CTC/attention training, validation and decoding."""
 
 import torch
-from speechbrain.core import Brain, Stage
-from speechbrain.utils.distributed import get_rank
+from speechbrain.core import Stage
 from torch import Tensor
 from torch.nn.functional import cross_entropy, ctc_loss, pad
 from tqdm import tqdm
 
 from mixers.base import lengths_to_mask
 from recipes.data import Batch, detokenize
-from recipes.errors import RecipeError
+from recipes.homophones import homophone_scores
 from recipes.model import Output
 from recipes.progress import EpochBar, Journal
-from recipes.report import Transcribed, score
+from recipes.report import Scored, Transcribed, score
 from recipes.search import BLANK, END, START, greedy_ctc
+from recipes.training import Trainer
 
 IGNORED = -100
-CURVE_INTERVAL = 50  # optimizer steps between two points of a curve
 
 
-class ASR(Brain):
+class ASR(Trainer):
     """Trains and evaluates ``modules["model"]``, a ``recipes.model.Recogniser``.
 
-    After ``prepare`` (tokenizer, readers and journal), use ``fit`` and ``transcribe``. Every random draw
-    of a step follows from (seed, epoch, step, rank), so a resumed run draws what the unbroken one would.
+    After ``prepare`` use ``transcribe``; after ``prepare_training`` too, ``fit``.
     """
 
-    def prepare(self, *, tokenizer, train_reader, journal: Journal, epochs: int, clock) -> None:
-        self.tokenizer, self.train_reader, self.journal = tokenizer, train_reader, journal
-        self.epochs, self.clock = epochs, clock
+    lm = None  # the language model of the test search
 
-    @property
-    def model(self):
-        """The model itself, whether or not distributed training has wrapped it."""
-        return getattr(self.modules.model, "module", self.modules.model)
+    def prepare(self, *, tokenizer, journal: Journal) -> None:
+        """What decoding needs. Searches are told the tokenizer."""
+        self.tokenizer, self.journal = tokenizer, journal
+        for search in (self.hparams.test_search, self.hparams.valid_search):
+            if search is not None:
+                search.prepare(tokenizer)
+
+    def prepare_training(self, *, train_reader, clock, epoch_counter, homophones=()) -> None:
+        """What ``fit`` needs. homophones: pairs of words that sound alike, whose confusions are to be counted."""
+        self.train_reader, self.clock, self.epoch_counter = train_reader, clock, epoch_counter
+        self.epochs, self.homophones = epoch_counter.limit, homophones
 
     # --- one batch ------------------------------------------------------------------------------------------
 
     def compute_forward(self, batch: Batch, stage: Stage) -> Output:
         batch = batch.to(self.device)
-        return self.modules.model(batch.audio, batch.lengths, pad(batch.tokens, (1, 0), value=START))
+        # Testing asks for no loss, and its time is reported: no decoder pass over the transcripts.
+        tokens = None if stage == Stage.TEST else pad(batch.tokens, (1, 0), value=START)
+        return self.modules.model(batch.audio, batch.lengths, tokens)
 
     def compute_objectives(self, output: Output, batch: Batch, stage: Stage) -> Tensor:
         """Joint loss: sums over the tokens, averaged over the utterances of the batch."""
@@ -70,11 +75,12 @@ class ASR(Brain):
 
     def note_text(self, output: Output, log_probs: Tensor, batch: Batch, stage: Stage) -> None:
         greedy = [detokenize(self.tokenizer, one) for one in greedy_ctc(log_probs, output.encoded.lengths)]
-        texts = greedy
+        found: list[list[Scored]] = [[Scored(text, None)] for text in greedy]
         if self.search is not None:
-            found = self.search(self.model.decoder, output.encoded, log_probs)
-            texts = [detokenize(self.tokenizer, best.tokens) for best, *_ in found]
-        self.transcribed += map(Transcribed, batch.ids, batch.words, texts, greedy)
+            lm = self.lm if stage == Stage.TEST else None
+            hypotheses = self.search(self.model.decoder, output.encoded, log_probs, lm)
+            found = [[Scored(detokenize(self.tokenizer, one.tokens), one.score) for one in best] for best in hypotheses]
+        self.transcribed += map(Transcribed, batch.ids, batch.words, found, greedy)
 
     # --- training -------------------------------------------------------------------------------------------
 
@@ -97,40 +103,10 @@ class ASR(Brain):
 
     def search_of(self, stage: Stage, epoch: int | None):
         """The search beside greedy CTC in this stage; None where the recipe wants none, or not in this epoch."""
-        if self.model.decoder is None:
-            return None
         if stage == Stage.TEST:
             return self.hparams.test_search
         due = stage == Stage.VALID and epoch % self.hparams.valid_search_interval == 0
         return self.hparams.valid_search if due else None
-
-    def on_fit_batch_start(self, batch, should_step):
-        torch.manual_seed(hash((int(self.hparams.seed), self.epoch, self.step, get_rank() or 0)) % 2**63)
-        if should_step:
-            total = -(-self.train_batches * self.epochs // self.grad_accumulation_factor)
-            self.lr = self.hparams.lr * self.hparams.lr_schedule(self.optimizer_step + 1, total)
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.lr
-
-    def on_fit_batch_end(self, batch, outputs, loss, should_step):
-        lr = self.optimizer.param_groups[0]["lr"]
-        self.bar.update(self.avg_train_loss if self.step > 1 else float(loss.detach()), lr)
-        if should_step and self.optimizer_step % CURVE_INTERVAL == 0:
-            self.journal.draw(self.optimizer_step, loss=float(loss.detach()), lr=lr)
-
-    def check_loss_isfinite(self, loss):
-        try:
-            super().check_loss_isfinite(loss)
-        except ValueError:
-            raise RecipeError(
-                f"training has diverged: in epoch {self.epoch} the loss of {self.nonfinite_count} batches was not "
-                f"finite, the last at batch {self.step}; start anew with a lower lr or more warmup_steps"
-            ) from None
-
-    def _should_save_intra_epoch_ckpt(self, last_ckpt_time, steps_since_ckpt):
-        # Between two optimizer steps the accumulated gradients would be lost.
-        between = self.step % self.grad_accumulation_factor
-        return not between and super()._should_save_intra_epoch_ckpt(last_ckpt_time, steps_since_ckpt)
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         if stage == Stage.TRAIN:
@@ -148,6 +124,9 @@ class ASR(Brain):
             "train_loss": self.train_loss, "valid_loss": float(valid_loss),
             "valid_wer": searched, "valid_wer_greedy_ctc": wer, "valid_token_accuracy": accuracy,
         }  # fmt: skip
+        if self.homophones:
+            scores = homophone_scores(self.homophones, words, [one.greedy for one in self.transcribed])
+            measured |= {f"valid_{name}": scores[name] for name in ("homophone_error", "homophones_seen")}
         self.journal.draw(self.optimizer_step, **measured)
         self.journal.record(
             epoch=epoch, steps=self.optimizer_step, seconds=round(self.clock.seconds(), 1),
@@ -157,12 +136,9 @@ class ASR(Brain):
             f"epoch {epoch}/{self.epochs}: train loss {self.train_loss:.3f}, valid loss {valid_loss:.3f}, "
             f"valid WER {wer:.2f} % (greedy CTC)" + (f", {searched:.2f} % (search)" if self.search else "")
         )
-        self.checkpointer.save_epoch(wer, self.hparams.average_checkpoints)
+        self.checkpointer.save_epoch(self.hparams.average_checkpoints, self.hparams.keep_last_checkpoints, WER=wer)
 
     # --- testing --------------------------------------------------------------------------------------------
-
-    def on_evaluate_start(self, max_key=None, min_key=None):
-        """The weights are those in the model: the caller has loaded the average."""
 
     def evaluate_batch(self, batch, stage):
         loss = super().evaluate_batch(batch, stage)

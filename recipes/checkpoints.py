@@ -60,13 +60,17 @@ class AtomicCheckpointer(Checkpointer):
         ddp_barrier()  # nobody may look for checkpoints before the rename
         return saved
 
-    def save_epoch(self, wer: float, keep_best: int) -> None:
-        """Save the end of an epoch; keep it, the ``keep_best`` of lowest WER, and nothing from within epochs."""
-        self.save_checkpoint(meta={"WER": wer})
-        latest = self.find_checkpoint()
+    def save_epoch(self, keep_best: int, keep_last: int = 1, **measured: float) -> None:
+        """Save the end of an epoch with one ``measured`` figure (``WER=5.0``), the less the better.
+
+        Kept are the ``keep_best`` of the lowest figure, the ``keep_last`` newest, and nothing from within epochs.
+        """
+        (measure,) = measured
+        self.save_checkpoint(meta=measured)
+        newest = {one.path for one in sorted(self.list_checkpoints(), key=ckpt_recency)[-max(keep_last, 1) :]}
         self.delete_checkpoints(
-            num_to_keep=keep_best, min_keys=["WER"], importance_keys=[], verbosity=10,
-            ckpt_predicate=lambda one: one.path != latest.path,
+            num_to_keep=keep_best, min_keys=[measure], importance_keys=[], verbosity=10,
+            ckpt_predicate=lambda one: one.path not in newest,
         )  # fmt: skip
         self.delete_checkpoints(
             num_to_keep=0, importance_keys=[ckpt_recency], verbosity=10,
@@ -91,15 +95,40 @@ def is_failed_write(error: Exception) -> bool:
     return "PytorchStreamWriter" in str(error) or "inline_container" in str(error)
 
 
-def average_best(checkpointer: Checkpointer, most: int) -> tuple[dict, list[Checkpoint]]:
-    """Mean of the weights of the ``most`` checkpoints of lowest validation WER, and which they were.
+def choose_checkpoints(checkpointer: Checkpointer, which: str, measure: str = "WER") -> list[Checkpoint]:
+    """The checkpoints that an average is taken of, of those from the end of an epoch, by age.
 
-    Reads only; raises RecipeError when there is no checkpoint from the end of an epoch.
+    which: ``best-5`` (of lowest ``measure`` in validation), ``last-5``, ``3-7`` (epochs) or ``7``.
+    Fewer than asked for are taken where there are no more. Raises RecipeError for other words, and where
+    there is none.
     """
-    best = checkpointer.find_checkpoints(min_key="WER", max_num_checkpoints=most)
-    if not best:
+    finished = sorted((one for one in checkpointer.list_checkpoints() if measure in one.meta), key=ckpt_recency)
+    if not finished:
         raise RecipeError(f"no finished epoch in {checkpointer.checkpoints_dir}: train before testing")
-    return average_checkpoints(best, "model"), best
+    kind, dash, number = which.rpartition("-")
+    known = kind in ("best", "last") or kind.isdecimal() or not dash
+    if not known or not number.isdecimal() or int(number) < 1:
+        raise RecipeError(f"there is no average '{which}': say best-5, last-5, or a range of epochs, 3-7")
+    if kind == "last":
+        return finished[-int(number) :]
+    if kind == "best":
+        lowest = sorted(finished, key=lambda one: one.meta[measure])[: int(number)]
+        return [one for one in finished if one in lowest]
+    first, last = int(kind or number), int(number)
+    chosen = [one for one in finished if first <= epoch_of(one) <= last]
+    if not chosen:
+        kept = ", ".join(str(epoch_of(one)) for one in finished)
+        raise RecipeError(f"no checkpoint of epochs {which} in {checkpointer.checkpoints_dir}; kept are those of {kept}")
+    return chosen
+
+
+def epoch_of(checkpoint: Checkpoint) -> int:
+    return int(checkpoint.paramfiles["epoch"].read_text(encoding="utf-8"))
+
+
+def average(checkpoints: list[Checkpoint]) -> dict:
+    """Mean of their weights. Reads only."""
+    return average_checkpoints(checkpoints, "model")
 
 
 def save_weights(weights: dict, path: Path) -> None:
@@ -115,6 +144,16 @@ def save_weights(weights: dict, path: Path) -> None:
             f"no disk space left for {path}: free some space and give the same command again"
         ) from None
     os.replace(unfinished, path)
+
+
+def load_weights(path: Path) -> dict:
+    """The state dict that ``save_weights`` wrote, on the CPU. Raises RecipeError when it is damaged."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception:  # torch's unpickler meets garbage with whatever error it happens to run into
+        raise RecipeError(f"{path} is damaged: remove it, and test again from the checkpoints") from None
 
 
 @register_checkpoint_hooks

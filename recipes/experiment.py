@@ -11,14 +11,15 @@ from torch.utils.data import DataLoader, Subset
 
 from data_prep import librispeech
 from data_prep.tokenizer import load_tokenizer, train_tokenizer
-from recipes import data, report
-from recipes.asr import ASR
-from recipes.checkpoints import AtomicCheckpointer, Clock, average_best, save_weights
+from recipes import data
+from recipes.checkpoints import AtomicCheckpointer, Clock, average, choose_checkpoints, load_weights, save_weights
 from recipes.config import Recipe
 from recipes.errors import RecipeError
+from recipes.evaluation import decode_splits, load_lm, make_brain, parameters, summarise
+from recipes.homophones import read_pairs
 from recipes.limits import check_limits
 from recipes.progress import Journal
-from recipes.run_folder import WEIGHTS, claim
+from recipes.run_folder import TOKENIZER, WEIGHTS, claim
 
 
 class Experiment:
@@ -29,6 +30,8 @@ class Experiment:
 
     def __init__(self, recipe: Recipe, run_options: RunOptions):
         self.recipe, self.hparams = recipe, recipe.hparams
+        if "model" not in self.hparams:
+            raise RecipeError(f"{recipe.path} is no recipe of a recogniser: language models are for train_lm.py")
         self.folder = Path(self.hparams["output_folder"])
         check_limits(recipe)
         if if_main_process():
@@ -42,16 +45,9 @@ class Experiment:
         self.checkpointer.add_recoverables(
             {"model": self.hparams["model"], "epoch": self.epoch_counter, "clock": self.clock}
         )
-        try:
-            self.brain = ASR(
-                modules={"model": self.hparams["model"]}, opt_class=self.hparams["opt_class"], hparams=self.hparams,
-                run_opts=run_options, checkpointer=self.checkpointer,
-            )  # fmt: skip
-        except (ValueError, RuntimeError, SystemExit) as error:  # of run options that do not fit the machine
-            raise RecipeError(f"{recipe.path}: {str(error).splitlines()[0]}") from None
-        self.parameters = sum(p.numel() for p in self.brain.model.parameters() if p.requires_grad)
+        self.brain = make_brain(recipe, run_options, self.checkpointer)
         self.journal.say(
-            f"{recipe.name}, {self.hparams['mixer_name']}: {self.parameters / 1e6:.2f} M parameters on "
+            f"{recipe.name}, {self.hparams['mixer_name']}: {parameters(self.brain) / 1e6:.2f} M parameters on "
             f"{self.brain.device}; everything is written to {self.folder}"
         )
 
@@ -60,12 +56,14 @@ class Experiment:
     def prepare(self) -> None:
         """Manifests, tokenizer, datasets. Redone only where the corpus or the recipe changed."""
         self.manifests = ddp_broadcast(self.make_manifests() if if_main_process() else None)
-        self.tokenizer = load_tokenizer(self.folder / "tokenizer" / "tokenizer.model")
+        self.tokenizer = load_tokenizer(self.folder / TOKENIZER)
         self.train_reader = data.AudioReader(speeds=self.hparams["speeds"], seed=self.hparams["seed"])
-        self.brain.prepare(
-            tokenizer=self.tokenizer, train_reader=self.train_reader, journal=self.journal,
-            epochs=self.hparams["number_of_epochs"], clock=self.clock,
+        self.brain.prepare(tokenizer=self.tokenizer, journal=self.journal)
+        self.brain.prepare_training(
+            train_reader=self.train_reader, clock=self.clock, epoch_counter=self.epoch_counter,
+            homophones=read_pairs(self.manifests.root),
         )  # fmt: skip
+        load_lm(self.brain, self.hparams["lm_folder"], self.folder)  # before training: an error there comes early
 
     def make_manifests(self) -> librispeech.Prepared:
         train, valid = ([], []) if self.weights_alone else (self.hparams["train_splits"], self.hparams["valid_splits"])
@@ -132,48 +130,22 @@ class Experiment:
     def test(self) -> dict:
         """Decode the test sets with the average of the best checkpoints; returns the summary, also written."""
         self.load_weights()
-        splits = {}
-        for split, manifest in self.manifests.test.items():
-            dataset = self.utterances(manifest, data.AudioReader())
-            loading = data.test_loading(
-                dataset, batch_seconds=self.hparams["batch_seconds"], workers=self.hparams["workers"]
-            )
-            transcribed = self.brain.transcribe(dataset, split, **loading)
-            splits[split] = report.split_summary(transcribed)
-            if if_main_process():
-                report.write_alignments(transcribed, self.folder / f"wer_{split}.txt")
-        return self.summarise(splits)
+        splits = decode_splits(self.brain, self.manifests, self.hparams, self.folder)
+        seconds = round(self.clock.seconds(), 1)
+        summary = summarise(self.recipe, self.brain, splits, self.folder, seconds=seconds)
+        self.journal.say(f"alignments, summary and logs: {self.folder}")
+        return summary
 
     def load_weights(self) -> None:
         """The average of the best checkpoints, also written; the weights of the folder where there are no others."""
         if self.weights_alone:
-            weights = torch.load(self.folder / WEIGHTS, map_location="cpu", weights_only=True)
+            weights = load_weights(self.folder / WEIGHTS)
             self.journal.say(f"testing with {WEIGHTS}")
         else:
-            weights, best = average_best(self.checkpointer, self.hparams["average_checkpoints"])
+            best = choose_checkpoints(self.checkpointer, f"best-{self.hparams['average_checkpoints']}")
+            weights = average(best)
             if if_main_process():
                 save_weights(weights, self.folder / WEIGHTS)
             self.journal.say(f"testing with the average of {len(best)} checkpoint{'s' * (len(best) > 1)}")
             self.clock.load(self.checkpointer.find_checkpoint().paramfiles["clock"], end_of_epoch=True)
         self.brain.model.load_state_dict(weights)
-
-    def summarise(self, splits: dict) -> dict:
-        summary = {
-            "recipe": self.recipe.name,
-            "mixer": self.hparams["mixer_name"],
-            "seed": self.hparams["seed"],
-            "splits": splits,
-            "parameters": self.parameters,
-            "seconds": round(self.clock.seconds(), 1),
-            "peak_memory_mb": report.peak_memory_mb(),
-            "device": str(self.brain.device),
-            "versions": report.versions(),
-            "commit": report.commit(),
-            "recipe_hash": self.recipe.hash,
-        }
-        if if_main_process():
-            report.write_json(self.folder / "summary.json", summary)
-        if splits:
-            self.journal.say(report.table(splits))
-        self.journal.say(f"alignments, summary and logs: {self.folder}")
-        return summary

@@ -25,6 +25,7 @@ from recipes.checkpoints import save_weights
 from recipes.config import flatten, load
 from recipes.errors import RecipeError, command_line
 from recipes.layer_mixers import resolve
+from recipes.lm_stock import renamed_lm, write_lm
 from recipes.run_folder import WEIGHTS
 from recipes.stock_names import State, renamed
 from recipes.stock_settings import Hyperparameters, Kind, kind_of_weights, stock_options
@@ -65,16 +66,27 @@ def convert(folder: Path, recipe: Path, out: Path, overrides: dict[str, object] 
     unfinished = out.with_name(f".{out.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     (unfinished / "tokenizer").mkdir(parents=True)
+    if "language model" in files and convert_lm(files, stock, unfinished / "lm", out / "lm"):
+        options = {"lm_folder": str(out / "lm"), **options}
     (unfinished / "recipe.yaml").write_text(flatten(recipe, options), encoding="utf-8")
     save_weights(model.state_dict(), unfinished / WEIGHTS)
     shutil.copyfile(files["tokenizer"], unfinished / "tokenizer" / "tokenizer.model")
-    if "language model" in files:
-        (unfinished / "lm").mkdir()
-        save_weights(read_tensors(files["language model"]), unfinished / "lm" / "lm.ckpt")
     if out.is_dir():
         out.rmdir()
     unfinished.rename(out)
     return out
+
+
+def convert_lm(files: dict[str, Path], stock: Hyperparameters, folder: Path, final: Path) -> bool:
+    """Write a run folder of a language model; False, and the tensors as they are, for no stock TransformerLM."""
+    folder.mkdir()
+    tensors = read_tensors(files["language model"])
+    state = renamed_lm(tensors)
+    if state is None:
+        save_weights(tensors, folder / "lm.ckpt")
+    else:
+        write_lm(state, stock, files["tokenizer"], folder, final, files["language model"])
+    return state is not None
 
 
 def find_files(folder: Path) -> dict[str, Path]:
@@ -189,8 +201,10 @@ def main(argv=None):
     out = convert(arguments.folder, arguments.recipe, arguments.out, overrides)
     if "hyperparameters" not in find_files(arguments.folder):
         print("no hyperparams.yaml there: window, decoder activation and rotary heads are the recipe's, do check them")
-    if (out / "lm").is_dir():
-        print(f"the language model lies unchanged in {out / 'lm' / 'lm.ckpt'}; decoding does not use it yet")
+    if (out / "lm" / "lm.ckpt").is_file():
+        print(f"{out / 'lm' / 'lm.ckpt'} is no stock TransformerLM: kept as it was, of no use in decoding")
+    elif (out / "lm").is_dir():
+        print(f"its language model is a run folder of its own, {out / 'lm'}, and the recipe's lm_folder names it")
     print(f"converted; try it: python train.py {out / 'recipe.yaml'} --data_folder FOLDER --test_only")
 
 

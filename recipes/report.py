@@ -13,14 +13,29 @@ import speechbrain
 import torch
 import torchaudio
 
+from data_prep.manifest import read_manifest
+from recipes.homophones import homophone_scores
+from recipes.significance import bootstrap_interval
+
+
+class Scored(NamedTuple):
+    """A text that a search found, and its joint log probability: None from greedy CTC."""
+
+    text: str
+    score: float | None
+
 
 class Transcribed(NamedTuple):
-    """One utterance of a test set: reference, the recipe's own search, and greedy CTC."""
+    """One utterance of a test set: reference, what the recipe's search found (best first), and greedy CTC."""
 
     id: str
     words: str
-    hypothesis: str
+    found: list[Scored]
     greedy: str
+
+    @property
+    def hypothesis(self) -> str:
+        return self.found[0].text
 
 
 def score(references: list[str], hypotheses: list[str]) -> jiwer.WordOutput:
@@ -28,18 +43,34 @@ def score(references: list[str], hypotheses: list[str]) -> jiwer.WordOutput:
     return jiwer.process_words(references, hypotheses)
 
 
-def split_summary(transcribed: list[Transcribed]) -> dict:
-    """Errors of one test set; WER in percent."""
-    words = [one.words for one in transcribed]
-    result = score(words, [one.hypothesis for one in transcribed])
+def utterance_errors(result: jiwer.WordOutput) -> list[int]:
+    """Substitutions, deletions and insertions of each utterance."""
+    return [
+        sum(max(one.ref_end_idx - one.ref_start_idx, one.hyp_end_idx - one.hyp_start_idx)
+            for one in alignment if one.type != "equal")
+        for alignment in result.alignments
+    ]  # fmt: skip
+
+
+def split_summary(transcribed: list[Transcribed], homophones: list[tuple[str, str]] = ()) -> dict:
+    """Errors of one test set; WER, and its 95 % bootstrap interval over utterances, in percent.
+
+    homophones: pairs of words that sound alike, to report what ``recipes.homophones`` counts too.
+    """
+    words, hypotheses = [one.words for one in transcribed], [one.hypothesis for one in transcribed]
+    result = score(words, hypotheses)
+    errors, counts = utterance_errors(result), [len(one) for one in result.references]
+    interval = bootstrap_interval(errors, counts) if len(words) > 1 else None  # one shows no spread
     return {
         "wer": round(100 * result.wer, 3),
+        "interval": interval and [round(end, 3) for end in interval],
         "substitutions": result.substitutions,
         "deletions": result.deletions,
         "insertions": result.insertions,
         "utterances": len(transcribed),
         "words": result.hits + result.substitutions + result.deletions,
         "wer_greedy_ctc": round(100 * score(words, [one.greedy for one in transcribed]).wer, 3),
+        **(homophone_scores(homophones, words, hypotheses) if homophones else {}),
     }
 
 
@@ -57,14 +88,42 @@ def write_alignments(transcribed: list[Transcribed], path: Path) -> None:
     write_atomically(path, "\n".join(lines) + "\n")
 
 
+def write_decoded(transcribed: list[Transcribed], manifest: Path, root: Path, path: Path, nbest: int = 1) -> None:
+    """One JSON object an utterance, for `recipes.html_report` and other programs.
+
+    Speakers are LibriSpeech's own, the first part of an utterance's name; the manifest's `spk_id` joins speaker
+    and chapter. The audio's path is relative to the file's folder. nbest: sentences with their scores to keep.
+    """
+    rows = {row["ID"]: row for row in read_manifest(manifest)}
+    lines = []
+    for one in transcribed:
+        audio = rows[one.id]["wav"].replace("$data_root", str(root))
+        line = {
+            "id": one.id,
+            "speaker": one.id.split("-")[0],
+            "duration": float(rows[one.id]["duration"]),
+            "audio": Path(os.path.relpath(audio, path.parent)).as_posix(),
+            "words": one.words,
+            "hypothesis": one.hypothesis,
+            "greedy": one.greedy,
+            "score": one.found[0].score,
+        }
+        if nbest > 1:
+            line["nbest"] = [one._asdict() for one in one.found[:nbest]]
+        lines.append(json.dumps(line, ensure_ascii=False))
+    write_atomically(path, "\n".join(lines) + "\n")
+
+
 def table(splits: dict[str, dict]) -> str:
     """The WER table that a run shows at its end."""
     width = max(len(name) for name in splits)
-    lines = [f"{'':{width}}   WER %   greedy CTC   sub   del   ins   words   utterances"]
+    lines = [f"{'':{width}}   WER %   95 % interval   greedy CTC   sub   del   ins   words   utterances"]
     for name, one in splits.items():
+        interval = "{:.2f} - {:.2f}".format(*one["interval"]) if one.get("interval") else "-"
         lines.append(
-            f"{name:{width}}  {one['wer']:6.2f}       {one['wer_greedy_ctc']:6.2f} {one['substitutions']:5}"
-            f" {one['deletions']:5} {one['insertions']:5} {one['words']:7} {one['utterances']:12}"
+            f"{name:{width}}  {one['wer']:6.2f}  {interval:>14}       {one['wer_greedy_ctc']:6.2f}"
+            f" {one['substitutions']:5} {one['deletions']:5} {one['insertions']:5} {one['words']:7}"
+            f" {one['utterances']:12}"
         )
     return "\n".join(lines)
 

@@ -8,11 +8,12 @@ from recipes.layer_mixers import FILLED_KEYS
 from recipes.report import write_atomically
 
 WEIGHTS = "averaged.ckpt"  # the model that is tested
+TOKENIZER = "tokenizer/tokenizer.model"
 
 # What may change between two calls for the same run: how long, how it is saved and decoded, not what is trained.
 FREE_KEYS = {
-    "number_of_epochs", "workers", "ckpt_interval_minutes", "average_checkpoints", "tensorboard",
-    "test_splits", "test_search",
+    "number_of_epochs", "workers", "ckpt_interval_minutes", "average_checkpoints", "keep_last_checkpoints",
+    "tensorboard", "test_splits", "test_search", "lm_folder",
 }  # fmt: skip
 
 

@@ -63,7 +63,21 @@ class Ended(NamedTuple):
         return found or [Hypothesis([], NEVER)]
 
 
-class BeamSearch:
+class Search:
+    """``(decoder, encoded, ctc_log_probs, lm) -> hypotheses of every utterance, best first``; see BeamSearch."""
+
+    def tunable(self, lm) -> dict[str, tuple[float, ...]]:
+        """Attributes worth tuning on a development set, with the values to try. lm: the language model, or None."""
+        return {}
+
+    def prepare(self, tokenizer) -> None:
+        """Called once, before the first utterance, with the SentencePiece tokenizer of the run."""
+
+    def __call__(self, decoder, encoded: Encoded, ctc_log_probs: Tensor, lm=None) -> list[list[Hypothesis]]:
+        raise NotImplementedError
+
+
+class BeamSearch(Search):
     """Joint CTC/attention beam search (https://arxiv.org/abs/1609.06773), batched, with cached decoder and LM.
 
     A sentence scores (1 - ctc_weight) log p_decoder + ctc_weight log p_CTC + lm_weight log p_LM + length_bonus
@@ -92,6 +106,10 @@ class BeamSearch:
             raise ValueError("BeamSearch: temperature and lm_temperature must be greater than 0")
         self.beam, self.ctc_weight, self.length_bonus = beam, ctc_weight, length_bonus
         self.temperature, self.lm_weight, self.lm_temperature = temperature, lm_weight, lm_temperature
+
+    def tunable(self, lm) -> dict[str, tuple[float, ...]]:
+        weights = {"lm_weight": (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)} if lm is not None else {}
+        return weights | {"length_bonus": (0.0, 0.2, 0.5, 1.0)}
 
     @torch.no_grad()
     def __call__(self, decoder, encoded: Encoded, ctc_log_probs: Tensor, lm=None) -> list[list[Hypothesis]]:

@@ -35,6 +35,12 @@ def summary(output: Path) -> dict:
     return json.loads((output / "summary.json").read_text())
 
 
+def results(output: Path) -> dict[str, dict]:
+    """What the summary says of each split, apart from the time that it took."""
+    splits = summary(output)["splits"]
+    return {name: {k: v for k, v in one.items() if k not in ("decode_seconds", "rtf")} for name, one in splits.items()}
+
+
 def epochs(output: Path) -> list[dict]:
     """The lines of the machine-readable log."""
     return [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]

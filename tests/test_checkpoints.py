@@ -11,8 +11,9 @@ import pytest
 import torch
 from speechbrain.core import INTRA_EPOCH_CKPT_FLAG
 from speechbrain.utils.checkpoints import mark_as_loader, mark_as_saver, register_checkpoint_hooks
+from speechbrain.utils.epoch_loop import EpochCounter
 
-from recipes.checkpoints import AtomicCheckpointer, Clock, average_best, save_weights
+from recipes.checkpoints import AtomicCheckpointer, Clock, average, choose_checkpoints, epoch_of, save_weights
 from recipes.errors import RecipeError
 
 
@@ -151,7 +152,7 @@ def test_full_disk_is_one_line_and_keeps_the_older_checkpoints(saved_once, tmp_p
     saved_once.set(2.0)
     saved_once.trouble.strikes = strike
     with pytest.raises(RecipeError) as error:
-        saved_once.checkpointer.save_epoch(50.0, keep_best=1)
+        saved_once.checkpointer.save_epoch(keep_best=1, WER=50.0)
     assert str(error.value) == (
         f"no disk space left for a checkpoint in {tmp_path}: the last complete one is kept; "
         "free some space and give the same command again to go on from it"
@@ -179,7 +180,7 @@ def test_the_best_and_the_newest_are_kept(tmp_path, keep_best):
     run, wers = Run(tmp_path), [50.0, 30.0, 40.0, 20.0, 60.0, 60.0]
     for epoch, wer in enumerate(wers):
         run.set(epoch)
-        run.checkpointer.save_epoch(wer, keep_best)
+        run.checkpointer.save_epoch(keep_best, WER=wer)
         kept = sorted(one.meta["WER"] for one in run.checkpointer.list_checkpoints())
         assert kept[:keep_best] == sorted(wers[: epoch + 1])[:keep_best]
         assert len(kept) <= keep_best + 1
@@ -203,7 +204,7 @@ def test_checkpoints_from_within_an_epoch_end_with_it(tmp_path):
         assert Run(tmp_path).resumed() == pytest.approx(epoch + 0.6)
         assert len(names(tmp_path)) == epoch + 1
         run.set(epoch + 1)
-        run.checkpointer.save_epoch(wer, keep_best=5)
+        run.checkpointer.save_epoch(keep_best=5, WER=wer)
         assert Run(tmp_path).resumed() == epoch + 1
         assert [INTRA_EPOCH_CKPT_FLAG in one.meta for one in run.checkpointer.list_checkpoints()] == [
             False
@@ -216,22 +217,50 @@ def test_checkpoints_from_within_an_epoch_end_with_it(tmp_path):
 @pytest.fixture
 def trained(tmp_path):
     """Five epochs, the model being their number, and one checkpoint from within a sixth."""
-    run = Run(tmp_path)
-    for epoch, wer in enumerate([50.0, 30.0, 40.0, 20.0, 60.0]):
+    run, counter = Run(tmp_path), EpochCounter(6)
+    run.checkpointer.add_recoverable("epoch", counter)
+    for epoch, wer in zip(counter, [50.0, 30.0, 40.0, 20.0, 60.0]):
         run.set(epoch)
-        run.checkpointer.save_epoch(wer, keep_best=10)
+        run.checkpointer.save_epoch(keep_best=10, WER=wer)
     run.set(99.0)
     run.checkpointer.save_checkpoint(end_of_epoch=False, meta={INTRA_EPOCH_CKPT_FLAG: True})
     return run
 
 
-@pytest.mark.parametrize("most, expected", [(1, 3.0), (2, 2.0), (3, 2.0), (50, 2.0)], ids=str)
-def test_average_of_the_best(trained, tmp_path, most, expected):
+@pytest.mark.parametrize(
+    "which, epochs",
+    [
+        ("best-1", [4]), ("best-2", [2, 4]), ("best-50", [1, 2, 3, 4, 5]), ("last-1", [5]), ("last-2", [4, 5]),
+        ("2-4", [2, 3, 4]), ("3", [3]), ("4-99", [4, 5]),
+    ],
+)  # fmt: skip
+def test_average_of_the_chosen(trained, tmp_path, which, epochs):
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    weights, best = average_best(trained.checkpointer, most)
-    assert weights["weight"].item() == pytest.approx(expected)
-    assert [one.meta["WER"] for one in best] == [20.0, 30.0, 40.0, 50.0, 60.0][:most]
+    chosen = choose_checkpoints(trained.checkpointer, which)
+    assert [epoch_of(one) for one in chosen] == epochs
+    assert average(chosen)["weight"].item() == pytest.approx(sum(epochs) / len(epochs))
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("which", ["best", "best-0", "worst-3", "0", "a-b", "-3", ""])
+def test_averages_that_there_are_not(trained, which):
+    with pytest.raises(RecipeError) as error:
+        choose_checkpoints(trained.checkpointer, which)
+    assert str(error.value) == f"there is no average '{which}': say best-5, last-5, or a range of epochs, 3-7"
+
+
+def test_epochs_that_were_not_kept(trained, tmp_path):
+    with pytest.raises(RecipeError) as error:
+        choose_checkpoints(trained.checkpointer, "7-9")
+    assert str(error.value) == f"no checkpoint of epochs 7-9 in {tmp_path}; kept are those of 1, 2, 3, 4, 5"
+
+
+def test_the_last_ones_can_be_kept_too(tmp_path):
+    run = Run(tmp_path)
+    for epoch, wer in enumerate([10.0, 50.0, 40.0, 30.0, 60.0]):
+        run.set(epoch)
+        run.checkpointer.save_epoch(keep_best=1, keep_last=3, WER=wer)
+    assert sorted(one.meta["WER"] for one in run.checkpointer.list_checkpoints()) == [10.0, 30.0, 40.0, 60.0]
 
 
 def test_average_equals_the_mean_of_every_weight(tmp_path):
@@ -243,8 +272,8 @@ def test_average_equals_the_mean_of_every_weight(tmp_path):
             for parameter in model.parameters():
                 parameter.normal_()
         saved.append({name: value.clone() for name, value in model.state_dict().items()})
-        checkpointer.save_epoch(wer, keep_best=3)
-    weights, _ = average_best(checkpointer, 2)
+        checkpointer.save_epoch(keep_best=3, WER=wer)
+    weights = average(choose_checkpoints(checkpointer, "best-2"))
     for name, value in weights.items():
         torch.testing.assert_close(value, (saved[1][name] + saved[2][name]) / 2)
 
@@ -253,7 +282,7 @@ def test_no_finished_epoch_to_average(tmp_path):
     run = Run(tmp_path)
     run.checkpointer.save_checkpoint(end_of_epoch=False, meta={INTRA_EPOCH_CKPT_FLAG: True})
     with pytest.raises(RecipeError) as error:
-        average_best(run.checkpointer, 3)
+        choose_checkpoints(run.checkpointer, "best-3")
     assert str(error.value) == f"no finished epoch in {tmp_path}: train before testing"
 
 

@@ -10,13 +10,14 @@ from speechbrain.lobes.models.convolution import ConvolutionFrontEnd
 from speechbrain.lobes.models.transformer.TransformerASR import TransformerASR
 from torch import nn
 
-from recipes.config import load
+from recipes.config import load, recipe_keys
 from recipes.describe import describe, head_comment
 
 HPARAMS = Path(__file__).parents[1] / "hparams"
 BASES = ("conformer", "branchformer")
-RECIPES = sorted(path.stem for path in HPARAMS.glob("*.yaml"))
-PUBLISHED = [name for name in RECIPES if name not in (*BASES, "quickstart")]
+RECIPES = sorted(path.stem for path in HPARAMS.glob("*.yaml") if "model" in recipe_keys(path))  # of recognisers
+OURS = ("quickstart", "bakeoff", "context")  # on synthetic speech
+PUBLISHED = [name for name in RECIPES if name not in (*BASES, *OURS)]
 SMALL = {
     "data_folder": "unused", "vocab_size": 16, "d_model": 16, "heads": 8, "d_ffn": 16, "kernel_size": 3,
     "decoder_layers": 1,
@@ -97,5 +98,6 @@ def test_any_mixer_in_any_recipe(recipe, mixer):
     with torch.no_grad():
         output = model(torch.randn(2, 4800), torch.tensor([4800, 1600]), torch.tensor([[2, 5, 6], [2, 7, 0]]))
     assert output.encoded.lengths.tolist() == [8, 3]
-    assert output.ctc_logits.shape == (2, 8, 16) and output.attention_logits.shape == (2, 3, 16)
-    assert output.ctc_logits.isfinite().all() and output.attention_logits.isfinite().all()
+    assert output.ctc_logits.shape == (2, 8, 16) and output.ctc_logits.isfinite().all()
+    if model.decoder is not None:
+        assert output.attention_logits.shape == (2, 3, 16) and output.attention_logits.isfinite().all()

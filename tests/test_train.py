@@ -18,6 +18,7 @@ from tests.runs import (
     RECIPE,
     ROOT,
     TINY,
+    results,
     arguments,
     epochs,
     same_weights,
@@ -96,11 +97,11 @@ def test_it_learns(smoke):
 
 def test_testing_again_gives_the_same(smoke):
     corpus, output, _ = smoke
-    before, log, written = summary(output), epochs(output), (output / "wer_test-other.txt").read_text()
+    before, log, written = results(output), epochs(output), (output / "wer_test-other.txt").read_text()
     (output / "summary.json").unlink()
     (output / "wer_test-other.txt").unlink()
     assert train(corpus, output, *SMOKE, "--test_only") == 0
-    assert summary(output)["splits"] == before["splits"]
+    assert results(output) == before
     assert (output / "wer_test-other.txt").read_text() == written
     assert epochs(output) == log, "nothing was trained"
 
@@ -117,7 +118,8 @@ def test_summary_is_complete(finished):
     assert (found["recipe"], found["mixer"], found["seed"]) == ("quickstart", "summarymixing", 1234)
     assert found["splits"].keys() == {"test-clean"}
     assert found["splits"]["test-clean"].keys() == {
-        "wer", "substitutions", "deletions", "insertions", "utterances", "words", "wer_greedy_ctc",
+        "wer", "interval", "substitutions", "deletions", "insertions", "utterances", "words", "wer_greedy_ctc",
+        "audio_seconds", "decode_seconds", "rtf",
     }  # fmt: skip
     assert found["splits"]["test-clean"]["utterances"] == 3
     assert found["parameters"] == sum(
@@ -150,10 +152,10 @@ def test_logs_and_alignments_are_there(finished):
 
 def test_a_finished_run_is_not_trained_again(corpus, finished):
     before = {path: path.stat().st_mtime_ns for path in (finished / "checkpoints").rglob("*")}
-    log, splits = epochs(finished), summary(finished)["splits"]
+    log, splits = epochs(finished), results(finished)
     assert train(corpus, finished, "--number_of_epochs", "2") == 0
     assert {path: path.stat().st_mtime_ns for path in (finished / "checkpoints").rglob("*")} == before
-    assert (epochs(finished), summary(finished)["splits"]) == (log, splits)
+    assert (epochs(finished), results(finished)) == (log, splits)
 
 
 def test_more_epochs_go_on_where_it_ended(corpus, tmp_path, capsys):
@@ -166,7 +168,7 @@ def test_more_epochs_go_on_where_it_ended(corpus, tmp_path, capsys):
 def test_the_same_again_gives_the_same_weights(corpus, finished, tmp_path):
     assert train(corpus, tmp_path / "run", "--number_of_epochs", "2") == 0
     assert same_weights(tmp_path / "run", finished)
-    assert summary(tmp_path / "run")["splits"] == summary(finished)["splits"]
+    assert results(tmp_path / "run") == results(finished)
 
 
 def test_another_seed_gives_other_weights(corpus, finished, tmp_path):
@@ -298,4 +300,4 @@ def test_a_killed_run_goes_on_and_ends_as_if_unbroken(corpus, tmp_path, capsys):
     assert train(corpus, unbroken, *options) == 0
     assert [epoch["steps"] for epoch in epochs(broken)] == [epoch["steps"] for epoch in epochs(unbroken)]
     assert same_weights(broken, unbroken)
-    assert summary(broken)["splits"] == summary(unbroken)["splits"]
+    assert results(broken) == results(unbroken)

@@ -1,0 +1,132 @@
+"""Sentences to train a language model on: from transcripts, and from plain or gzip text of any size.
+
+A text is read line by line and never held whole. What may be named as a source, alone or in a list:
+
+- a manifest (`.csv`, its column wrd), or a transcript file of a corpus (`.trans.txt`: an ID, then the words);
+- a run folder: the manifests that the run was trained, validated or tested on;
+- a corpus folder in LibriSpeech's layout: the transcripts of its train*, dev* or test* splits;
+- any other file: one sentence a line, UTF-8, also compressed by gzip (`librispeech-lm-norm.txt.gz`).
+"""
+
+import gzip
+import random
+import zlib
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from data_prep.errors import DataError
+from data_prep.manifest import read_manifest
+from data_prep.splits import available_splits, choose_splits, find_corpus
+
+NO_SPLITS = {"train": [], "valid": [], "test": []}
+GZIP = b"\x1f\x8b"  # how every gzip file begins
+TRANSCRIPT = ".trans.txt"
+RUN_MANIFESTS = {"train": "merged/train.csv", "valid": "merged/valid.csv", "test": "test*.csv"}
+
+
+class Counted(NamedTuple):
+    """How much text there is."""
+
+    sentences: int
+    words: int
+
+
+def text_files(sources: str | Path | Iterable[str | Path], use: str) -> list[Path]:
+    """The files of one or several sources, in order. use: train, valid or test, for what a folder holds.
+
+    Raises DataError for a source that is not there, and for a folder without such text.
+    """
+    listed = [sources] if isinstance(sources, str | Path) else list(sources)
+    return [file for source in listed for file in _files(Path(source).expanduser(), use)]
+
+
+def _files(source: Path, use: str) -> list[Path]:
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        raise DataError(
+            f"there is no text {source}: give a text file (.gz too), a manifest, a run or a corpus folder"
+        )
+    if (source / "manifests").is_dir():
+        found = sorted((source / "manifests").glob(RUN_MANIFESTS[use]))
+        missing = f"the run {source} has no manifests/{RUN_MANIFESTS[use]}"
+    else:
+        root = find_corpus(source)
+        splits = getattr(choose_splits(available_splits(root), **{**NO_SPLITS, use: "auto"}), use)
+        found = [file for split in splits for file in sorted((root / split).rglob(f"*{TRANSCRIPT}"))]
+        missing = f"the corpus {root} has no {TRANSCRIPT} files in {', '.join(splits)}"
+    if not found:
+        raise DataError(f"{missing}: name a file with the text")
+    return found
+
+
+def sentences(files: Iterable[Path]) -> Iterator[str]:
+    """The sentences of all files in order, white space made single blanks; empty lines are left out.
+
+    Raises DataError with file and line for what is no UTF-8, and for damaged gzip files and manifests.
+    """
+    for file in files:
+        for line in _lines(Path(file)):
+            words = " ".join(line.split())
+            if words:
+                yield words
+
+
+def count(files: Iterable[Path]) -> Counted:
+    """Read all once, so that a damaged line is found before hours of training. DataError for no text."""
+    files, total, words = list(files), 0, 0
+    for sentence in sentences(files):
+        total, words = total + 1, words + sentence.count(" ") + 1
+    if not total:
+        raise DataError(f"{', '.join(map(str, files[:3]))}: no sentence in it; give a text with words")
+    return Counted(total, words)
+
+
+def shard(items: Iterable, index: int, shards: int) -> Iterator:
+    """Every ``shards``-th item from ``index`` on: what one of several readers of the same text takes."""
+    return islice(items, index, None, shards)
+
+
+def shuffled(items: Iterable, buffer: int, key: str) -> Iterator[list]:
+    """Lists of ``buffer`` items (the last may be shorter), each in an order that follows from ``key`` alone.
+
+    No more than one list is held. An item stays within its list, so that of a sorted text the neighbours of
+    an item change, and not the region.
+    """
+    draw, items = random.Random(key), iter(items)
+    while held := list(islice(items, buffer)):
+        draw.shuffle(held)
+        yield held
+
+
+def _lines(file: Path) -> Iterator[str]:
+    if file.name.endswith(".csv"):
+        yield from (row["wrd"] for row in read_manifest(file))
+        return
+    only_words = file.name.endswith(TRANSCRIPT)
+    number = 0
+    try:
+        with _opened(file) as opened:
+            for number, line in enumerate(opened, 1):
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+                yield " ".join(text.split()[1:]) if only_words else text
+    except UnicodeDecodeError:
+        raise DataError(
+            f"{file}, line {number}: not UTF-8 text; convert it, iconv -f latin1 -t utf-8"
+        ) from None
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{file} is damaged after line {number} ({error}); fetch it again") from None
+
+
+def _opened(file: Path) -> BinaryIO:
+    with open(file, "rb") as opened:
+        compressed = opened.read(len(GZIP)) == GZIP
+    if compressed:
+        return gzip.open(file)
+    if file.suffix == ".gz":
+        raise DataError(
+            f"{file} is no gzip file: fetch it again, or take .gz from its name if it is plain text"
+        )
+    return open(file, "rb")
