@@ -51,8 +51,12 @@ def main(argv=None):
         overrides["test_search"] = f"!new:recipes.ngram_search.NgramCTCSearch {{ngram: '{own.ngram}'}}"
     if own.split:
         overrides["test_splits"] = own.split
-    run = SavedRun(own.run, overrides, of_recipe.run_options, average=own.average, output=own.output)
-    if own.tune or own.tune_split:
+    tune = own.tune or bool(own.tune_split)
+    run = SavedRun(
+        own.run, overrides, of_recipe.run_options, average=own.average, output=own.output,
+        label="tuned" if tune else "",
+    )  # fmt: skip
+    if tune:
         run.tune(own.tune_split)
     run.evaluate(nbest=own.nbest)
 

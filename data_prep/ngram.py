@@ -2,7 +2,8 @@
 
 Interpolated modified Kneser-Ney smoothing (Chen and Goodman 1998, "An empirical study of smoothing techniques
 for language modeling"; as an article: https://doi.org/10.1006/csla.1999.0128), written as an ARPA file.
-The text is read line by line and never held; the counts of all distinct n-grams are, in memory.
+The text is read line by line and never held; the counts of all distinct n-grams are, in memory
+(about 350 bytes each).
 """
 
 import argparse

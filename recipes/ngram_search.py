@@ -13,7 +13,8 @@ from torch import Tensor
 
 from recipes.conformer import Encoded
 from recipes.errors import RecipeError
-from recipes.search import BLANK, Hypothesis
+from recipes.ctc_prefixes import BLANK
+from recipes.search import Hypothesis, Search
 
 try:
     import kenlm
@@ -29,19 +30,20 @@ BEAM_THRESHOLD = 100.0  # how far below the best a hypothesis may fall, in nats
 LN_10 = math.log(10)  # ARPA files have logarithms to the base of ten
 
 
-class NgramCTCSearch:
+class NgramCTCSearch(Search):
     """Sentence of the highest log p_CTC + lm_weight * log p_ngram + word_bonus * words (natural logarithms).
 
-    p_CTC is the sum over all alignments that the beam holds, so with a wide beam the score is exact. Only words
-    of the n-gram can be written, each in the tokenizer's own spelling; a word that is not in it (or that the
-    tokenizer has no characters for) comes out as others.
+    p_CTC is the sum over all alignments that the beam holds, so with a wide beam the score is exact. Only
+    words of the n-gram can be written, each in the tokenizer's own spelling; a word that is not in it (or
+    that the tokenizer has no characters for) comes out as others.
 
     The search over frames is flashlight-text's (https://arxiv.org/abs/2201.12465), the n-gram KenLM's. Its
     lexicon decoder is not used: there the last token of a word lasts one frame only, and may follow an equal
     token without a blank. Its decoder without a lexicon is exact; the words come in as its language model.
 
-    ngram: ARPA file (plain or .gz), or KenLM's binary form of one. words: file with one word a line, needed for
-    the binary form, which does not list its own; a word that the n-gram lacks has the probability of <unk>.
+    ngram: ARPA file (plain or .gz), or KenLM's binary form of one.
+    words: file with one word a line in place of the ARPA file's own, needed for the binary form, which does
+    not list them; a word that the n-gram lacks has the probability of <unk>.
     beam: hypotheses kept a frame. candidates: outputs tried a frame, the blank and the likeliest pieces.
     Runs on the CPU.
     """
@@ -82,8 +84,8 @@ class NgramCTCSearch:
         spelled, unspelled = spellings(read_words(self.words or self.ngram), tokenizer)
         if not spelled:
             raise RecipeError(
-                f"the tokenizer can spell no word of {self.words or self.ngram}: estimate the n-gram on a text"
-                " written like the training transcripts"
+                f"the tokenizer can spell no word of {self.words or self.ngram}:"
+                " estimate the n-gram on a text written like the training transcripts"
             )
         if unspelled:
             logging.getLogger(__name__).warning(
@@ -93,12 +95,15 @@ class NgramCTCSearch:
         self.pieces = torch.tensor(sorted(set().union(*spelled)))
         self.word_starts = {tokens[0] for tokens in spelled}
         # Held here, because flashlight keeps no reference to it.
-        self.language_model = WordNgram(model, spelled, self.lm_weight, self.word_bonus)
+        self.language_model = WordNgram(model, spelled)
         options = flashlight.LexiconFreeDecoderOptions(
             beam_size=self.beam, beam_size_token=self.candidates, beam_threshold=BEAM_THRESHOLD,
             lm_weight=1.0, sil_score=0.0, log_add=True, criterion_type=flashlight.CriterionType.CTC,
         )  # fmt: skip
         self.decoder = flashlight.LexiconFreeDecoder(options, self.language_model, BLANK, BLANK, [])
+
+    def tunable(self, lm) -> dict[str, tuple[float, ...]]:
+        return {"lm_weight": (0.0, 0.25, 0.5, 0.75, 1.0), "word_bonus": (-1.0, 0.0, 1.0, 2.0)}
 
     def __call__(self, decoder, encoded: Encoded, ctc_log_probs: Tensor, lm=None) -> list[list[Hypothesis]]:
         """Hypotheses of every utterance, best first; at least one each. ctc_log_probs: ``[B, T, vocab]``.
@@ -113,6 +118,7 @@ class NgramCTCSearch:
             )
         if self.decoder is None:
             raise RuntimeError("NgramCTCSearch: call prepare(tokenizer) before searching")
+        self.language_model.weigh(self.lm_weight, self.word_bonus)
         log_probs = ctc_log_probs.detach().float().cpu()
         return [self.search(one[:length]) for one, length in zip(log_probs, encoded.lengths.tolist())]
 
@@ -211,17 +217,18 @@ class WordNgram(flashlight.LM if flashlight else object):
     quickstart corpus no more often than worse ones (beams 10 to 50, lm_weight 0.5 to 2).
     """
 
-    def __init__(
-        self, model: "kenlm.Model", spelled: dict[tuple[int, ...], str], lm_weight: float, word_bonus: float
-    ):
+    def __init__(self, model: "kenlm.Model", spelled: dict[tuple[int, ...], str]):
         super().__init__()
-        self.model, self.word_bonus, self.scale = model, word_bonus, lm_weight * LN_10
+        self.model = model
         self.root = Node()
         for tokens, word in spelled.items():
             node = self.root
             for token in tokens:
                 node = node.children.setdefault(token, Node())
             node.word = word
+
+    def weigh(self, lm_weight: float, word_bonus: float) -> None:
+        self.scale, self.word_bonus = lm_weight * LN_10, word_bonus
 
     def start(self, start_with_nothing: bool):
         """The empty sentence. Called by flashlight at each utterance's beginning."""

@@ -29,14 +29,16 @@ class SavedRun:
     """Weights, tokenizer and recipe of a run folder, and a folder inside it for what they decode.
 
     overrides: keys of the recipe, only such as change the decoding. average: see
-    ``recipes.checkpoints.choose_checkpoints``; None: the weights that the run itself was tested with.
+    ``recipes.checkpoints.choose_checkpoints``; None: the weights that the run itself was tested with. output: the
+    folder for the results; None: one inside the run's, named after what differs, with the ``label`` first.
     Raises RecipeError or DataError, one line each, for whatever is missing.
     """
 
     def __init__(
-        self, run: Path, overrides: dict, run_options, *, average: str | None = None, output: Path | None = None
-    ):
-        self.run, self.overrides, self.which = run, overrides, average
+        self, run: Path, overrides: dict, run_options, *, average: str | None = None, output: Path | None = None,
+        label: str = "",
+    ):  # fmt: skip
+        self.run, self.overrides, self.which, self.label = run, overrides, average, label
         self.recipe = load(run / "recipe.yaml", overrides)
         self.hparams = self.recipe.hparams
         self.check_overrides()
@@ -80,19 +82,18 @@ class SavedRun:
         return average(chosen), "average of epochs " + ", ".join(str(epoch_of(one)) for one in chosen)
 
     def name(self) -> str:
-        """Of the results' folder: what differs from the run's own test."""
-        parts = [f"average={self.which}"] if self.which else []
-        parts += [
-            f"{key}={value}"
-            for key, value in sorted(self.overrides.items())
-            if key not in UNNAMED_KEYS
-        ]
-        text = re.sub(r"[^\w.=+-]+", "_", ",".join(parts)) or "as-trained"
-        return (
-            text
-            if len(text) <= LONGEST_NAME
-            else f"{text[:LONGEST_NAME]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-        )
+        """Of the results' folder: what differs from the run's own test, in short, with a hash of the rest."""
+        settings = {key: str(value) for key, value in sorted(self.overrides.items()) if key not in UNNAMED_KEYS}
+        if self.which:
+            settings = {"average": self.which, **settings}
+        # Without the modules of classes and the folders of files.
+        short = {key: re.sub(r"!new:[\w.]*\.|[^\s,:'\"{}\[\]]*/", "", value) for key, value in settings.items()}
+        parts = [*([self.label] if self.label else []), *(f"{key}={value}" for key, value in short.items())]
+        text = ",".join(parts) or "as-trained"
+        name = re.sub(r"[^\w.=+-]+", "_", text)[:LONGEST_NAME].strip("_")
+        if "/" in "".join(settings.values()) or len(text) > LONGEST_NAME:
+            name += "-" + hashlib.sha256(repr(settings).encode()).hexdigest()[:6]
+        return name
 
     def keep(self, weights: dict) -> None:
         """The average becomes a run folder of its own: weights, recipe, tokenizer."""

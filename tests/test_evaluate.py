@@ -94,7 +94,7 @@ def test_best_average_is_that_of_the_runs_own_test(run):
 def test_tuning_takes_the_best_of_development(run, monkeypatch):
     monkeypatch.setattr(BeamSearch, "tunable", lambda self, lm: {"length_bonus": (0.0, -9.0), "ctc_weight": (0.2, 0.9)})
     assert evaluate(run, "--tune") == 0
-    folder = run / "evaluations" / "as-trained"
+    folder = run / "evaluations" / "tuned"
     tuned = json.loads((folder / "tuned.json").read_text())
     assert tuned["splits"] == ["dev-clean"]
     assert [(one["length_bonus"], one["ctc_weight"]) for one in tuned["tried"]][:2] == [(0.0, 0.4), (-9.0, 0.4)]

@@ -240,8 +240,8 @@ def test_option_errors(options, message):
         (
             ["other words"],
             {},
-            "the tokenizer can spell no word of {path}: estimate the n-gram on a text written like the training"
-            + " transcripts",
+            "the tokenizer can spell no word of {path}:"
+            + " estimate the n-gram on a text written like the training transcripts",
         ),
         (TEXT, {"words": "nowhere.txt"}, "no list of words nowhere.txt: write one, a word a line"),
     ],
@@ -263,7 +263,8 @@ def test_a_kenlm_binary_does_not_list_its_words(tmp_path):
     with pytest.raises(RecipeError) as error:
         ngram_search.read_words(tmp_path / "it.binary")
     assert str(error.value) == (
-        f"{tmp_path / 'it.binary'} is a KenLM binary, which does not list its words: give words, a file of them"
+        f"{tmp_path / 'it.binary'} is a KenLM binary, which does not list its words:"
+        " give words, a file of them"
     )
 
 

@@ -5,10 +5,10 @@ import json
 import pytest
 import torch
 
-from benchmark_search import STOCK, compare, main, made_up
+from benchmark_search import STOCK, compare, made_up, main
 from recipes.conformer import Encoded
 from recipes.decoder import TransformerDecoder
-from recipes.search import BLANK, END, START, BeamSearch, greedy_ctc
+from recipes.search import BLANK, END, START, BeamSearch, Hypothesis, greedy_ctc
 from recipes.stock_search import Task, joint_score, run_stock, stock_decoder, stock_search
 from tests.runs import small_corpus, train
 
@@ -54,40 +54,58 @@ def test_ours_finds_sentences_at_least_as_good_as_stock(task, beam, partial):
         assert scores[0] >= scores[1] - 1e-6, row
 
 
-def test_comparison_counts_every_utterance_once(task):
-    """A beam of one finds worse sentences than a wide one, and the comparison tells who did."""
-    wide = BeamSearch(beam=12)
+def test_comparison_tells_who_found_the_better_sentences(task):
+    rows, frames = slice(3, 8), 12
+    few = Task(
+        task.decoder,
+        Encoded(task.encoded.frames[rows, :frames], task.encoded.lengths[rows]),
+        task.ctc_log_probs[rows, :frames],
+    )
 
-    class Narrow(BeamSearch):
+    class AsStock(BeamSearch):
         def __call__(self, *given):
-            return BeamSearch(beam=1)(*given)
+            return [[best] for best in run_stock(stock_search(few, self, partial=False), few.encoded)]
 
-    class Same(BeamSearch):
+    class Careless(BeamSearch):
         def __call__(self, *given):
-            return [[best] for best in run_stock(stock_search(task, wide, partial=False), task.encoded)]
+            return [[Hypothesis([3], 0.0)] for _ in few.encoded.lengths]
 
-    better, worse = compare([task], wide)["stock_full"], compare([task], Narrow(beam=12))["stock_full"]
-    same = compare([task], Same(beam=12))
-    for counts in (better, worse, same["stock_full"]):
-        assert sum(counts[key] for key in ("same", "ours_higher", "stock_higher")) == len(LENGTHS)
-    assert better["stock_higher"] == 0 == better["largest_deficit"] and better["ours_higher"] > 0
-    assert worse["stock_higher"] > 0 and worse["largest_deficit"] > 0.01
-    assert same["stock_full"]["same"] == len(LENGTHS)
+    ours, same, worse = (
+        compare([few], kind(beam=4))["stock_full"] for kind in (BeamSearch, AsStock, Careless)
+    )
+    assert same == {"same": 5, "ours_higher": 0, "stock_higher": 0, "largest_deficit": 0.0}
+    assert ours["ours_higher"] > 0 == ours["stock_higher"] and ours["largest_deficit"] == 0
+    assert ours["same"] + ours["ours_higher"] == 5
+    assert worse["stock_higher"] > 0 and worse["largest_deficit"] > 0.1
+    assert worse["same"] + worse["ours_higher"] + worse["stock_higher"] == 5
 
 
 def test_made_up_sentences_are_found_by_all():
-    task = made_up(2, 40, vocab_size=50, d_model=32, heads=2, layers=1, d_ffn=32)
-    spelled, search = greedy_ctc(task.ctc_log_probs, task.encoded.lengths), BeamSearch(beam=5)
-    assert [len(one) for one in spelled] == [5, 5] and END not in spelled[0]
-    found = [best.tokens for best, *_ in search(task.decoder, task.encoded, task.ctc_log_probs)]
-    assert found == spelled
+    task, search = made_up(1, 40, vocab_size=50, d_model=64, heads=2, layers=1, d_ffn=32), BeamSearch(beam=5)
+    (spelled,) = greedy_ctc(task.ctc_log_probs, task.encoded.lengths)
+    assert len(spelled) == 5 and END not in spelled
+    assert search(task.decoder, task.encoded, task.ctc_log_probs)[0][0].tokens == spelled
     for partial in STOCK.values():
-        assert [best.tokens for best in run_stock(stock_search(task, search, partial=partial), task.encoded)] == spelled
+        (stock,) = run_stock(stock_search(task, search, partial=partial), task.encoded)
+        assert stock.tokens == spelled
 
 
 def test_benchmark_of_a_run(tmp_path, capsys):
     assert train(small_corpus(tmp_path / "data"), tmp_path / "run") == 0
-    options = ["--utterances", "2", "--compare_beam", "2", "--beams", "2", "--batches", "2", "--repeats", "1", "--frames", "16"]
+    options = [
+        "--utterances",
+        "2",
+        "--compare_beam",
+        "2",
+        "--beams",
+        "2",
+        "--batches",
+        "2",
+        "--repeats",
+        "1",
+        "--frames",
+        "8",
+    ]
     assert main([str(tmp_path / "run"), *options, "--seconds", "1", "--out", str(tmp_path / "o.json")]) == 0
     figures = json.loads((tmp_path / "o.json").read_text())
     assert figures["set"] == "test-clean" and figures["utterances"] == 2
@@ -107,7 +125,11 @@ def test_benchmark_of_a_run(tmp_path, capsys):
     "files, options, message",
     [
         ([], [], "{run} has no recipe.yaml: give the folder of a run that was trained and tested"),
-        (["recipe.yaml"], [], "{run} has no averaged.ckpt: give the folder of a run that was trained and tested"),
+        (
+            ["recipe.yaml"],
+            [],
+            "{run} has no averaged.ckpt: give the folder of a run that was trained and tested",
+        ),
         (
             ["recipe.yaml", "averaged.ckpt"],
             [],
