@@ -14,7 +14,7 @@ from recipes.report import write_atomically
 SECONDS_PER_FRAME = 0.04
 LEVEL = 0.05  # of significance
 # Columns of numbers, and their digits.
-RUN_COLUMNS = dict(wer=2, errors=0, words=0, train_seconds=0, rtf=3, peak_memory_mb=0)
+RUN_COLUMNS = {"wer": 2, "errors": 0, "words": 0, "train_seconds": 0, "rtf": 3, "peak_memory_mb": 0}
 CURVES = {
     "valid_wer_greedy_ctc": ("Learning curves", "validation WER (greedy CTC), %"),
     "valid_homophone_error": ("Homophones spelled wrong, by epoch", "wrong spellings, %"),
@@ -38,10 +38,11 @@ def write_report(
     title = f"Comparison of mixers: {summary['recipe']}"
     heads, rows = table_cells(summary)
     told = map(html.paragraph, notes(summary))
+    figures = map(html.columns, cost_figures(summary))
     body = html.join([
         html.Html(f"<h1>{html.text(title)}</h1>\n"),
         html.section("table", "Results", html.table("results by mixer", heads, rows), *told),
-        html.section("cost", "Error against cost", *map(html.columns, cost_figures(summary))) if results else "",
+        html.section("cost", "Error against cost", *figures) if results else "",
         curves(summary, results),
         html.section("length", "Time against length", lengths) if lengths else "",
         html.section("significance", "Which differ", *significance(summary)) if results else "",

@@ -19,7 +19,10 @@ from recipes.errors import RecipeError
 from recipes.report import score, write_atomically, write_json
 from recipes.significance import bootstrap_interval, holm, matched_pairs, paired_bootstrap, spread
 
-COLUMNS = "mixer seed split wer errors words parameters train_seconds rtf peak_memory_mb".split()
+COLUMNS = [
+    "mixer", "seed", "split", "wer", "errors", "words",
+    "parameters", "train_seconds", "rtf", "peak_memory_mb",
+]  # fmt: skip
 SAMPLES = 10_000  # of a paired bootstrap: with fewer, p corrected for 36 pairs could not go below 0.05
 
 
@@ -165,7 +168,7 @@ def to_csv(rows: Sequence[dict]) -> str:
 def summarise(record: dict, results: Sequence[Result], problems: Sequence[dict], baseline: str) -> dict:
     """What summary.json holds: for each mixer and split mean, spread, interval and p against the baseline.
 
-    mean: of the WER over seeds, percent. spread: sample standard deviation over seeds, null for fewer than two.
+    mean: of the WER over seeds, percent. spread: sample standard deviation, null for fewer than two seeds.
     interval: 95 % bootstrap over utterances of that mean. p, p_bootstrap: matched pairs and paired bootstrap
     against the baseline, corrected by Holm over the mixers of the split; null for the baseline itself, and
     where one of the two has no finished run. pairs: the same for all pairs of mixers, corrected over them.

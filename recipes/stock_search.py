@@ -24,7 +24,7 @@ UNUSED = "1.custom_src_module."  # stock's projection of the front end, which no
 
 
 class Task(NamedTuple):
-    """What every searcher is given: a decoder, encoded utterances, and their CTC log probabilities ``[B, T, vocab]``."""
+    """What every searcher is given: decoder, encoded utterances, their CTC log probabilities ``[B, T, vocab]``."""
 
     decoder: TransformerDecoder
     encoded: Encoded
@@ -58,7 +58,7 @@ def stock_decoder(decoder: TransformerDecoder) -> tuple[TransformerASR, Linear]:
     )  # fmt: skip
     model = nn.ModuleList([nn.Identity(), transformer, Linear(input_size=d_model, n_neurons=vocab_size)])
     stock: dict[str, list[Tensor]] = {}
-    for name, weight in decoder.state_dict().items():  # stock keeps cross_query and cross_key_value in one, in that order
+    for name, weight in decoder.state_dict().items():  # stock: cross_query and cross_key_value in one, in that order
         stock.setdefault(stock_name(f"decoder.{name}", "Conformer"), []).append(weight)
     missing, unexpected = model.load_state_dict({name: torch.cat(parts) for name, parts in stock.items()}, strict=False)
     left = [name for name in missing if not name.startswith(UNUSED) and not COMPUTED.fullmatch(name)]

@@ -1,17 +1,47 @@
-"""Comparison folders for tests, as compare.py leaves them, without training anything."""
+"""Plans and folders of comparisons for tests; folders as compare.py leaves them, without training."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
+from recipes.arguments import parse_arguments
+from recipes.bakeoff_plan import Plan, make_plan
+from recipes.config import flatten
+from tests.runs import RECIPE, TINY, small_corpus
+
 WORDS = 10  # of every utterance
+
+
+def tiny_corpus(folder: Path) -> Path:
+    """A small corpus, and in it the tiny recipe written out, which is faster than merging it each time."""
+    small_corpus(folder)
+    (folder / "tiny.yaml").write_text(flatten(RECIPE, parse_arguments([str(RECIPE), *TINY]).overrides))
+    return folder
+
+
+def shared(data: Path, *options: str) -> list[str]:
+    return [str(data / "tiny.yaml"), "--data_folder", str(data), "--device", "cpu", *options]
+
+
+def plan_of(data: Path, folder: Path, *mixers: str, seeds=(2,), options=(), **budget) -> Plan:
+    return make_plan(shared(data, *options), mixers, seeds, folder=folder, **budget)
+
+
+def refused(function, *arguments, **options) -> str:
+    with pytest.raises(ValueError) as error:
+        function(*arguments, **options)
+    assert "\n" not in str(error.value)
+    return str(error.value)
 
 
 def write_comparison(folder: Path, names: Sequence[str], seeds: Sequence[int], **changes) -> dict:
     """Write the record and return it; the runs are for `write_run`."""
     record = {
         "recipe": "quickstart", "command": "python compare.py …", "machines": ["a CPU, 2 cores"],
-        "content": {"number_of_epochs": 2, "lr": 0.002}, "data": {"train": {}, "valid": {}, "test": {"test-clean": "a"}},
+        "content": {"number_of_epochs": 2, "lr": 0.002},
+        "data": {"train": {}, "valid": {}, "test": {"test-clean": "a"}},
         "seconds": None, "match_parameters": None, "optimizer_step_limit": None, "baseline": names[0],
         "mixers": {
             name: {
@@ -39,7 +69,8 @@ def write_run(folder: Path, name: str, seed: int, errors: dict[str, Sequence[int
         "peak_memory_mb": 500.0 + seed, "device": "cpu", "versions": {"torch": "2.11"}, "commit": "abc",
         "recipe_hash": "0",
         "splits": {
-            split: {"wer": 0, "rtf": 0.25, "audio_seconds": 100.0, "decode_seconds": 25.0, **extras} for split in errors
+            split: {"wer": 0, "rtf": 0.25, "audio_seconds": 100.0, "decode_seconds": 25.0, **extras}
+            for split in errors
         },
     }  # fmt: skip
     (run / "summary.json").write_text(json.dumps(summary))

@@ -71,7 +71,7 @@ def test_damaged_file(tmp_path):
     assert str(error.value).endswith("remove it, and compare again to decode anew")
 
 
-# --- runs.csv and summary.json --------------------------------------------------------------------------------
+# --- runs.csv and summary.json ------------------------------------------------------------------------------
 
 
 def test_runs(comparison):
@@ -120,12 +120,14 @@ def test_significance_is_corrected_over_the_mixers_of_a_split(comparison):
     summary, _ = results_of(comparison)
     errors = {name: np.array([drawn(name, seed) for seed in (1, 2, 3)]) for name in NAMES}
     words = np.full(UTTERANCES, WORDS)
-    raw = [(matched_pairs(errors[name], errors["good"]), paired_bootstrap(errors[name], errors["good"], words, samples=10_000))
-           for name in ("same", "bad")]  # fmt: skip
+    raw = [
+        (matched_pairs(one, errors["good"]), paired_bootstrap(one, errors["good"], words, samples=10_000))
+        for one in (errors["same"], errors["bad"])
+    ]
     for test, values in zip(("p", "p_bootstrap"), zip(*raw)):
         found = [summary["mixers"][name]["splits"]["test-clean"][test] for name in ("same", "bad")]
         assert found == pytest.approx(holm(values), rel=0.01)
-        assert found[0] > 0.05 > 0.01 > found[1]
+        assert found[0] > 0.05 and found[1] < 0.01
     assert summary["mixers"]["good"]["splits"]["test-clean"]["p"] is None
     pairs = {tuple(pair["mixers"]): pair for pair in summary["pairs"]["test-clean"]}
     assert pairs.keys() == {("good", "same"), ("good", "bad"), ("same", "bad")}
@@ -139,7 +141,7 @@ def test_another_baseline(comparison):
     assert "p against bad: " in markdown(summary)
 
 
-# --- what is missing is said ------------------------------------------------------------------------------------
+# --- what is missing is said --------------------------------------------------------------------------------
 
 
 def test_one_seed_has_no_spread(tmp_path):
@@ -194,8 +196,8 @@ def test_runs_on_other_utterances(comparison):
     with pytest.raises(RecipeError) as error:
         results_of(comparison)
     assert str(error.value) == (
-        "'good', seed 1, and 'bad', seed 3, decoded other utterances of test-clean: remove the run folder of one of "
-        "them, and compare again"
+        "'good', seed 1, and 'bad', seed 3, decoded other utterances of test-clean: remove the run "
+        "folder of one of them, and compare again"
     )
 
 
@@ -205,14 +207,22 @@ def test_several_commits_are_said(comparison):
     assert "- Runs are of several commits of the code: abc, def.\n" in markdown(results_of(comparison)[0])
 
 
-# --- the caption ------------------------------------------------------------------------------------------------
+# --- the caption --------------------------------------------------------------------------------------------
 
 BUDGETS = {
     "steps": ({}, "Same data, 2 epochs and 200 steps a run."),
-    "seconds": ({"seconds": 60.0}, "Same data, about 60 seconds of training a run; steps by timing runs: good 200, bad 200."),
-    "parameters": ({"match_parameters": "good"}, "Same data, 2 epochs and 200 steps a run; feed-forward layers sized "
-                   "so that each has the parameters of good within 0.5 %."),
-}  # fmt: skip
+    "seconds": (
+        {"seconds": 60.0},
+        "Same data, about 60 seconds of training a run; steps by timing runs: good 200, bad 200.",
+    ),
+    "parameters": (
+        {"match_parameters": "good"},
+        (
+            "Same data, 2 epochs and 200 steps a run; feed-forward layers sized so that each has "
+            "the parameters of good within 0.5 %."
+        ),
+    ),
+}
 
 
 @pytest.mark.parametrize("budget", BUDGETS)
@@ -232,7 +242,7 @@ def test_unequal_steps_are_listed(comparison):
     assert results_of(comparison)[0]["budget"] == "Same data; steps a run: good 200, same 200, bad 1,300."
 
 
-# --- report -----------------------------------------------------------------------------------------------------
+# --- report -------------------------------------------------------------------------------------------------
 
 
 def test_report(comparison):

