@@ -75,11 +75,11 @@ class CTCPrefixScorer:
         """
         before = torch.logaddexp(prefixes.nonblank, prefixes.blank)[:, :-1]
         most = before.amax(1, keepdim=True)
-        sums = (before - most).exp().view(len(self.probs), -1, before.shape[1]) @ self.probs
-        scores = sums.flatten(0, 1).log().clamp(min=NEVER) + most
+        sums = (before - most).exp_().view(len(self.probs), -1, before.shape[1]) @ self.probs
+        scores = sums.flatten(0, 1).log_().clamp_(min=NEVER).add_(most)
         # A token can only repeat after a blank.
         repeated = (prefixes.blank[:, :-1] + self.frames_of(last)).logsumexp(1)
-        return scores.scatter(1, last[:, None], repeated[:, None]).clamp(min=NEVER)
+        return scores.scatter_(1, last[:, None], repeated[:, None]).clamp_(min=NEVER)
 
     def extend(self, prefixes: CTCPrefixes, last: Tensor, tokens: Tensor) -> CTCPrefixes:
         """The states after each hypothesis, whose last token is ``last`` ``[N]``, gets its one of ``tokens`` ``[N]``."""

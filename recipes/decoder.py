@@ -28,14 +28,34 @@ class Cross(NamedTuple):
 
 
 class Cache(NamedTuple):
-    """Keys and values of the tokens so far, per layer ``[hypotheses, heads, tokens, head size]``."""
+    """Keys and values of the tokens so far, per layer ``[tokens, hypotheses, heads, head size]``.
+
+    order: ``[N]``, the hypothesis that each one goes on from. It is followed when the next token is appended,
+    which copies everything anyway.
+    """
 
     keys: list[Tensor]
     values: list[Tensor]
+    order: Tensor
 
     def select(self, index: Tensor) -> "Cache":
         """The cache of hypotheses ``index``, in that order."""
-        return Cache([k.index_select(0, index) for k in self.keys], [v.index_select(0, index) for v in self.values])
+        return Cache(self.keys, self.values, self.order[index])
+
+
+def empty_cache(layers: nn.ModuleList, like: Tensor, hypotheses: int) -> Cache:
+    """Before the first token; like: a weight ``[vocab_size, d_model]``."""
+    heads = layers[0].heads
+    empty = like.new_zeros(0, hypotheses, heads, like.shape[1] // heads)
+    return Cache([empty] * len(layers), [empty] * len(layers), torch.arange(hypotheses, device=like.device))
+
+
+def appended(past: Tensor, order: Tensor, new: Tensor) -> Tensor:
+    """past ``[tokens, before, heads, head size]``, of hypotheses ``order``, and new ``[N, heads, 1, head size]``."""
+    longer = new.new_empty(len(past) + 1, len(order), *past.shape[2:])
+    torch.index_select(past, 1, order, out=longer[:-1])
+    longer[-1] = new[:, :, 0]
+    return longer
 
 
 class AttentionLayer(nn.Module):
@@ -62,11 +82,12 @@ class AttentionLayer(nn.Module):
         query, key, value = self.split(self.self_in(x), 3)
         return self.dropout(self.self_out(self.attend(query, key, value, causal=True)))
 
-    def look_back_once(self, x: Tensor, past_keys: Tensor, past_values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """``look_back`` for one more token ``[B, 1, d_model]``; also the keys and values with its own."""
+    def look_back_once(self, x: Tensor, past_keys, past_values, order) -> tuple[Tensor, Tensor, Tensor]:
+        """``look_back`` for one more token ``[N, 1, d_model]``; also the keys and values with its own."""
         query, key, value = self.split(self.self_in(x), 3)
-        key, value = torch.cat([past_keys, key], 2), torch.cat([past_values, value], 2)
-        return self.self_out(self.attend(query, key, value)), key, value
+        keys, values = appended(past_keys, order, key), appended(past_values, order, value)
+        mixed = self.attend(query, keys.permute(1, 2, 0, 3), values.permute(1, 2, 0, 3))
+        return self.self_out(mixed), keys, values
 
 
 class DecoderLayer(AttentionLayer):
@@ -92,13 +113,13 @@ class DecoderLayer(AttentionLayer):
         x = x + self.cross(x, keys, values, mask)
         return x + self.feed_forward(x)
 
-    def step(self, x: Tensor, past_keys: Tensor, past_values: Tensor, keys, values, mask):
+    def step(self, x: Tensor, past_keys: Tensor, past_values: Tensor, order, keys, values, mask):
         """One token of each hypothesis, ``[B * beam, 1, d_model]``; the beams of one utterance stand together.
 
         Cross-attention looks at an utterance's hypotheses as so many queries, so that nothing of the
         encoder is repeated per beam.
         """
-        mixed, key, value = self.look_back_once(self.self_norm(x), past_keys, past_values)
+        mixed, key, value = self.look_back_once(self.self_norm(x), past_keys, past_values, order)
         x = x + mixed
         by_utterance = x.view(keys.shape[0], -1, x.shape[-1])
         x = x + self.cross(by_utterance, keys, values, mask).view_as(x)
@@ -155,17 +176,15 @@ class TransformerDecoder(nn.Module):
 
     def start(self, hypotheses: int) -> Cache:
         """The cache before the first token."""
-        layer = self.layers[0]
-        weight = self.out.weight
-        empty = weight.new_zeros(hypotheses, layer.heads, 0, weight.shape[1] // layer.heads)
-        return Cache([empty] * len(self.layers), [empty] * len(self.layers))
+        return empty_cache(self.layers, self.out.weight, hypotheses)
 
     def step(self, tokens: Tensor, cross: Cross, cache: Cache) -> tuple[Tensor, Cache]:
         """The last token of each hypothesis ``[B * beam]`` → logits ``[B * beam, vocab_size]`` and the new cache."""
-        x = self.embed(tokens[:, None], cache.keys[0].shape[2])
+        x = self.embed(tokens[:, None], len(cache.keys[0]))
         all_keys, all_values = [], []
-        for layer, past_keys, past_values, keys, values in zip(self.layers, *cache, cross.keys, cross.values):
-            x, key, value = layer.step(x, past_keys, past_values, keys, values, cross.mask)
+        past, encoded = zip(cache.keys, cache.values), zip(cross.keys, cross.values)
+        for layer, of_past, of_encoded in zip(self.layers, past, encoded):
+            x, key, value = layer.step(x, *of_past, cache.order, *of_encoded, cross.mask)
             all_keys.append(key)
             all_values.append(value)
-        return self.out(self.norm(x))[:, 0], Cache(all_keys, all_values)
+        return self.out(self.norm(x))[:, 0], Cache(all_keys, all_values, torch.arange(len(x), device=x.device))

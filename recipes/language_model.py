@@ -11,7 +11,7 @@ from mixers.base import check_heads
 from mixers.positions import sinusoids
 from recipes.checkpoints import load_weights
 from recipes.config import load
-from recipes.decoder import AttentionLayer, Cache
+from recipes.decoder import AttentionLayer, Cache, empty_cache
 from recipes.errors import RecipeError
 from recipes.run_folder import TOKENIZER, WEIGHTS
 
@@ -51,9 +51,9 @@ class LanguageModelLayer(AttentionLayer):
         mixed = self.look_back(self.before(self.self_norm, x))
         return self.feed(self.after(self.self_norm, x + mixed))
 
-    def step(self, x: Tensor, past_keys: Tensor, past_values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def step(self, x: Tensor, past_keys: Tensor, past_values: Tensor, order: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """One more token ``[N, 1, d_model]``; also the layer's keys and values with its own."""
-        mixed, keys, values = self.look_back_once(self.before(self.self_norm, x), past_keys, past_values)
+        mixed, keys, values = self.look_back_once(self.before(self.self_norm, x), past_keys, past_values, order)
         return self.feed(self.after(self.self_norm, x + mixed)), keys, values
 
 
@@ -114,19 +114,17 @@ class TransformerLM(nn.Module):
 
     def start(self, hypotheses: int) -> Cache:
         """The cache before the first token."""
-        weight, heads = self.embedding.weight, self.layers[0].heads
-        empty = weight.new_zeros(hypotheses, heads, 0, weight.shape[1] // heads)
-        return Cache([empty] * len(self.layers), [empty] * len(self.layers))
+        return empty_cache(self.layers, self.embedding.weight, hypotheses)
 
     def step(self, tokens: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
         """The last token of each hypothesis ``[N]`` → logits ``[N, vocab_size]`` and the new cache."""
-        x = self.embed(tokens[:, None], cache.keys[0].shape[2])
+        x = self.embed(tokens[:, None], len(cache.keys[0]))
         all_keys, all_values = [], []
-        for layer, past_keys, past_values in zip(self.layers, *cache):
-            x, keys, values = layer.step(x, past_keys, past_values)
+        for layer, past_keys, past_values in zip(self.layers, cache.keys, cache.values):
+            x, keys, values = layer.step(x, past_keys, past_values, cache.order)
             all_keys.append(keys)
             all_values.append(values)
-        return self.out(self.norm(x))[:, 0], Cache(all_keys, all_values)
+        return self.out(self.norm(x))[:, 0], Cache(all_keys, all_values, torch.arange(len(x), device=x.device))
 
 
 def load_language_model(folder: Path, tokenizer_model: Path | None = None) -> TransformerLM:

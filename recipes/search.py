@@ -111,7 +111,7 @@ class BeamSearch(Search):
         weights = {"lm_weight": (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)} if lm is not None else {}
         return weights | {"length_bonus": (0.0, 0.2, 0.5, 1.0)}
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def __call__(self, decoder, encoded: Encoded, ctc_log_probs: Tensor, lm=None) -> list[list[Hypothesis]]:
         """The ended hypotheses of every utterance, best first; at least one each, ``beam`` at most.
 
@@ -168,10 +168,10 @@ class BeamSearch(Search):
     def extend(self, opened: Open, grown: Tensor, scorer: CTCPrefixScorer, models: "Models") -> Open:
         """The best hypotheses of one token more."""
         last = opened.tokens[:, -1]
-        score = opened.score[:, None] + grown + self.length_bonus
-        joint = score + models.ctc_weight * scorer.scores(opened.prefixes, last)
-        joint[:, [BLANK, START, END]] = NEVER
-        joint = joint.masked_fill(~opened.alive[:, None], NEVER)
+        joint = scorer.scores(opened.prefixes, last).mul_(models.ctc_weight).add_(grown)
+        joint += (opened.score + self.length_bonus)[:, None]
+        joint[:, : max(BLANK, START, END) + 1] = NEVER
+        joint.masked_fill_(~opened.alive[:, None], NEVER)
         vocab = joint.shape[1]
         # With a small vocabulary the first step has fewer continuations than the beam has places.
         best, index = joint.view(-1, self.beam * vocab).topk(self.beam, dim=1)
@@ -180,7 +180,7 @@ class BeamSearch(Search):
         chosen = opened.select(kept)
         return Open(
             torch.cat([chosen.tokens, tokens[:, None]], 1),
-            score[kept, tokens],
+            chosen.score + grown[kept, tokens] + self.length_bonus,
             best.flatten() > HOPELESS,
             scorer.extend(chosen.prefixes, last[kept], tokens),
             chosen.caches,
