@@ -48,36 +48,24 @@ def arguments(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
         help="how many, from the recipe's seed on (default: 3); or several: the seeds themselves",
     )
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side, the cores divided among them")
-    parser.add_argument(
-        "--baseline", metavar="NAME", help="what p is against (default: attention, or the first entry)"
-    )
-    parser.add_argument(
-        "--seconds", type=float, help="the same training time for all, instead of the same steps"
-    )
+    parser.add_argument("--baseline", metavar="NAME", help="what p is against (default: attention, or the first entry)")
+    parser.add_argument("--seconds", type=float, help="the same training time for all, instead of the same steps")
     parser.add_argument(
         "--match_parameters",
         action="store_true",
         help="feed-forward widths such that all are as large as the baseline",
     )
     parser.add_argument("--out", type=Path, help="folder of the comparison (default: runs/compare/RECIPE)")
-    parser.add_argument(
-        "--table", action="store_true", help="only make tables and report anew, of what is there"
-    )
-    parser.add_argument(
-        "--results", type=Path, metavar="FOLDER", help="copy the small files there, to be committed"
-    )
-    parser.add_argument(
-        "--benchmark", type=Path, metavar="FILE", help="of benchmark.py --out: time against length"
-    )
+    parser.add_argument("--table", action="store_true", help="only make tables and report anew, of what is there")
+    parser.add_argument("--results", type=Path, metavar="FOLDER", help="copy the small files there, to be committed")
+    parser.add_argument("--benchmark", type=Path, metavar="FILE", help="of benchmark.py --out: time against length")
     return parser.parse_known_args(argv)
 
 
 def run(options: argparse.Namespace, shared: list[str], command: str) -> tuple[Path, int]:
     """Run what is missing; the folder, and how many runs crashed."""
     if not options.mixers:
-        raise RecipeError(
-            "no mixers to compare: give --mixers ENTRY …, such as --mixers summarymixing attention"
-        )
+        raise RecipeError("no mixers to compare: give --mixers ENTRY …, such as --mixers summarymixing attention")
     if options.jobs < 1:
         raise RecipeError(f"--jobs must be 1 or more, not {options.jobs}")
     plan = make_plan(

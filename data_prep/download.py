@@ -142,22 +142,16 @@ def unpack(archive, folder, split: str) -> None:
             tar.extractall(staging, filter="data")
         unpacked = staging / "LibriSpeech"
         if not (unpacked / split).is_dir():
-            raise DataError(
-                f"{archive} has no LibriSpeech/{split} in it; delete it and fetch the official one"
-            )
+            raise DataError(f"{archive} has no LibriSpeech/{split} in it; delete it and fetch the official one")
         corpus.mkdir(exist_ok=True)
         for extra in unpacked.iterdir():  # SPEAKERS.TXT and the like, which every archive has
             if extra.is_file() and not (corpus / extra.name).exists():
                 os.replace(extra, corpus / extra.name)
         os.replace(unpacked / split, corpus / split)
     except tarfile.FilterError as error:
-        raise DataError(
-            f"{archive} isn't safe to unpack ({error}); delete it and fetch the official one"
-        ) from None
+        raise DataError(f"{archive} isn't safe to unpack ({error}); delete it and fetch the official one") from None
     except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise DataError(
-            f"{archive} can't be unpacked ({error}); delete it and run the same command again"
-        ) from None
+        raise DataError(f"{archive} can't be unpacked ({error}); delete it and run the same command again") from None
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -175,9 +169,7 @@ def _transfer(url: str, part: Path) -> None:
             return  # all of it was there
         if response.status == 416 or (response.status == 206 and not beyond.startswith(f"bytes {had}-")):
             part.unlink()
-            raise _ConnectionLost(
-                "the server's file doesn't fit the part fetched earlier, so that is dropped"
-            )
+            raise _ConnectionLost("the server's file doesn't fit the part fetched earlier, so that is dropped")
         if had and response.status != 206:
             print(f"{url}: this server can't go on in the middle of a file, so it starts over")
             had = 0
@@ -198,17 +190,14 @@ def _request(url: str, start: int = 0, method: str = "GET"):
     """The server's answer, from byte `start` on when it can; 416 when it has no such byte."""
     headers = {"Range": f"bytes={start}-"} if start else {}
     try:
-        return urllib.request.urlopen(
-            urllib.request.Request(url, headers=headers, method=method), timeout=TIMEOUT
-        )
+        return urllib.request.urlopen(urllib.request.Request(url, headers=headers, method=method), timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code == 416:
             return error
         if error.code >= 500 or error.code in (408, 429):
             raise _ConnectionLost(f"the server answers {error.code} {error.reason}") from None
         raise DataError(
-            f"{url}: the server answers {error.code} {error.reason};"
-            " check the address, or give a mirror as --base-url"
+            f"{url}: the server answers {error.code} {error.reason}; check the address, or give a mirror as --base-url"
         ) from None
     except ValueError as error:
         raise DataError(f"{url}: {error}; give --base-url as https://…") from None
@@ -262,16 +251,10 @@ def _reading(file, what: str):
 def main(argv=None):
     parser = argparse.ArgumentParser(prog="python -m data_prep.download", description="Fetch LibriSpeech.")
     parser.add_argument("folder", help="LibriSpeech/<split> comes in here")
-    parser.add_argument(
-        "--corpus", default="mini", choices=CORPORA, help="5 hours (mini, default) or 960 (full)"
-    )
-    parser.add_argument(
-        "--splits", nargs="+", metavar="NAME", help=f"instead of a whole corpus: {', '.join(ARCHIVES)}"
-    )
+    parser.add_argument("--corpus", default="mini", choices=CORPORA, help="5 hours (mini, default) or 960 (full)")
+    parser.add_argument("--splits", nargs="+", metavar="NAME", help=f"instead of a whole corpus: {', '.join(ARCHIVES)}")
     parser.add_argument("--base-url", default=BASE_URL, help="a mirror (default: %(default)s)")
-    parser.add_argument(
-        "--keep-archives", action="store_true", help="don't delete an archive once it's unpacked"
-    )
+    parser.add_argument("--keep-archives", action="store_true", help="don't delete an archive once it's unpacked")
     arguments = parser.parse_args(argv)
     splits = arguments.splits or CORPORA[arguments.corpus]
     corpus = download(arguments.folder, splits, arguments.base_url, arguments.keep_archives)

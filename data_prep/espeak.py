@@ -66,9 +66,7 @@ class Espeak:
         self._library = ctypes.CDLL(library_path)
         self._c_library = ctypes.CDLL(None)
         self._blocks = []
-        callback_type = ctypes.CFUNCTYPE(
-            ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
-        )
+        callback_type = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
         # espeak-ng keeps only the address: without this reference Python would free the callback.
         self._callback = callback_type(self._receive)
         self._library.espeak_Synth.argtypes = (
@@ -76,9 +74,7 @@ class Espeak:
         )
         self._library.espeak_ng_SetRandSeed.argtypes = (ctypes.c_long,)
         self._c_library.srand.argtypes = (ctypes.c_uint,)
-        self.sample_rate = self._library.espeak_Initialize(
-            _SYNCHRONOUS, 0, self._data_path.encode(), _DO_NOT_EXIT
-        )
+        self.sample_rate = self._library.espeak_Initialize(_SYNCHRONOUS, 0, self._data_path.encode(), _DO_NOT_EXIT)
         if self.sample_rate <= 0:
             raise DataError(f"espeak-ng cannot read its data in {self._data_path}: reinstall espeakng-loader")
         self._library.espeak_SetSynthCallback(self._callback)

@@ -46,9 +46,7 @@ class Kind:
 
 
 # Test-other speaks with variants and accents that nobody has in the other splits.
-OTHER_VARIANTS = tuple(
-    "Andrea aunty f5 linda Alex Denis Hugo Michael m7 pablo quincy sandro travis victor".split()
-)
+OTHER_VARIANTS = tuple("Andrea aunty f5 linda Alex Denis Hugo Michael m7 pablo quincy sandro travis victor".split())
 OTHER_ACCENTS = ("en-gb-x-gbcwmd", "en-us-nyc")
 COMMON_VARIANTS = tuple(variant for variant in VARIANTS if variant not in OTHER_VARIANTS)
 COMMON_ACCENTS = tuple(accent for accent in ACCENTS if accent not in OTHER_ACCENTS)

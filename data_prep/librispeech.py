@@ -106,9 +106,7 @@ def prepare_split(root, split: str, out_folder, workers: int | None = None, prog
         rates[rate] += 1
         speaker_chapter = identifier.rsplit("-", 1)[0]
         # 7 decimals bring back the number of samples at any usual rate; at 16 kHz they are exact.
-        rows.append(
-            [identifier, round(frames / rate, 7), f"$data_root/{split}/{path}", speaker_chapter, words]
-        )
+        rows.append([identifier, round(frames / rate, 7), f"$data_root/{split}/{path}", speaker_chapter, words])
 
     refused = not rows or found - len(rows) > LEFT_OUT_AT_MOST * found
     content = to_csv(rows)
@@ -128,9 +126,7 @@ def prepare_split(root, split: str, out_folder, workers: int | None = None, prog
     write_atomically(report_file, json.dumps(report, indent=1).encode())
     _print_report(report, report_file)
     if refused:
-        unusable = (
-            f"{found - len(rows)} of {found} utterances are unusable" if found else "no utterance in it"
-        )
+        unusable = f"{found - len(rows)} of {found} utterances are unusable" if found else "no utterance in it"
         raise DataError(
             f"{folder}: {unusable}; a split is refused when nothing is usable or more than 10 % is not"
             f" (each problem by name in {report_file}): repair it, fetch it again or choose other splits"
@@ -177,9 +173,7 @@ def _pair(folder: Path, chapters: dict[str, list[str]], workers: int):
         if name.lower().endswith(TRANSCRIPT)
     ]
     with ThreadPoolExecutor(workers) as pool:
-        texts = dict(
-            zip(transcripts, pool.map(lambda path: _read_text(folder / path), transcripts), strict=True)
-        )
+        texts = dict(zip(transcripts, pool.map(lambda path: _read_text(folder / path), transcripts), strict=True))
     problems = defaultdict(list)
     pairs, seen, repeated = {}, set(), set()
     for chapter, names in chapters.items():
@@ -292,14 +286,10 @@ def _print_report(report: dict, report_file: Path) -> None:
 
 @command_line
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        prog="python -m data_prep.librispeech", description="LibriSpeech to manifests."
-    )
+    parser = argparse.ArgumentParser(prog="python -m data_prep.librispeech", description="LibriSpeech to manifests.")
     parser.add_argument("data_folder", help="folder that holds train-*, dev-*, test-*, or its parent")
     parser.add_argument("out_folder", help="where <split>.csv and the report <split>.json go")
-    parser.add_argument(
-        "--splits", nargs="+", metavar="NAME", help="only these (default: all that are there)"
-    )
+    parser.add_argument("--splits", nargs="+", metavar="NAME", help="only these (default: all that are there)")
     parser.add_argument("--workers", type=int, help="files read at a time (default: number of cores)")
     arguments = parser.parse_args(argv)
     root = find_corpus(arguments.data_folder)

@@ -46,9 +46,7 @@ def _files(source: Path, use: str) -> list[Path]:
     if source.is_file():
         return [source]
     if not source.is_dir():
-        raise DataError(
-            f"there is no text {source}: give a text file (.gz too), a manifest, a run or a corpus folder"
-        )
+        raise DataError(f"there is no text {source}: give a text file (.gz too), a manifest, a run or a corpus folder")
     if (source / "manifests").is_dir():
         found = sorted((source / "manifests").glob(RUN_MANIFESTS[use]))
         missing = f"the run {source} has no manifests/{RUN_MANIFESTS[use]}"
@@ -113,9 +111,7 @@ def _lines(file: Path) -> Iterator[str]:
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8")
                 yield " ".join(text.split()[1:]) if only_words else text
     except UnicodeDecodeError:
-        raise DataError(
-            f"{file}, line {number}: not UTF-8 text; convert it, iconv -f latin1 -t utf-8"
-        ) from None
+        raise DataError(f"{file}, line {number}: not UTF-8 text; convert it, iconv -f latin1 -t utf-8") from None
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{file} is damaged after line {number} ({error}); fetch it again") from None
 
@@ -126,7 +122,5 @@ def _opened(file: Path) -> BinaryIO:
     if compressed:
         return gzip.open(file)
     if file.suffix == ".gz":
-        raise DataError(
-            f"{file} is no gzip file: fetch it again, or take .gz from its name if it is plain text"
-        )
+        raise DataError(f"{file} is no gzip file: fetch it again, or take .gz from its name if it is plain text")
     return open(file, "rb")

@@ -27,9 +27,7 @@ def read_manifest(manifest) -> Iterator[dict[str, str]]:
                 raise DataError(f"{manifest} is no manifest: its first line isn't {','.join(COLUMNS)}")
             for row in reader:
                 if None in row or None in row.values():
-                    raise DataError(
-                        f"{manifest}, line {reader.line_num}: not {len(COLUMNS)} columns; prepare it again"
-                    )
+                    raise DataError(f"{manifest}, line {reader.line_num}: not {len(COLUMNS)} columns; prepare it again")
                 yield row
         except (UnicodeDecodeError, csv.Error) as error:
             raise DataError(f"{manifest} is unreadable ({error}); prepare it again") from None
@@ -44,9 +42,7 @@ def merge(manifests: Iterable, out_csv) -> Path:
     for manifest in manifests:
         for row in read_manifest(manifest):
             if row["ID"] in origin:
-                raise DataError(
-                    f"utterance {row['ID']} is in both {origin[row['ID']]} and {manifest}; leave one out"
-                )
+                raise DataError(f"utterance {row['ID']} is in both {origin[row['ID']]} and {manifest}; leave one out")
             origin[row["ID"]] = manifest
             rows.append(list(row.values()))
     out_csv, content = Path(out_csv), to_csv(rows)

@@ -94,9 +94,7 @@ def count(sentences: Iterable[str], order: int) -> tuple[list[Counter[Ngram]], i
         number, longest = number + 1, max(longest, len(words))
         if not RESERVED.isdisjoint(words[1:-1]):
             word = min(RESERVED.intersection(words[1:-1]))
-            raise DataError(
-                f"sentence {number} has the word {word}, which ARPA files keep for themselves: remove it"
-            )
+            raise DataError(f"sentence {number} has the word {word}, which ARPA files keep for themselves: remove it")
         for length in range(2, min(order, len(words) + 1)):
             counts[length - 1][tuple(words[:length])] += 1
         first = 1 if order == 1 else 0  # <s> is given, never predicted
@@ -172,9 +170,7 @@ def main(argv=None):
     write_arpa(model, arguments.out)
     for note in model.notes:
         print(f"note: {note}")
-    numbers = ", ".join(
-        f"{len(each)} of order {length}" for length, each in enumerate(model.probabilities, 1)
-    )
+    numbers = ", ".join(f"{len(each)} of order {length}" for length, each in enumerate(model.probabilities, 1))
     print(f"{arguments.out}: {model.sentences} sentences; n-grams: {numbers}")
 
 

@@ -38,13 +38,10 @@ def find_corpus(data_folder) -> Path:
         if available_splits(folder):
             return folder.absolute()
     if not given.is_dir():
-        raise DataError(
-            f"no data folder {given}: give the folder that holds LibriSpeech's splits, or its parent"
-        )
+        raise DataError(f"no data folder {given}: give the folder that holds LibriSpeech's splits, or its parent")
     hint = f"; {given.name} is a split itself, give its parent" if SPLIT_NAME.fullmatch(given.name) else ""
     raise DataError(
-        f"no LibriSpeech in {given}: expected folders train-*, dev-* or test-* there"
-        f" or in its LibriSpeech/{hint}"
+        f"no LibriSpeech in {given}: expected folders train-*, dev-* or test-* there or in its LibriSpeech/{hint}"
     )
 
 
@@ -64,9 +61,7 @@ def choose_splits(available: Iterable[str], train="auto", valid="auto", test="au
         if wanted != "auto":
             return named_splits(available, wanted)
         if not found:
-            raise DataError(
-                f"no {pattern} split among: {_listed(available)}; name the {use} splits, or [] for none"
-            )
+            raise DataError(f"no {pattern} split among: {_listed(available)}; name the {use} splits, or [] for none")
         return found
 
     note = ""

@@ -32,9 +32,7 @@ def train_tokenizer(manifest, out_folder, kind: str = "unigram", vocab_size: int
         raise DataError(f"no tokenizer kind '{kind}'; choose among: {', '.join(KINDS)}")
     sentences = [row["wrd"] for row in read_manifest(manifest)]
     if not any(sentence.strip() for sentence in sentences):
-        raise DataError(
-            f"{manifest} has no words to train a tokenizer on; prepare it from a split with utterances"
-        )
+        raise DataError(f"{manifest} has no words to train a tokenizer on; prepare it from a split with utterances")
     out_folder = Path(out_folder)
     model, record_file = out_folder / "tokenizer.model", out_folder / "tokenizer.json"
     text = hashlib.sha256("\n".join(sentences).encode()).hexdigest()
@@ -48,8 +46,7 @@ def train_tokenizer(manifest, out_folder, kind: str = "unigram", vocab_size: int
     pieces = load_tokenizer(model).vocab_size()
     if pieces < vocab_size:
         print(
-            f"tokenizer: {pieces} of {vocab_size} pieces, the text gives no more;"
-            f" outputs from {pieces} on stay unused"
+            f"tokenizer: {pieces} of {vocab_size} pieces, the text gives no more; outputs from {pieces} on stay unused"
         )
     return model
 
@@ -61,9 +58,7 @@ def load_tokenizer(model) -> sentencepiece.SentencePieceProcessor:
     try:
         return sentencepiece.SentencePieceProcessor(model_file=str(model))
     except (RuntimeError, OSError):
-        raise DataError(
-            f"{model} is no SentencePiece model, or cut short; remove it and train it again"
-        ) from None
+        raise DataError(f"{model} is no SentencePiece model, or cut short; remove it and train it again") from None
 
 
 def _train(sentences: list[str], kind: str, vocab_size: int) -> bytes:
@@ -71,9 +66,7 @@ def _train(sentences: list[str], kind: str, vocab_size: int) -> bytes:
     characters = {"▁"}.union(*(normalizer.normalize(sentence) for sentence in sentences))
     needed = len(characters) + NAMED_PIECES
     if vocab_size < needed:
-        raise DataError(
-            f"vocab_size {vocab_size} is too small for {len(characters)} characters: give {needed} or more"
-        )
+        raise DataError(f"vocab_size {vocab_size} is too small for {len(characters)} characters: give {needed} or more")
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(sentences),

@@ -39,25 +39,17 @@ def arguments(argv=None) -> argparse.Namespace:
     said = ", ".join(f"{name} ({why})" for name, why in ON_REQUEST.items())
     parser.add_argument("--mixers", nargs="+", help=f"default: all, one hybrid, and not {said}")
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), help=f"default: {' '.join(TASKS)}")
-    parser.add_argument(
-        "--seeds", type=int, default=1, metavar="N", help="seeds 0 to N-1 (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--jobs", type=int, default=cores, help="processes of one thread each (default: all cores)"
-    )
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="seeds 0 to N-1 (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=cores, help="processes of one thread each (default: all cores)")
     parser.add_argument("--out", type=Path, default=Path("results/probes.json"), help="default: %(default)s")
-    parser.add_argument(
-        "--table", type=Path, metavar="FILE", help="print the table of this file, train nothing"
-    )
+    parser.add_argument("--table", type=Path, metavar="FILE", help="print the table of this file, train nothing")
     options = parser.parse_args(argv)
     for name in ("seeds", "jobs"):
         if getattr(options, name) < 1:
             raise DataError(f"--{name} must be at least 1, not {getattr(options, name)}")
     for task in options.tasks:
         if task not in TASKS:
-            raise DataError(
-                f"there is no task '{task}'{nearest(task, list(TASKS)) or ';'} tasks: {', '.join(TASKS)}"
-            )
+            raise DataError(f"there is no task '{task}'{nearest(task, list(TASKS)) or ';'} tasks: {', '.join(TASKS)}")
     return options
 
 

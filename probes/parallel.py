@@ -54,9 +54,7 @@ def outcomes(cells: list[Cell], shape: Shape, training: Training, jobs: int) -> 
                 yield running[finished], finished.result()
         except BrokenProcessPool as error:
             why = "a process was ended from outside (too little memory?)"
-            raise DataError(
-                f"{why}: what is done is kept, give the command again, with fewer --jobs"
-            ) from error
+            raise DataError(f"{why}: what is done is kept, give the command again, with fewer --jobs") from error
         except BaseException:
             for process in multiprocessing.active_children():
                 process.terminate()  # rather than wait for what nobody is going to read

@@ -17,9 +17,7 @@ def read(path: Path) -> dict:
         if not {"settings", "cells"} <= results.keys():
             raise ValueError("it lacks 'settings' or 'cells'")
     except FileNotFoundError as error:
-        raise DataError(
-            f"there is no results file '{path}': python -m probes --out {path} makes one"
-        ) from error
+        raise DataError(f"there is no results file '{path}': python -m probes --out {path} makes one") from error
     except (ValueError, AttributeError) as error:
         raise DataError(f"{path} is no results file of the probes ({error}): give another --out") from error
     return results
@@ -60,9 +58,7 @@ def markdown(results: dict) -> str:
     tasks = [name.removeprefix("task ") for name in settings if name.startswith("task ")]
     mixers = [name.removeprefix("mixer ") for name in settings if name.startswith("mixer ")]
     rows = [["mixer", *(f"{task} %" for task in tasks), "parameters of the mixers", "seconds a seed"]]
-    rows.append(
-        ["*the frame alone*", *(f"{settings[f'task {task}']['chance']:.0f}" for task in tasks), "", ""]
-    )
+    rows.append(["*the frame alone*", *(f"{settings[f'task {task}']['chance']:.0f}" for task in tasks), "", ""])
     seeds = set()
     for mixer in mixers:
         own = [cell for cell in results["cells"] if cell["mixer"] == mixer]

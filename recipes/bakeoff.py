@@ -48,9 +48,7 @@ def locked(folder: Path) -> Iterator[TextIO]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise RecipeError(
-                f"{folder}: another comparison is running there; wait for it, or stop it"
-            ) from None
+            raise RecipeError(f"{folder}: another comparison is running there; wait for it, or stop it") from None
         yield lock
 
 
@@ -90,9 +88,7 @@ def run_all(plan: Plan, jobs: int, lock: TextIO, program: Sequence[str] = TRAIN)
 
 def is_finished(run: Run) -> bool:
     """Whether the folder holds the results of just this run."""
-    return is_complete(run.folder) and read_json(run.folder / "summary.json")["recipe_hash"] == hash_of(
-        run.arguments
-    )
+    return is_complete(run.folder) and read_json(run.folder / "summary.json")["recipe_hash"] == hash_of(run.arguments)
 
 
 def start(run: Run, jobs: int, lock: TextIO, program: Sequence[str]) -> Running:
@@ -228,9 +224,7 @@ def steps_within(seconds: float, timed: Sequence[float], name: str) -> int:
     """Steps that fit, by a straight line through the times of TIMED_STEPS."""
     each = (timed[1] - timed[0]) / (TIMED_STEPS[1] - TIMED_STEPS[0])
     if each <= 0:
-        raise RecipeError(
-            f"--seconds: the timing runs of '{name}' say nothing, the machine is too busy: try again"
-        )
+        raise RecipeError(f"--seconds: the timing runs of '{name}' say nothing, the machine is too busy: try again")
     steps = int(TIMED_STEPS[0] + (seconds - timed[0]) / each)
     if steps < 1:
         raise RecipeError(f"--seconds {seconds:g}: too few for a single step of '{name}'")

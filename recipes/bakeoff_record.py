@@ -21,9 +21,7 @@ def read_record(folder: Path) -> dict | None:
         return None
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        record["mixers"] = {
-            name: one for name, one in record["mixers"].items() if (folder / "runs" / name).is_dir()
-        }
+        record["mixers"] = {name: one for name, one in record["mixers"].items() if (folder / "runs" / name).is_dir()}
         return record
     except (ValueError, KeyError, TypeError, AttributeError):
         raise RecipeError(f"{path} is unreadable: give another --out, or remove {folder}") from None
@@ -41,9 +39,7 @@ def check_same(folder: Path, before: dict, now: dict) -> None:
         raise RecipeError(f"{folder} holds a comparison on other data (it differs in {splits}): {advice}")
     both = (before, now)
     if differing := differences(*({**one["content"], **{key: one[key] for key in BUDGET}} for one in both)):
-        raise RecipeError(
-            f"{folder} holds a comparison of another recipe (it differs in {differing}): {advice}"
-        )
+        raise RecipeError(f"{folder} holds a comparison of another recipe (it differs in {differing}): {advice}")
     for name in before["mixers"].keys() & now["mixers"].keys():
         if differing := differences(*(settings(one, name) for one in both)):
             raise RecipeError(

@@ -21,9 +21,7 @@ CURVES = {
 }
 
 
-def write_report(
-    folder: Path, summary: dict, results: Sequence[Result], benchmark: Path | None = None
-) -> list[Path]:
+def write_report(folder: Path, summary: dict, results: Sequence[Result], benchmark: Path | None = None) -> list[Path]:
     """Write report.html and one SVG a split; returns the SVG files.
 
     benchmark: a file of `benchmark.py --out` with times, for the plot of time against length. Raises
@@ -57,9 +55,7 @@ def write_report(
 
 
 def against_multiply_adds(summary: dict, split: str) -> str:
-    return against(
-        summary, split, MULTIPLY_ADDS, 1e9, "10⁹ multiply-adds for 10 s of speech, encoder and CTC"
-    )
+    return against(summary, split, MULTIPLY_ADDS, 1e9, "10⁹ multiply-adds for 10 s of speech, encoder and CTC")
 
 
 def against(summary: dict, split: str, cost: str, unit: float, x_label: str) -> str:
@@ -125,9 +121,7 @@ def curve(name: str, key: str, results: Sequence[Result]) -> Series | None:
 def time_against_length(benchmark: Path) -> html.Html:
     rows = [row for row in read_json(benchmark).get("rows", []) if row.get("step_s")]
     if not rows:
-        raise RecipeError(
-            f"--benchmark {benchmark}: no times in it; benchmark.py writes them with --repeats 1 or more"
-        )
+        raise RecipeError(f"--benchmark {benchmark}: no times in it; benchmark.py writes them with --repeats 1 or more")
     by_mixer = {}
     for row in rows:
         by_mixer.setdefault(row["mixer"], []).append((row["frames"] * SECONDS_PER_FRAME, row["step_s"]))
@@ -175,15 +169,11 @@ def runs_table(results: Sequence[Result]) -> html.Html:
          *(html.Number(row[key], digits) for key, digits in RUN_COLUMNS.items())]
         for row in run_rows(results)
     ]  # fmt: skip
-    return html.table(
-        "every run", ["mixer", "seed", "split", *(key.replace("_", " ") for key in RUN_COLUMNS)], rows
-    )
+    return html.table("every run", ["mixer", "seed", "split", *(key.replace("_", " ") for key in RUN_COLUMNS)], rows)
 
 
 def origin(summary: dict) -> list[tuple[str, str]]:
-    versions = "; ".join(
-        ", ".join(f"{key} {value}" for key, value in one.items()) for one in summary["versions"]
-    )
+    versions = "; ".join(", ".join(f"{key} {value}" for key, value in one.items()) for one in summary["versions"])
     return [
         ("command", summary["command"]),
         ("machine", "; ".join(summary["machines"])),

@@ -62,9 +62,7 @@ def read_json(path: Path) -> dict:
 def is_complete(folder: Path) -> bool:
     """Whether a run's folder holds its summary and what it decoded of every split."""
     summary = folder / "summary.json"
-    return summary.is_file() and all(
-        decoded(folder, split).is_file() for split in read_json(summary)["splits"]
-    )
+    return summary.is_file() and all(decoded(folder, split).is_file() for split in read_json(summary)["splits"])
 
 
 def decoded(folder: Path, split: str) -> Path:
@@ -102,9 +100,7 @@ def read_scored(path: Path) -> Scored:
         lines.sort(key=lambda one: one["id"])
         found = score([one["words"] for one in lines], [one["hypothesis"] for one in lines])
     except (ValueError, KeyError, TypeError) as error:
-        raise RecipeError(
-            f"{path} is damaged ({error}): remove it, and compare again to decode anew"
-        ) from None
+        raise RecipeError(f"{path} is damaged ({error}): remove it, and compare again to decode anew") from None
     return Scored(
         ids=[one["id"] for one in lines],
         errors=np.array([sum(map(errors_of, chunks)) for chunks in found.alignments]),
@@ -268,9 +264,7 @@ def budget(record: dict, results: Sequence[Result]) -> str:
     alike = distinct((end["epoch"], end["steps"]) for end in ends.values())
     steps = ", ".join(f"{name} {end['steps']:,}" for name, end in ends.items()) or "none yet"
     if record["seconds"]:
-        said = (
-            f"Same data, about {record['seconds']:g} seconds of training a run; steps by timing runs: {steps}"
-        )
+        said = f"Same data, about {record['seconds']:g} seconds of training a run; steps by timing runs: {steps}"
     elif len(alike) == 1:
         said = f"Same data, {alike[0][0]} epoch{'s' * (alike[0][0] > 1)} and {alike[0][1]:,} steps a run"
     else:

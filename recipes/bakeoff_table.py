@@ -31,9 +31,7 @@ def notes(summary: dict) -> list[str]:
     if changed:
         said.append(f"Settings of their own: {'; '.join(changed)}.")
     seeds = distinct(seed for one in mixers.values() for seed in one["seeds"])
-    said.append(
-        f"Seeds: {', '.join(map(str, seeds)) or 'none finished'}. Run on: {'; '.join(summary['machines'])}."
-    )
+    said.append(f"Seeds: {', '.join(map(str, seeds)) or 'none finished'}. Run on: {'; '.join(summary['machines'])}.")
     if len(summary["commits"]) > 1:
         said.append(f"Runs are of several commits of the code: {', '.join(map(str, summary['commits']))}.")
     for one in summary["problems"]:
@@ -92,9 +90,7 @@ def number(value: float | None, form: str) -> str:
 def markdown(summary: dict) -> str:
     """The table and its notes."""
     heads, rows = table_cells(summary)
-    lines = [
-        " | ".join(cell.replace("|", "\\|") for cell in row) for row in (heads, ["---"] * len(heads), *rows)
-    ]
+    lines = [" | ".join(cell.replace("|", "\\|") for cell in row) for row in (heads, ["---"] * len(heads), *rows)]
     table = "\n".join(f"| {line} |" for line in lines)
     return f"{table}\n\n" + "\n".join(f"- {note}" for note in notes(summary)) + "\n"
 

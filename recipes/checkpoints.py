@@ -118,7 +118,9 @@ def choose_checkpoints(checkpointer: Checkpointer, which: str, measure: str = "W
     chosen = [one for one in finished if first <= epoch_of(one) <= last]
     if not chosen:
         kept = ", ".join(str(epoch_of(one)) for one in finished)
-        raise RecipeError(f"no checkpoint of epochs {which} in {checkpointer.checkpoints_dir}; kept are those of {kept}")
+        raise RecipeError(
+            f"no checkpoint of epochs {which} in {checkpointer.checkpoints_dir}; kept are those of {kept}"
+        )
     return chosen
 
 
@@ -140,9 +142,7 @@ def save_weights(weights: dict, path: Path) -> None:
         unfinished.unlink(missing_ok=True)
         if not is_failed_write(error):
             raise
-        raise RecipeError(
-            f"no disk space left for {path}: free some space and give the same command again"
-        ) from None
+        raise RecipeError(f"no disk space left for {path}: free some space and give the same command again") from None
     os.replace(unfinished, path)
 
 
@@ -173,4 +173,3 @@ class Clock:
     @mark_as_loader
     def load(self, path, end_of_epoch):
         self.before, self.since = float(Path(path).read_text(encoding="utf-8")), time.monotonic()
-

@@ -63,9 +63,7 @@ class ConvModule(nn.Module):
         super().__init__()
         self.gated = nn.Sequential(nn.LayerNorm(d_model), nn.Linear(d_model, 2 * d_model), nn.GLU())
         self.depthwise = depthwise_conv("Conformer", d_model, kernel_size)
-        self.after = nn.Sequential(
-            nn.LayerNorm(d_model), nn.SiLU(), nn.Linear(d_model, d_model), nn.Dropout(dropout)
-        )
+        self.after = nn.Sequential(nn.LayerNorm(d_model), nn.SiLU(), nn.Linear(d_model, d_model), nn.Dropout(dropout))
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         x = keep(self.gated(x), mask)

@@ -59,7 +59,9 @@ class CTCPrefixScorer:
     def start(self, beam: int) -> CTCPrefixes:
         blank = pad(self.log_probs[..., BLANK].cumsum(1), (1, 0)).repeat_interleave(beam, 0)
         score = torch.zeros_like(blank[:, 0])
-        return CTCPrefixes(torch.full_like(blank, NEVER), blank, score, self.of_hypotheses(self.gain_after, score)[:, 0])
+        return CTCPrefixes(
+            torch.full_like(blank, NEVER), blank, score, self.of_hypotheses(self.gain_after, score)[:, 0]
+        )
 
     def of_hypotheses(self, of_utterances: Tensor, like: Tensor) -> Tensor:
         return of_utterances.repeat_interleave(len(like) // len(of_utterances), 0)

@@ -128,9 +128,7 @@ def train_loading(dataset: DynamicItemDataset, *, batch_seconds: float, buckets:
 
 def test_loading(dataset: DynamicItemDataset, *, batch_seconds: float, workers: int) -> dict:
     """DataLoader arguments for evaluation: like lengths together, longest first, every utterance once."""
-    sampler = DynamicBatchSampler(
-        dataset, batch_seconds, num_buckets=20, shuffle=False, batch_ordering="descending"
-    )
+    sampler = DynamicBatchSampler(dataset, batch_seconds, num_buckets=20, shuffle=False, batch_ordering="descending")
     return loading(sampler, workers)
 
 

@@ -26,9 +26,7 @@ def read_pairs(root: Path) -> list[tuple[str, str]]:
         if not words:
             continue
         if len(words) != 2 or words[0] == words[1]:
-            raise DataError(
-                f"{path}, line {number}: not two different words, such as NIGHT KNIGHT: {line.strip()!r}"
-            )
+            raise DataError(f"{path}, line {number}: not two different words, such as NIGHT KNIGHT: {line.strip()!r}")
         if again := seen.intersection(words):
             raise DataError(f"{path}, line {number}: {again.pop()} stands in two pairs; leave one of them")
         seen.update(words)

@@ -116,9 +116,7 @@ def read_decoded(folder: Path, split: str, summary: dict) -> list[Utterance]:
         if summary[name] != count:
             raise RecipeError(f"{path} has {count} {name}, summary.json says {summary[name]}: {again}")
     return [
-        Utterance(
-            row["id"], row["speaker"], row["duration"], row["audio"], *rest, row["greedy"], row["score"]
-        )
+        Utterance(row["id"], row["speaker"], row["duration"], row["audio"], *rest, row["greedy"], row["score"])
         for row, *rest in zip(rows, aligned.references, aligned.hypotheses, aligned.alignments, strict=True)
     ]
 

@@ -89,20 +89,14 @@ def facts(pairs: Sequence[tuple[str, str]]) -> Html:
     return Html(f'<dl class="facts">{rows}</dl>\n')
 
 
-def table(
-    label: str, heads: Sequence[str], rows: Sequence[Sequence[str | Number]], sortable: bool = True
-) -> Html:
+def table(label: str, heads: Sequence[str], rows: Sequence[Sequence[str | Number]], sortable: bool = True) -> Html:
     """A table that scrolls within its own frame. A column is numeric where its first cell is a Number.
 
     label: what the table holds, for those who hear the page.
     """
     looks = map(_look, rows[0]) if rows else [""] * len(heads)
-    head = "".join(
-        f'<th scope="col" class="{look}">{text(name)}</th>' for name, look in zip(heads, looks, strict=True)
-    )
-    body = "\n".join(
-        f"<tr>{''.join(_cell(cell, at == 0) for at, cell in enumerate(row))}</tr>" for row in rows
-    )
+    head = "".join(f'<th scope="col" class="{look}">{text(name)}</th>' for name, look in zip(heads, looks, strict=True))
+    body = "\n".join(f"<tr>{''.join(_cell(cell, at == 0) for at, cell in enumerate(row))}</tr>" for row in rows)
     kind = ' class="sortable"' if sortable and len(rows) > 1 else ""
     return Html(
         f'<div class="scroll" tabindex="0" role="region" aria-label="{text(label)}"><table{kind}>'

@@ -62,9 +62,7 @@ def read_summary(folder: Path) -> dict:
 
 @command_line
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        prog="python -m recipes.html_report", description="Write a run's report.html."
-    )
+    parser = argparse.ArgumentParser(prog="python -m recipes.html_report", description="Write a run's report.html.")
     parser.add_argument("run_folder", type=Path, help="folder of a run that was tested")
     print(write_report(parser.parse_args(argv).run_folder))
 

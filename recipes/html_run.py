@@ -52,9 +52,7 @@ def results(summary: dict, decoded: Decoded) -> html.Html:
     splits = summary["splits"]
     if not splits:
         return html.section("results", "Results", html.paragraph("This run has no test set."))
-    more = [
-        column for column in MORE_COLUMNS if any(one.get(column[0]) is not None for one in splits.values())
-    ]
+    more = [column for column in MORE_COLUMNS if any(one.get(column[0]) is not None for one in splits.values())]
     heads = ["test set", "WER %", "95 % interval", "sub", "del", "ins", "words", "utterances"]
     heads += ["greedy CTC WER %", *(head for _, head, _, _ in more)]
     headlines, rows = [], []

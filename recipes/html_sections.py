@@ -47,9 +47,7 @@ def lengths(decoded: Decoded) -> html.Html:
             for group in groups
         ]
         heads = ["seconds", "utterances", "WER %", "95 % interval"]
-        parts.append(
-            html.join([_heading(split), html.table(f"WER by length, {split}", heads, rows, sortable=False)])
-        )
+        parts.append(html.join([_heading(split), html.table(f"WER by length, {split}", heads, rows, sortable=False)]))
     plot = line_plot(
         series, title="WER by length of the utterance", x_label="length of the utterance, seconds",
         y_label="WER, %", zero_y=True,
@@ -74,9 +72,7 @@ def words(decoded: Decoded) -> html.Html:
             [word, *map(html.Number, (counted.said[word], counted.missed[word], counted.wrong[word]))]
             for word in html_errors.most_often_wrong(counted, MOST_WORDS)
         ]
-        shown = html.table(
-            f"Words most often wrong, {split}", ["word", "said", "missed", "heard wrongly"], rows
-        )
+        shown = html.table(f"Words most often wrong, {split}", ["word", "said", "missed", "heard wrongly"], rows)
         parts.append(html.join([_heading(split), shown if rows else html.paragraph("No word is wrong.")]))
     return _section("words", html.paragraph(told, "note"), html.columns(parts))
 

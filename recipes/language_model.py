@@ -144,16 +144,13 @@ def load_language_model(folder: Path, tokenizer_model: Path | None = None) -> Tr
     with torch.random.fork_rng():  # the recipe seeds torch before it draws weights
         model = load(folder / "recipe.yaml").hparams.get("language_model")
     if not isinstance(model, TransformerLM):
-        raise RecipeError(
-            f"{folder / 'recipe.yaml'} is no recipe of a language model: give a folder of train_lm.py"
-        )
+        raise RecipeError(f"{folder / 'recipe.yaml'} is no recipe of a language model: give a folder of train_lm.py")
     weights = load_weights(folder / WEIGHTS)
     try:
         model.load_state_dict(weights)
     except (RuntimeError, TypeError):
         raise RecipeError(
-            f"{folder / WEIGHTS} does not fit the model of {folder / 'recipe.yaml'}: train it again, "
-            "in another folder"
+            f"{folder / WEIGHTS} does not fit the model of {folder / 'recipe.yaml'}: train it again, in another folder"
         ) from None
     return model.eval()
 

@@ -67,9 +67,7 @@ class TextBatches(IterableDataset):
         rank: int = 0,
     ):
         self.files, self.tokenizer, self.batch_sentences = files, tokenizer, batch_sentences
-        self.buffer = (
-            max(buffer // batch_sentences, 1) * batch_sentences
-        )  # else every buffer had a short batch
+        self.buffer = max(buffer // batch_sentences, 1) * batch_sentences  # else every buffer had a short batch
         self.longest, self.seed, self.workers, self.shards = longest, seed, workers, max(workers, 1)
         self.rank, self.ranks, self.sentences = rank, ranks, counted.sentences // ranks
         self.epoch, self.skip = 0, 0
@@ -113,9 +111,7 @@ class TextBatches(IterableDataset):
 
     def loader(self) -> DataLoader:
         """Its processes are started anew for each pass, so that they know ``epoch`` and ``skip``."""
-        return DataLoader(
-            self, batch_size=None, num_workers=self.workers, pin_memory=torch.cuda.is_available()
-        )
+        return DataLoader(self, batch_size=None, num_workers=self.workers, pin_memory=torch.cuda.is_available())
 
 
 def check_tokenizer(files: list[Path], tokenizer: SentencePieceProcessor) -> None:

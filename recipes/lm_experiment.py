@@ -112,9 +112,7 @@ class LanguageModelExperiment:
             if files:
                 check_tokenizer(files, self.tokenizer)
                 counted[use] = count(files)
-                self.journal.say(
-                    f"{use} text: {counted[use].sentences} sentences, {counted[use].words} words"
-                )
+                self.journal.say(f"{use} text: {counted[use].sentences} sentences, {counted[use].words} words")
         return counted
 
     def batches(self, use: str, **settings) -> DataLoader:
@@ -152,9 +150,7 @@ class LanguageModelExperiment:
     def test(self) -> dict:
         """Perplexities of the average of the best checkpoints; returns the summary, also written."""
         self.load_average()
-        measured = {
-            use: self.brain.perplexity(self.batches(use)) for use in ("valid", "test") if self.files[use]
-        }
+        measured = {use: self.brain.perplexity(self.batches(use)) for use in ("valid", "test") if self.files[use]}
         for use, one in measured.items():
             per = f"{one.per_token:.2f} per token, {one.per_word:.2f} per word"
             self.journal.say(f"{use} perplexity: {per} ({one.sentences} sentences, {one.words} words)")

@@ -64,9 +64,7 @@ def embedding(stock: State) -> Tensor:
     table, weight = stock[EMBEDDING], stock.get(f"{PROJECTION}weight")
     if weight is None:
         return table
-    projected = (
-        table.double() * table.shape[1] ** 0.5 @ weight.double().T + stock[f"{PROJECTION}bias"].double()
-    )
+    projected = table.double() * table.shape[1] ** 0.5 @ weight.double().T + stock[f"{PROJECTION}bias"].double()
     return (projected / weight.shape[0] ** 0.5).to(table.dtype)
 
 
@@ -91,9 +89,7 @@ def lm_options(state: State, stock: Hyperparameters) -> dict[str, object]:
             raise RecipeError(f"{stock.path}: {key}.{name} is {value}; we can only take {needed}")
     activation = stock.value(f"{key}.activation") or "ReLU"
     if activation not in ACTIVATIONS:
-        raise RecipeError(
-            f"{stock.path}: unknown activation {activation}{nearest(activation, list(ACTIVATIONS))}"
-        )
+        raise RecipeError(f"{stock.path}: unknown activation {activation}{nearest(activation, list(ACTIVATIONS))}")
     return {
         **sizes,
         "heads": int(stock.value(f"{key}.nhead") or 8),
@@ -108,9 +104,7 @@ def settings_key(stock: Hyperparameters) -> str | None:
     return next((key.value for key, value in pairs if value.tag.endswith(".TransformerLM")), None)
 
 
-def write_lm(
-    state: State, stock: Hyperparameters, tokenizer: Path, folder: Path, final: Path, file: Path
-) -> None:
+def write_lm(state: State, stock: Hyperparameters, tokenizer: Path, folder: Path, final: Path, file: Path) -> None:
     """Write the run folder ``folder``, which will lie at ``final``. state: weights by our names, of ``file``.
 
     Raises RecipeError where they are not the weights of a whole model.

@@ -77,8 +77,7 @@ class NgramCTCSearch(Search):
         """
         if flashlight is None:
             raise RecipeError(
-                "the search with an n-gram needs flashlight-text and kenlm:"
-                " pip install -r requirements-ngram.txt"
+                "the search with an n-gram needs flashlight-text and kenlm: pip install -r requirements-ngram.txt"
             )
         model = load_ngram(self.ngram)
         spelled, unspelled = spellings(read_words(self.words or self.ngram), tokenizer)
@@ -113,9 +112,7 @@ class NgramCTCSearch(Search):
         model.
         """
         if lm is not None:
-            raise RecipeError(
-                "the search with an n-gram takes no second language model: leave one of the two out"
-            )
+            raise RecipeError("the search with an n-gram takes no second language model: leave one of the two out")
         if self.decoder is None:
             raise RuntimeError("NgramCTCSearch: call prepare(tokenizer) before searching")
         self.language_model.weigh(self.lm_weight, self.word_bonus)
@@ -166,9 +163,7 @@ def read_words(path) -> list[str]:
     with open(path, "rb") as file:
         start = file.read(len(KENLM_BINARY))
     if start == KENLM_BINARY:
-        raise RecipeError(
-            f"{path} is a KenLM binary, which does not list its words: give words, a file of them"
-        )
+        raise RecipeError(f"{path} is a KenLM binary, which does not list its words: give words, a file of them")
     try:
         with (gzip.open if start.startswith(GZIP) else open)(path, "rt", encoding="utf-8") as lines:
             words = list(_unigrams(lines))

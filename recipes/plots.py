@@ -142,9 +142,7 @@ class Canvas:
         return chosen
 
     def text(self, x: float, y: float, text: str, anchor: str, look: str = "") -> None:
-        self.parts.append(
-            f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" {look}>{escape(text)}</text>'
-        )
+        self.parts.append(f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" {look}>{escape(text)}</text>')
 
     def rule(self, x1: float, y1: float, x2: float, y2: float, opacity: float = 0.14) -> None:
         line = f"M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}"
@@ -162,9 +160,7 @@ class Canvas:
                 around = [self.place(x, high) for x, _, _, high in stretch]
                 around += [self.place(x, low) for x, _, low, _ in reversed(stretch)]
                 outline = "L".join(f"{x} {y}" for x, y in around)
-                self.parts.append(
-                    f'<path d="M{outline}Z" style="fill:{colour(number)}" fill-opacity="0.16"/>'
-                )
+                self.parts.append(f'<path d="M{outline}Z" style="fill:{colour(number)}" fill-opacity="0.16"/>')
 
     def line(self, label: str, number: int, points: list[tuple[float, float | None]]) -> None:
         """A line, interrupted where a value is missing; each point tells its value under the pointer."""
@@ -173,9 +169,7 @@ class Canvas:
             if y is not None:
                 path.append("{}{} {}".format("L" if pen_down else "M", *self.place(x, y)))
             pen_down = y is not None
-        self.parts.append(
-            f'<path d="{"".join(path)}" fill="none" stroke-linejoin="round" {_stroke(number)}/>'
-        )
+        self.parts.append(f'<path d="{"".join(path)}" fill="none" stroke-linejoin="round" {_stroke(number)}/>')
         values = [None, *(y for _, y in points), None]
         crowded = len(points) > MARKERS_UP_TO
         for (x, y), before, after in zip(points, values, values[2:], strict=False):
@@ -259,9 +253,7 @@ def _rows(legend: list[str]) -> list[list[tuple[int, str, float]]]:
 def _stroke(number: int) -> str:
     """Colour of a line; a dash of its own as well, for printing in grey and for more lines than colours."""
     dash = DASHES[(number + number // len(COLOURS)) % len(DASHES)]
-    return f'style="stroke:{colour(number)}" stroke-width="2"' + (
-        f' stroke-dasharray="{dash}"' if dash else ""
-    )
+    return f'style="stroke:{colour(number)}" stroke-width="2"' + (f' stroke-dasharray="{dash}"' if dash else "")
 
 
 def _box(x: float, y: float, wide: float, high: float) -> tuple[float, float, float, float]:

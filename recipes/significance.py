@@ -108,9 +108,7 @@ def _runs(errors) -> np.ndarray:
     try:
         errors = np.asarray(errors, dtype=np.float64)
     except ValueError:  # rows of different lengths
-        raise DataError(
-            "errors are not one number an utterance and run: test all runs on the same set"
-        ) from None
+        raise DataError("errors are not one number an utterance and run: test all runs on the same set") from None
     if errors.ndim not in (1, 2) or errors.shape[0] == 0:
         raise DataError(f"errors of shape {list(errors.shape)}: give [utterances] or [runs, utterances]")
     errors = np.atleast_2d(errors)
@@ -125,8 +123,7 @@ def _words(words, errors: np.ndarray) -> np.ndarray:
     words = np.asarray(words, dtype=np.float64)
     if words.shape != errors.shape[1:]:
         raise DataError(
-            f"reference words of shape {list(words.shape)} for {errors.shape[1]} utterances:"
-            " give one number each"
+            f"reference words of shape {list(words.shape)} for {errors.shape[1]} utterances: give one number each"
         )
     if not (words >= 0).all() or words.sum() == 0:
         raise DataError("reference words are all 0, or one of them is below 0: without words there is no WER")
@@ -141,8 +138,7 @@ def _difference(errors_a, errors_b) -> np.ndarray:
     errors_a, errors_b = _runs(errors_a), _runs(errors_b)
     if errors_a.shape[1] != errors_b.shape[1]:
         raise DataError(
-            f"runs of {errors_a.shape[1]} and of {errors_b.shape[1]} utterances:"
-            " compare runs on the same test set"
+            f"runs of {errors_a.shape[1]} and of {errors_b.shape[1]} utterances: compare runs on the same test set"
         )
     return errors_a.sum(0) * len(errors_b) - errors_b.sum(0) * len(errors_a)
 

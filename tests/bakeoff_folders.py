@@ -74,9 +74,7 @@ def write_run(folder: Path, name: str, seed: int, errors: dict[str, Sequence[int
         },
     }  # fmt: skip
     (run / "summary.json").write_text(json.dumps(summary))
-    lines = [
-        {"epoch": epoch, "steps": 100 * epoch, "valid_wer_greedy_ctc": 50 / epoch + seed} for epoch in (1, 2)
-    ]
+    lines = [{"epoch": epoch, "steps": 100 * epoch, "valid_wer_greedy_ctc": 50 / epoch + seed} for epoch in (1, 2)]
     (run / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return run
 

@@ -127,9 +127,7 @@ def look(page: Path, folder: Path, *, width: int, dark: bool = False, script: st
 def screenshot(page: Path, folder: Path, png: Path, *, width: int, height: int, dark: bool = False) -> Path:
     """A picture of the page's first ``height`` pixels, for people to look at."""
     write_frame(page, folder, width, height)
-    run_chromium(
-        folder, f"--window-size={max(width, 500)},{height}", f"--screenshot={png.resolve()}", dark=dark
-    )
+    run_chromium(folder, f"--window-size={max(width, 500)},{height}", f"--screenshot={png.resolve()}", dark=dark)
     return png
 
 

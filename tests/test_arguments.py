@@ -138,9 +138,7 @@ def test_an_option_that_is_a_key_too_wins_in_brain_and_recipe(base):
     assert arguments.overrides == {"precision": "bf16"}
     hparams = hparams_of(base, **arguments.overrides)
     assert hparams["precision"] == "bf16"
-    brain = speechbrain.Brain(
-        hparams={"precision": "fp32", "max_grad_norm": 2.0}, run_opts=arguments.run_options
-    )
+    brain = speechbrain.Brain(hparams={"precision": "fp32", "max_grad_norm": 2.0}, run_opts=arguments.run_options)
     assert (brain.precision, brain.max_grad_norm) == ("bf16", 2.0)
 
 

@@ -78,9 +78,7 @@ def test_runs(comparison):
     results_of(comparison)
     with open(comparison / "runs.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert ",".join(rows[0]) == (
-        "mixer,seed,split,wer,errors,words,parameters,train_seconds,rtf,peak_memory_mb"
-    )
+    assert ",".join(rows[0]) == ("mixer,seed,split,wer,errors,words,parameters,train_seconds,rtf,peak_memory_mb")
     assert [(row["mixer"], row["seed"]) for row in rows] == [(name, seed) for name in NAMES for seed in "123"]
     errors = sum(drawn("bad", 2))
     row = rows[7]
@@ -177,9 +175,7 @@ def test_baseline_without_a_run(comparison):
     record = read_record(comparison)
     record["mixers"]["none"] = {**record["mixers"]["bad"], "seeds": [1]}
     summary, _ = write_results(comparison, record, "none")
-    assert {
-        one["splits"]["test-clean"]["p"] for name, one in summary["mixers"].items() if name != "none"
-    } == {None}
+    assert {one["splits"]["test-clean"]["p"] for name, one in summary["mixers"].items() if name != "none"} == {None}
     assert "- No p: the baseline none has no finished run." in markdown(summary)
     assert "| not finished | – |" in markdown(summary)
 

@@ -39,9 +39,7 @@ def report(tmp_path_factory):
     return write_report(run_with_audio(folder, {"test-clean": (4, 8), "test-other": (5, 8)}))
 
 
-@pytest.mark.parametrize(
-    "width, dark", [(400, False), (1400, False), (1400, True)], ids=["400", "1400", "1400 dark"]
-)
+@pytest.mark.parametrize("width, dark", [(400, False), (1400, False), (1400, True)], ids=["400", "1400", "1400 dark"])
 def test_the_report_is_whole_and_legible(report, tmp_path, width, dark):
     seen = look(report, tmp_path, width=width, dark=dark)
     assert seen["width"] == width
@@ -82,9 +80,7 @@ def test_the_test_itself_sees_what_is_wrong(tmp_path):
     page.write_text(BROKEN)
     seen = look(page, tmp_path / "browser", width=400)
     assert seen["width"] == 400 and seen["content_width"] > 400
-    assert "nothing is not defined" in json.dumps(seen["errors"]) and "absent.png" in json.dumps(
-        seen["errors"]
-    )
+    assert "nothing is not defined" in json.dumps(seen["errors"]) and "absent.png" in json.dumps(seen["errors"])
     assert [text for text, _ in seen["small"]] == ["tiny", "in a plot", "over it"]
     assert [text for text, _ in seen["faint"]] == ["faint"]
     assert {"wide", "cut off"} <= set(seen["outside"])

@@ -206,9 +206,9 @@ def test_checkpoints_from_within_an_epoch_end_with_it(tmp_path):
         run.set(epoch + 1)
         run.checkpointer.save_epoch(keep_best=5, WER=wer)
         assert Run(tmp_path).resumed() == epoch + 1
-        assert [INTRA_EPOCH_CKPT_FLAG in one.meta for one in run.checkpointer.list_checkpoints()] == [
-            False
-        ] * (epoch + 1)
+        assert [INTRA_EPOCH_CKPT_FLAG in one.meta for one in run.checkpointer.list_checkpoints()] == [False] * (
+            epoch + 1
+        )
 
 
 # --- the average --------------------------------------------------------------------------------------------
@@ -291,9 +291,7 @@ def test_weights_are_replaced_as_a_whole(tmp_path):
     save_weights({"a": torch.ones(3)}, path)
     with pytest.raises(RecipeError) as error, room_for(2000):
         save_weights({"a": torch.zeros(10_000)}, path)
-    assert (
-        str(error.value) == f"no disk space left for {path}: free some space and give the same command again"
-    )
+    assert str(error.value) == f"no disk space left for {path}: free some space and give the same command again"
     assert torch.equal(torch.load(path)["a"], torch.ones(3))
     assert names(tmp_path) == ["averaged.ckpt"]
 

@@ -37,9 +37,7 @@ def test_entries(text):
     assert parse_entry(text) == ENTRIES[text]
 
 
-@pytest.mark.parametrize(
-    "text", ["", "a=", "xnor,lr", "xnor,=3", "xnor,lr=", "../up=xnor", ".hidden=xnor", ",lr=3"]
-)
+@pytest.mark.parametrize("text", ["", "a=", "xnor,lr", "xnor,=3", "xnor,lr=", "../up=xnor", ".hidden=xnor", ",lr=3"])
 def test_what_is_no_entry(text):
     assert refused(parse_entry, text) == (
         f"--mixers: '{text}' is not [NAME=]MIXER[,KEY=VALUE…], such as slow=xnor,lr=5e-4"
@@ -91,10 +89,7 @@ MISTAKES = {
     "baseline": (
         ["xnor", "attention"],
         {"baseline": "atention"},
-        (
-            "--baseline: no entry 'atention' in this comparison; did you mean 'attention'? "
-            "entries: xnor, attention"
-        ),
+        ("--baseline: no entry 'atention' in this comparison; did you mean 'attention'? entries: xnor, attention"),
     ),
     "no time": (["xnor"], {"seconds": 0}, "--seconds 0 must be above 0"),
     "two budgets": (
@@ -122,8 +117,7 @@ def test_no_data_folder(tmp_path, capsys):
     options = ["--mixers", "xnor", "--out", str(tmp_path / "out")]
     assert compare.main([str(RECIPE), "--data_folder", str(tmp_path / "none"), *options]) == 2
     assert capsys.readouterr().err == (
-        f"error: no data folder {tmp_path / 'none'}: give the folder that holds LibriSpeech's splits, "
-        "or its parent\n"
+        f"error: no data folder {tmp_path / 'none'}: give the folder that holds LibriSpeech's splits, or its parent\n"
     )
     assert compare.main([str(RECIPE), *options]) == 2
     assert "data_folder is not set: give --data_folder PATH" in capsys.readouterr().err
@@ -175,9 +169,7 @@ def test_another_recipe_in_the_folder(corpus, begun):
 
 def test_another_budget_in_the_folder(corpus, begun):
     said = refused(plan_of, corpus, begun, "xnor", seconds=20)
-    assert (
-        f"{begun} holds a comparison of another recipe (it differs in seconds: None there, 20 here): " in said
-    )
+    assert f"{begun} holds a comparison of another recipe (it differs in seconds: None there, 20 here): " in said
 
 
 def test_other_data_in_the_folder(corpus, begun, tmp_path):
@@ -204,9 +196,7 @@ def test_entry_with_other_settings(corpus, begun):
         ("slow=attention,lr=1e-4", "mixer, mixers)"),
     ):
         said = refused(plan_of, corpus, begun, entry)
-        assert said.startswith(
-            f"{begun} holds runs of 'slow' with other settings (they differ in {difference}"
-        )
+        assert said.startswith(f"{begun} holds runs of 'slow' with other settings (they differ in {difference}")
         assert said.endswith(advice)
     (begun / "runs" / "slow").rmdir()
     assert plan_of(corpus, begun, "slow=attention,lr=1e-4").record["mixers"].keys() == {"xnor", "slow"}
@@ -260,10 +250,7 @@ def test_from_end_to_end(corpus, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "wild, seed 1234: crashed: training has diverged: in epoch 1 " in said
     assert (out / "runs" / "summarymixing" / "1234" / "averaged.ckpt").is_file()
-    assert (
-        compare.main(["--table", "--out", str(out), "--results", str(results), "--baseline", "summarymixing"])
-        == 0
-    )
+    assert compare.main(["--table", "--out", str(out), "--results", str(results), "--baseline", "summarymixing"]) == 0
     assert {path.name for path in results.iterdir()} == {
         "runs.csv", "summary.json", "table.md", "wer_test-clean.svg"
     }  # fmt: skip

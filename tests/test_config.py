@@ -113,15 +113,11 @@ def test_flattened_text_keeps_comments_order_and_spelling(write):
     )
     text = flatten(path)
     expected = BASE.replace("# The base: paper, cost.\n", "# Mine: paper, WER, command.\n")
-    expected = expected.replace("lr: 1e-3   # the", "lr: 5e-4   # the").replace(
-        "seed: 1\n", "seed: 2  # ours\n"
-    )
+    expected = expected.replace("lr: 1e-3   # the", "lr: 5e-4   # the").replace("seed: 1\n", "seed: 2  # ours\n")
     expected = expected.replace("mixer: summarymixing  #", "mixer: [xnor, attention*3]  #")
     expected = expected.replace("recipe: null", "recipe: small")
     expected = expected.replace("mixer_name: null", "mixer_name: xnor1+attention3")
-    expected = expected.replace(
-        "mixers: !ref <layer_mixers>\n", "mixers: !ref <layer_mixers>\n  heads: 2  # fewer\n"
-    )
+    expected = expected.replace("mixers: !ref <layer_mixers>\n", "mixers: !ref <layer_mixers>\n  heads: 2  # fewer\n")
     expected = expected.replace(
         "layer_mixers: null  # filled",
         "layer_mixers: [!ref '<mixers[xnor]>', !ref '<mixers[attention]>', !ref '<mixers[attention]>',\n"
@@ -156,9 +152,7 @@ def test_a_flattened_recipe_keeps_its_name_but_does_not_pass_it_on(write):
 
 def test_the_mixers_of_an_edited_flattened_recipe_are_resolved_anew(write):
     text = flatten(write("base: base.yaml\n"))
-    edited = write(
-        text.replace("mixer: summarymixing ", "mixer: [xnor, attention] ").replace("layers: 4", "layers: 2")
-    )
+    edited = write(text.replace("mixer: summarymixing ", "mixer: [xnor, attention] ").replace("layers: 4", "layers: 2"))
     hparams = hparams_of(edited)
     assert [mixer().heads for mixer in hparams["layer_mixers"]] == [1, 8]
     assert hparams["mixer_name"] == "xnor1+attention1"

@@ -127,9 +127,7 @@ def test_a_file_that_is_no_text(write):
 def test_missing_recipe_names_the_nearest(write, tmp_path, monkeypatch):
     path = write("base: base.yaml\n", "conformer")
     missing = path.with_name("conformr.yaml")
-    message = (
-        f"there is no recipe '{missing}'; did you mean 'conformer'? recipes in {path.parent}: base, conformer"
-    )
+    message = f"there is no recipe '{missing}'; did you mean 'conformer'? recipes in {path.parent}: base, conformer"
     assert error_of(load, missing) == message
     monkeypatch.chdir(tmp_path)
     message = "there is no recipe 'elsewhere/qq.yaml'; recipes in hparams: base, conformer"
@@ -160,8 +158,7 @@ def test_missing_base_and_circular_bases(write):
             "unknown": ("b: !ref <qqqq>", "'b' refers to <qqqq>, which does not exist"),
             "dot": (
                 "b: !ref <model.dropout>",
-                "'b' refers to <model.dropout>: "
-                "a dot asks an object for an attribute; a key is <model[dropout]>",
+                "'b' refers to <model.dropout>: a dot asks an object for an attribute; a key is <model[dropout]>",
             ),
             "nested reference": (
                 "b: !ref <model[<d_model>]>",
@@ -191,8 +188,7 @@ def test_missing_base_and_circular_bases(write):
             "its own parent": ("b:\n  c: !ref <b>", "'b' refers to itself, directly or in a circle"),
             "order": (
                 "b: !ref <c>\nc: !ref <d_model>",
-                "'b' refers to <c>, which further down refers to <d_model>: "
-                "write <d_model> here, or move 'b' below",
+                "'b' refers to <c>, which further down refers to <d_model>: write <d_model> here, or move 'b' below",
             ),
         }
     ),

@@ -113,9 +113,7 @@ def test_classes_are_balanced_in_every_split_form_and_speaker(plans, kind):
 def test_no_filler_comes_twice(plans, kind):
     """So no sentence does either, and none comes again with another cue or as another form."""
     sentences = [sentence for some in by_split(plans[kind]).values() for sentence in some]
-    fillers = [
-        re.sub(rf"\bTHE (?:{CUE})\b|\b(?:{CUE})\b|{TRIPLE}", "", sentence).strip() for sentence in sentences
-    ]
+    fillers = [re.sub(rf"\bTHE (?:{CUE})\b|\b(?:{CUE})\b|{TRIPLE}", "", sentence).strip() for sentence in sentences]
     assert len(set(fillers)) == len(fillers) == 1092
 
 

@@ -41,9 +41,7 @@ def corpus(tmp_path):
 
 def dataset_of(corpus, **options):
     folder, tokenizer = corpus
-    return utterances(
-        folder / "train.csv", folder, options.pop("reader", AudioReader()), tokenizer, **options
-    )
+    return utterances(folder / "train.csv", folder, options.pop("reader", AudioReader()), tokenizer, **options)
 
 
 # --- audio --------------------------------------------------------------------------------------------------
@@ -214,10 +212,7 @@ def test_empty_manifest(corpus):
 def test_no_utterance_short_enough(corpus):
     with pytest.raises(DataError) as error:
         dataset_of(corpus, longest=0.1)
-    assert (
-        str(error.value)
-        == f"{corpus[0] / 'train.csv'}: no utterance is as short as 0.1 seconds; raise max_seconds"
-    )
+    assert str(error.value) == f"{corpus[0] / 'train.csv'}: no utterance is as short as 0.1 seconds; raise max_seconds"
 
 
 # --- batches ------------------------------------------------------------------------------------------------

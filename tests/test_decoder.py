@@ -21,9 +21,7 @@ def decoder(layers: int = 2, heads: int = 2, d_model: int = 12) -> TransformerDe
 
 
 def encoded(lengths=(7, 3, 1), d_model: int = 12, padding: float = 10.0) -> Encoded:
-    frames = torch.randn(
-        len(lengths), max(lengths), d_model, generator=torch.Generator().manual_seed(1)
-    ).double()
+    frames = torch.randn(len(lengths), max(lengths), d_model, generator=torch.Generator().manual_seed(1)).double()
     for row, length in enumerate(lengths):
         frames[row, length:] = padding
     return Encoded(frames, torch.tensor(lengths))
@@ -47,9 +45,7 @@ def step_by_step(model, source, tokens):
     return torch.stack(logits, 1)
 
 
-@pytest.mark.parametrize(
-    "layers, heads", [(1, 1), (2, 3), (3, 4)], ids=["one-layer", "two-layers", "three-layers"]
-)
+@pytest.mark.parametrize("layers, heads", [(1, 1), (2, 3), (3, 4)], ids=["one-layer", "two-layers", "three-layers"])
 def test_steps_equal_forward(layers, heads):
     model, source, tokens = decoder(layers, heads), encoded(), some_tokens(3, 9)
     with torch.no_grad():

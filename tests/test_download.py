@@ -313,9 +313,7 @@ def test_command_fetches_the_named_split(server, official, tmp_path, capsys):
 def test_command_names_the_nearest_split(tmp_path, capsys):
     assert main([str(tmp_path), "--splits", "dev-clean-1"]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(
-        "error: no split 'dev-clean-1' among: dev-clean, dev-clean-2, dev-other, test-clean"
-    )
+    assert error.startswith("error: no split 'dev-clean-1' among: dev-clean, dev-clean-2, dev-other, test-clean")
     assert error.endswith("; did you mean 'dev-clean-2'?\n")
 
 

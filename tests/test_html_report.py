@@ -149,9 +149,7 @@ def test_a_perfect_run(tmp_path):
 
 
 def test_audio_paths_are_quoted(tmp_path):
-    page = report_of(
-        tmp_path, [ROWS[0], utterance("1-1-0001", "A", "B", audio="../my 100% corpus/a:b#1.flac")]
-    )
+    page = report_of(tmp_path, [ROWS[0], utterance("1-1-0001", "A", "B", audio="../my 100% corpus/a:b#1.flac")])
     assert 'preload="none" src="../my%20100%25%20corpus/a%3Ab%231.flac"' in page
 
 
@@ -249,9 +247,7 @@ def test_an_evaluation_names_its_weights_and_the_run_it_is_of(tmp_path):
     assert "average of epochs 3, 4" in run
     assert re.search(rf"python evaluate.py {re.escape(str(tmp_path))}/run(?!/)", run)
     (folder / "decoded_test-clean.jsonl").unlink()
-    with pytest.raises(
-        RecipeError, match=re.escape(f"evaluate again: python evaluate.py {tmp_path}/run") + "$"
-    ):
+    with pytest.raises(RecipeError, match=re.escape(f"evaluate again: python evaluate.py {tmp_path}/run") + "$"):
         write_report(folder)
 
 

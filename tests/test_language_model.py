@@ -31,9 +31,7 @@ def randomised(model: nn.Module) -> nn.Module:
 
 
 def language_model(layers: int = 2, heads: int = 2, norm_first: bool = True) -> TransformerLM:
-    made = TransformerLM(
-        VOCABULARY, 12, layers=layers, heads=heads, d_ffn=20, dropout=0.3, norm_first=norm_first
-    )
+    made = TransformerLM(VOCABULARY, 12, layers=layers, heads=heads, d_ffn=20, dropout=0.3, norm_first=norm_first)
     return randomised(made).double()
 
 
@@ -121,9 +119,7 @@ SETTINGS = {
 def test_computes_what_stock_computes(settings):
     stock = randomised(StockLM(VOCABULARY, 12, 3, 2, 0, 20, **settings))
     norm_first, activation = settings.get("normalize_before", False), settings["activation"]
-    ours = TransformerLM(
-        VOCABULARY, 12, layers=2, heads=3, d_ffn=20, activation=activation, norm_first=norm_first
-    )
+    ours = TransformerLM(VOCABULARY, 12, layers=2, heads=3, d_ffn=20, activation=activation, norm_first=norm_first)
     ours.load_state_dict(renamed_lm(stock.state_dict()))
     tokens = some_tokens(4, 30).clamp(min=1)  # stock takes 0 for padding
     expected = stock(tokens)
@@ -181,7 +177,9 @@ def conversion(tmp_path_factory):
 def test_language_model_of_a_converted_recogniser(conversion):
     """It becomes a run folder of its own, with heads and activation from hyperparams.yaml."""
     stock, out, screen = conversion
-    assert f"its language model is a run folder of its own, {out / 'lm'}, and the recipe's lm_folder names it\n" in screen
+    assert (
+        f"its language model is a run folder of its own, {out / 'lm'}, and the recipe's lm_folder names it\n" in screen
+    )
     assert recipe_content((out / "recipe.yaml").read_text())["lm_folder"] == str(out / "lm")
     kept = sorted(path.name for path in (out / "lm").iterdir())
     assert kept == ["averaged.ckpt", "recipe.yaml", "tokenizer"]
@@ -243,10 +241,7 @@ DAMAGE = {
     ),
     "other weights": (
         lambda folder: torch.save(OTHER_WEIGHTS, folder / "averaged.ckpt"),
-        (
-            "{folder}/averaged.ckpt does not fit the model of {folder}/recipe.yaml: train it again, "
-            "in another folder"
-        ),
+        ("{folder}/averaged.ckpt does not fit the model of {folder}/recipe.yaml: train it again, in another folder"),
     ),
     "other recipe": (
         lambda folder: (folder / "recipe.yaml").write_text("d_model: 4\n"),

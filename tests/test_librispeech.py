@@ -378,8 +378,7 @@ def test_command_ends_with_one_line_and_status_2(tmp_path):
     ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
     assert ended.returncode == 2
     assert ended.stderr == (
-        f"error: no data folder {tmp_path}/nowhere:"
-        " give the folder that holds LibriSpeech's splits, or its parent\n"
+        f"error: no data folder {tmp_path}/nowhere: give the folder that holds LibriSpeech's splits, or its parent\n"
     )
 
 
@@ -388,9 +387,7 @@ def test_sample_of_the_real_corpus_equals_its_transcripts(tmp_path):
     assert librispeech.main([str(SAMPLE), str(tmp_path)]) == 0
     rows = {row["ID"]: row for path in tmp_path.glob("*.csv") for row in read_manifest(path)}
     lines = [line for path in SAMPLE.rglob("*.trans.txt") for line in path.read_text().splitlines()]
-    assert {identifier: row["wrd"] for identifier, row in rows.items()} == dict(
-        line.split(" ", 1) for line in lines
-    )
+    assert {identifier: row["wrd"] for identifier, row in rows.items()} == dict(line.split(" ", 1) for line in lines)
     assert len(lines) == len(rows) == 116
     for row in rows.values():
         with open(row["wav"].replace("$data_root", str(find_corpus(SAMPLE))), "rb") as file:

@@ -61,16 +61,12 @@ def recordings() -> tuple[list[Tensor], list[Tensor]]:
         loudness, colour = torch.rand(2, 9).repeat_interleave(1320, dim=1)[:, :samples]
         noise = torch.randn(samples)
         audio.append(loudness * (noise + colour * noise.cumsum(0)))
-    tokens = [
-        torch.cat([torch.tensor([START]), torch.randint(3, 32, (1 + n % 5,))]) for n in range(len(SAMPLES))
-    ]
+    tokens = [torch.cat([torch.tensor([START]), torch.randint(3, 32, (1 + n % 5,))]) for n in range(len(SAMPLES))]
     return audio, tokens
 
 
 @torch.no_grad()
-def outputs(
-    model: Recogniser, audio: Tensor, lengths: Tensor, tokens: Tensor, token_lengths: list[int]
-) -> list[dict]:
+def outputs(model: Recogniser, audio: Tensor, lengths: Tensor, tokens: Tensor, token_lengths: list[int]) -> list[dict]:
     """For each utterance what is valid of everything that the model computes."""
     encoded, ctc_logits, attention_logits = model(audio, lengths, tokens)
     log_probs = ctc_logits.log_softmax(-1)
@@ -108,9 +104,7 @@ def batched(encoder: str, mixer: str, order: list[int], padding: float) -> list[
     audio, tokens = ([part[n] for n in order] for part in recordings())
     padded, lengths = padded_batch(audio, padding)
     token_lengths = [len(one) for one in tokens]
-    more_tokens = pad_sequence(
-        [*tokens, torch.zeros(9, dtype=torch.long)], batch_first=True, padding_value=7
-    )[:-1]
+    more_tokens = pad_sequence([*tokens, torch.zeros(9, dtype=torch.long)], batch_first=True, padding_value=7)[:-1]
     return outputs(recogniser(encoder, mixer), padded, lengths, more_tokens, token_lengths)
 
 
@@ -176,12 +170,8 @@ def test_gradients_reach_every_weight_and_padding_none(encoder, mixer):
         (ctc + output.attention_logits.log_softmax(-1)[..., 6].mean()).backward()
         gradients.append({name: weight.grad for name, weight in model.named_parameters()})
     unused = {name for name, gradient in gradients[0].items() if gradient is None}
-    silent = not list(
-        model.encoder.blocks[0].mixer.parameters()
-    )  # conv_only hears nothing of what it is given
-    assert unused <= {
-        f"encoder.blocks.{n}.norm.{part}" for n in (0, 1) for part in ("weight", "bias") if silent
-    }
+    silent = not list(model.encoder.blocks[0].mixer.parameters())  # conv_only hears nothing of what it is given
+    assert unused <= {f"encoder.blocks.{n}.norm.{part}" for n in (0, 1) for part in ("weight", "bias") if silent}
     for name in gradients[0].keys() - unused:
         gradient = gradients[0][name]
         torch.testing.assert_close(

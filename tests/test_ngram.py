@@ -40,9 +40,7 @@ def back_off(entries, history: tuple[str, ...], word: str) -> float:
 def sentence_score(entries, order: int, sentence: str) -> float:
     words = [BEGIN, *sentence.split(), END]
     words = [word if (word,) in entries else UNKNOWN for word in words]
-    return sum(
-        back_off(entries, tuple(words[max(0, at - order + 1) : at]), words[at]) for at in range(1, len(words))
-    )
+    return sum(back_off(entries, tuple(words[max(0, at - order + 1) : at]), words[at]) for at in range(1, len(words)))
 
 
 # --- the estimate -------------------------------------------------------------------------------------------
@@ -179,8 +177,7 @@ def write_text(path, sentences):
 def test_command_reads_manifests_and_texts_together(tmp_path, capsys):
     text = grammar(90)
     files = [
-        write_text(tmp_path / name, text[at : at + 30])
-        for name, at in (("a.csv", 0), ("b.txt", 30), ("c.txt.gz", 60))
+        write_text(tmp_path / name, text[at : at + 30]) for name, at in (("a.csv", 0), ("b.txt", 30), ("c.txt.gz", 60))
     ]
     out = tmp_path / "new" / "it.arpa"
     assert main([*files, str(out), "--order", "2"]) == 0
@@ -203,8 +200,7 @@ def test_command_reads_manifests_and_texts_together(tmp_path, capsys):
         (
             ["A B", "A"],
             ["--order", "5"],
-            "no n-gram of order 5: the longest sentence has 4 words with its begin and end;"
-            + " give order 4 or less",
+            "no n-gram of order 5: the longest sentence has 4 words with its begin and end;" + " give order 4 or less",
         ),
         (
             ["A", "B <unk> C"],

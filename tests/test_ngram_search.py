@@ -84,12 +84,8 @@ def test_wide_beam_equals_all_alignments(tmp_path, lm_weight, word_bonus, seed):
     assert tokenizer.vocab_size() == 6  # unknown and blank, begin, end, ▁, A, B
     logits = 2 * torch.randn(1, 6, 6, generator=torch.Generator().manual_seed(seed))
     log_probs = logits.log_softmax(-1)
-    search = prepared(
-        tokenizer, ngram=arpa, beam=5000, candidates=6, lm_weight=lm_weight, word_bonus=word_bonus
-    )
-    scores = all_scores(
-        log_probs[0], tokenizer, {"A", "AB", "B", "AA", "BB", "ABB"}, arpa, lm_weight, word_bonus
-    )
+    search = prepared(tokenizer, ngram=arpa, beam=5000, candidates=6, lm_weight=lm_weight, word_bonus=word_bonus)
+    scores = all_scores(log_probs[0], tokenizer, {"A", "AB", "B", "AA", "BB", "ABB"}, arpa, lm_weight, word_bonus)
     found = search_one(search, log_probs)
     assert len(scores) > 30
     assert {tuple(one.tokens) for one in found} == set(scores)
@@ -193,9 +189,7 @@ def test_results_do_not_depend_on_the_batch(tmp_path, candidates):
     encoded = Encoded(log_probs, torch.tensor(lengths))
     in_batch = search(None, encoded, log_probs)
     backwards = search(None, Encoded(log_probs.flip(0), encoded.lengths.flip(0)), log_probs.flip(0))[::-1]
-    alone = [
-        search_one(search, log_probs[row : row + 1, :length].double()) for row, length in enumerate(lengths)
-    ]
+    alone = [search_one(search, log_probs[row : row + 1, :length].double()) for row, length in enumerate(lengths)]
     assert in_batch == backwards == alone
     assert all(1 <= len(found) <= 8 for found in alone)
 
@@ -263,8 +257,7 @@ def test_a_kenlm_binary_does_not_list_its_words(tmp_path):
     with pytest.raises(RecipeError) as error:
         ngram_search.read_words(tmp_path / "it.binary")
     assert str(error.value) == (
-        f"{tmp_path / 'it.binary'} is a KenLM binary, which does not list its words:"
-        " give words, a file of them"
+        f"{tmp_path / 'it.binary'} is a KenLM binary, which does not list its words: give words, a file of them"
     )
 
 
@@ -284,6 +277,4 @@ def test_a_second_language_model_is_refused(tmp_path):
     search, log_probs = prepared(tokenizer, ngram=make_ngram(tmp_path)), torch.zeros(1, 2, 9)
     with pytest.raises(RecipeError) as error:
         search(None, Encoded(log_probs, torch.tensor([2])), log_probs, lm=object())
-    assert str(error.value) == (
-        "the search with an n-gram takes no second language model: leave one of the two out"
-    )
+    assert str(error.value) == ("the search with an n-gram takes no second language model: leave one of the two out")

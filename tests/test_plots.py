@@ -61,9 +61,7 @@ def test_a_point_alone_is_seen_even_among_many():
 
 
 def test_points_come_in_the_order_of_x():
-    assert lines(plot(Series("a", [3, 1, 2], [3.0, 1.0, 2.0]))) == lines(
-        plot(Series("a", [1, 2, 3], [1.0, 2.0, 3.0]))
-    )
+    assert lines(plot(Series("a", [3, 1, 2], [3.0, 1.0, 2.0]))) == lines(plot(Series("a", [1, 2, 3], [1.0, 2.0, 3.0])))
 
 
 def test_a_band_stands_where_both_ends_are_known():
@@ -176,9 +174,7 @@ def test_texts_of_ticks_do_not_touch():
 
 
 def test_a_plot_of_its_own_is_an_svg_file():
-    svg = ElementTree.fromstring(
-        standalone(line_plot([Series("a", [1], [1.0])], title="t", x_label="x", y_label="y"))
-    )
+    svg = ElementTree.fromstring(standalone(line_plot([Series("a", [1], [1.0])], title="t", x_label="x", y_label="y")))
     assert svg.tag == "{http://www.w3.org/2000/svg}svg"
     left, _, width, _ = map(float, svg.get("viewBox").split())
     assert left < 0 and left + width > WIDTH

@@ -51,9 +51,7 @@ def test_norm_has_segments_noise_and_an_offset():
     x, _ = drawn("norm", 400)
     segments = x.reshape(400, 8, 16, 3)
     assert segments.std(axis=2, ddof=1).mean() == pytest.approx(0.3, rel=0.03)
-    assert segments.mean(axis=2).std(axis=1, ddof=1).mean() == pytest.approx(
-        0.965 * 1.0, rel=0.05
-    )  # of 8 draws
+    assert segments.mean(axis=2).std(axis=1, ddof=1).mean() == pytest.approx(0.965 * 1.0, rel=0.05)  # of 8 draws
     assert x.mean(axis=1).std() == pytest.approx((9 + 1 / 8) ** 0.5, rel=0.1)
 
 
@@ -166,9 +164,7 @@ def test_training_repeats_from_its_seed():
 @pytest.fixture
 def quick(monkeypatch, tmp_path):
     """Trainings of two steps; returns a function that runs the command on a results file of this test."""
-    short = {
-        name: task._replace(steps=2, frames=64 if name == "norm" else 96) for name, task in TASKS.items()
-    }
+    short = {name: task._replace(steps=2, frames=64 if name == "norm" else 96) for name, task in TASKS.items()}
     monkeypatch.setattr(command, "TASKS", short)
     monkeypatch.setattr(command, "TRAINING", Training(scored_sequences=8))
     out = tmp_path / "new" / "probes.json"

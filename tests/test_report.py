@@ -40,9 +40,7 @@ def test_summary_of_a_split():
 
 def test_wer_is_of_the_whole_set_and_may_pass_100():
     """Errors by words of the set, not the mean over utterances; nothing is normalised."""
-    summary = split_summary(
-        [transcribed("a", "ONE", "one two three", ""), transcribed("b", "A B C", "A B C", "A B C")]
-    )
+    summary = split_summary([transcribed("a", "ONE", "one two three", ""), transcribed("b", "A B C", "A B C", "A B C")])
     assert (summary["wer"], summary["substitutions"], summary["insertions"]) == (75.0, 1, 2)
     assert summary["wer_greedy_ctc"] == 25.0
     assert split_summary([transcribed("a", "ONE", "A B C", "ONE")])["wer"] == 300.0
@@ -106,9 +104,9 @@ def test_alignments_file(tmp_path):
 
 def test_table():
     long_name = {**split_summary(TRANSCRIBED), "wer": 100.0, "words": 52576, "utterances": 2620}
-    header, first, second = table(
-        {"test-clean": split_summary(TRANSCRIBED), "test-clean-and-other": long_name}
-    ).split("\n")
+    header, first, second = table({"test-clean": split_summary(TRANSCRIBED), "test-clean-and-other": long_name}).split(
+        "\n"
+    )
     assert header.split() == "WER % 95 % interval greedy CTC sub del ins words utterances".split()
     interval = ["{:.2f}".format(end) for end in long_name["interval"]]
     interval.insert(1, "-")
@@ -145,9 +143,7 @@ def test_commit_outside_a_checkout(monkeypatch):
 
 def test_commit_names_changes(tmp_path, monkeypatch):
     def git(*arguments):
-        subprocess.run(
-            ["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments], cwd=tmp_path, check=True
-        )
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments], cwd=tmp_path, check=True)
 
     (tmp_path / "report.py").write_text("one\n")
     git("init", "-q")

@@ -19,9 +19,7 @@ VOCABULARY = 6
 WORDS = [token for token in range(VOCABULARY) if token not in (BLANK, START, END)]
 
 
-def random_log_probs(
-    batch: int, frames: int, vocabulary: int = VOCABULARY, scale: float = 1.0, seed: int = 0
-):
+def random_log_probs(batch: int, frames: int, vocabulary: int = VOCABULARY, scale: float = 1.0, seed: int = 0):
     logits = torch.randn(batch, frames, vocabulary, generator=torch.Generator().manual_seed(seed)).double()
     return (scale * logits).log_softmax(-1)
 
@@ -37,9 +35,7 @@ def sentence_probabilities(log_probs: torch.Tensor) -> dict[tuple[int, ...], flo
     """Of every sentence that ``[T, vocabulary]`` can align with, by going through all alignments."""
     probs, found = log_probs.exp(), {}
     for alignment in itertools.product(range(log_probs.shape[1]), repeat=len(log_probs)):
-        probability = (
-            torch.stack([probs[frame, token] for frame, token in enumerate(alignment)]).prod().item()
-        )
+        probability = torch.stack([probs[frame, token] for frame, token in enumerate(alignment)]).prod().item()
         found[collapse(alignment)] = found.get(collapse(alignment), 0.0) + probability
     return found
 
@@ -50,7 +46,9 @@ def prefix_and_end(scorer: CTCPrefixScorer, sentence) -> tuple[float, float]:
     for token in sentence:
         proposed = scorer.scores(prefixes, last)[0, token].item()
         prefixes, last = scorer.extend(prefixes, last, torch.tensor([token])), torch.tensor([token])
-        assert proposed == pytest.approx(max(prefixes.score.item(), NEVER), rel=1e-9, abs=1e-12), "two ways to one number"
+        assert proposed == pytest.approx(max(prefixes.score.item(), NEVER), rel=1e-9, abs=1e-12), (
+            "two ways to one number"
+        )
     return prefixes.score.item(), scorer.end(prefixes).item()
 
 
@@ -58,9 +56,7 @@ def prefix_and_end(scorer: CTCPrefixScorer, sentence) -> tuple[float, float]:
 @pytest.mark.parametrize("frames", [1, 2, 4])
 def test_ctc_scores_equal_all_alignments(frames, padded):
     vocabulary = 4
-    log_probs = random_log_probs(
-        1, frames + padded, vocabulary
-    )  # what stands in padded frames must not count
+    log_probs = random_log_probs(1, frames + padded, vocabulary)  # what stands in padded frames must not count
     scorer, possible = (
         CTCPrefixScorer(log_probs, torch.tensor([frames])),
         sentence_probabilities(log_probs[0, :frames]),
@@ -82,9 +78,7 @@ def test_ctc_end_equals_ctc_loss(frames, scale):
     lengths, sentence = torch.tensor([frames, frames // 2]), [7, 7, 29, 3, 12, 3, 3, 8, 21, 7]
     for row, length in enumerate(lengths.tolist()):
         real, tokens = log_probs[row, :length, None], torch.tensor([sentence])
-        loss = ctc_loss(
-            real, tokens, torch.tensor([length]), torch.tensor([10]), blank=BLANK, reduction="sum"
-        )
+        loss = ctc_loss(real, tokens, torch.tensor([length]), torch.tensor([10]), blank=BLANK, reduction="sum")
         scorer = CTCPrefixScorer(log_probs[row : row + 1], lengths[row : row + 1])
         assert prefix_and_end(scorer, sentence)[1] == pytest.approx(-loss.item(), rel=1e-9)
 
@@ -138,9 +132,7 @@ def decoder() -> TransformerDecoder:
 
 
 def utterances(lengths, seed: int = 0, padding: float = 5.0):
-    frames = torch.randn(
-        len(lengths), max(lengths), 8, generator=torch.Generator().manual_seed(seed)
-    ).double()
+    frames = torch.randn(len(lengths), max(lengths), 8, generator=torch.Generator().manual_seed(seed)).double()
     log_probs = random_log_probs(len(lengths), max(lengths), scale=2.0, seed=seed)
     for row, length in enumerate(lengths):
         frames[row, length:] = padding
@@ -158,9 +150,7 @@ def all_sentences(
         for sentence in itertools.product(WORDS, repeat=length):
             with torch.no_grad():
                 logits = decoder()(encoded, torch.tensor([[START, *sentence]]))[0] / temperature
-            attention = (
-                logits.log_softmax(-1)[torch.arange(length + 1), torch.tensor([*sentence, END])].sum().item()
-            )
+            attention = logits.log_softmax(-1)[torch.arange(length + 1), torch.tensor([*sentence, END])].sum().item()
             scores[sentence] = (1 - ctc_weight) * attention + ctc_weight * prefix_and_end(scorer, sentence)[1]
     return scores
 
@@ -201,9 +191,7 @@ def test_results_do_not_depend_on_the_batch(ctc_weight):
     search, lengths = BeamSearch(beam=4, ctc_weight=ctc_weight), [9, 1, 14, 4, 2]
     encoded, log_probs = utterances(lengths)
     in_batch = search(decoder(), encoded, log_probs)
-    backwards = search(
-        decoder(), Encoded(encoded.frames.flip(0), encoded.lengths.flip(0)), log_probs.flip(0)
-    )[::-1]
+    backwards = search(decoder(), Encoded(encoded.frames.flip(0), encoded.lengths.flip(0)), log_probs.flip(0))[::-1]
     for row, length in enumerate(lengths):
         alone = Encoded(encoded.frames[row : row + 1, :length], encoded.lengths[row : row + 1])
         (expected,) = search(decoder(), alone, log_probs[row : row + 1, :length])

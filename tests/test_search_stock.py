@@ -19,9 +19,7 @@ LENGTHS = [16, 15, 14, 12, 11, 10, 9, 8, 6, 3]
 @pytest.fixture(scope="module")
 def task() -> Task:
     torch.manual_seed(0)
-    decoder = TransformerDecoder(
-        16, VOCABULARY, layers=2, heads=2, d_ffn=32, dropout=0.0, activation=torch.nn.ReLU
-    )
+    decoder = TransformerDecoder(16, VOCABULARY, layers=2, heads=2, d_ffn=32, dropout=0.0, activation=torch.nn.ReLU)
     with torch.no_grad():  # no norm at one, no bias at zero
         for parameter in decoder.parameters():
             parameter += 0.3 * torch.randn_like(parameter)
@@ -70,9 +68,7 @@ def test_comparison_tells_who_found_the_better_sentences(task):
         def __call__(self, *given):
             return [[Hypothesis([3], 0.0)] for _ in few.encoded.lengths]
 
-    ours, same, worse = (
-        compare([few], kind(beam=4))["stock_full"] for kind in (BeamSearch, AsStock, Careless)
-    )
+    ours, same, worse = (compare([few], kind(beam=4))["stock_full"] for kind in (BeamSearch, AsStock, Careless))
     assert same == {"same": 5, "ours_higher": 0, "stock_higher": 0, "largest_deficit": 0.0}
     assert ours["ours_higher"] > 0 == ours["stock_higher"] and ours["largest_deficit"] == 0
     assert ours["same"] + ours["ours_higher"] == 5

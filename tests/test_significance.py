@@ -101,9 +101,7 @@ def test_resamples_without_a_word_are_left_out():
 def test_matched_pairs_by_hand():
     """Differences 2, 0, 1, -1, 1, 3: mean 1, squared deviations 1 1 0 4 0 4, variance 10 / 5 = 2."""
     z = 1 / np.sqrt(2 / 6)
-    assert matched_pairs([3, 1, 2, 0, 4, 3], [1, 1, 1, 1, 3, 0]) == pytest.approx(
-        2 * stats.norm.sf(z), rel=1e-9
-    )
+    assert matched_pairs([3, 1, 2, 0, 4, 3], [1, 1, 1, 1, 3, 0]) == pytest.approx(2 * stats.norm.sf(z), rel=1e-9)
 
 
 def test_matched_pairs_is_scipys_paired_statistic(pair):
@@ -149,11 +147,7 @@ def test_paired_bootstrap_counts_scipys_resamples(pair):
     )  # fmt: skip
     above = (theirs.bootstrap_distribution >= 0).mean()
     expected = 2 * min(above, 1 - above)
-    assert (
-        0.01
-        < paired_bootstrap(errors_a, errors_b, words, samples=10_000)
-        == pytest.approx(expected, abs=0.03)
-    )
+    assert 0.01 < paired_bootstrap(errors_a, errors_b, words, samples=10_000) == pytest.approx(expected, abs=0.03)
 
 
 def test_p_agrees_with_the_interval_of_the_difference():
@@ -246,9 +240,7 @@ RAGGED = "errors are not one number an utterance and run: test all runs on the s
             "runs of 3 and of 2 utterances: compare runs on the same test set",
             id="another-set",
         ),
-        pytest.param(
-            lambda: bootstrap_interval([[1, 2, 3], [1, 2]], [5, 5, 5]), RAGGED, id="seeds-on-other-sets"
-        ),
+        pytest.param(lambda: bootstrap_interval([[1, 2, 3], [1, 2]], [5, 5, 5]), RAGGED, id="seeds-on-other-sets"),
         pytest.param(
             lambda: bootstrap_interval([], []),
             "errors of shape [0]: give [utterances] or [runs, utterances]",

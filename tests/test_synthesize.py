@@ -137,8 +137,7 @@ def test_story_has_short_sentences_of_words_that_all_occur_in_training():
     speakers = plan(KINDS["story"], 0)
     training = [each for each in speakers if each.split.startswith("train")]
     sentences, trained = (
-        [words.split() for speaker in some for words in speaker.transcripts.values()]
-        for some in (speakers, training)
+        [words.split() for speaker in some for words in speaker.transcripts.values()] for some in (speakers, training)
     )
     vocabulary = {word for sentence in sentences for word in sentence}
     assert 130 <= len(vocabulary) <= 150
@@ -283,9 +282,7 @@ def test_a_script_without_main_guard_may_call_it_from_anywhere(corpus, own_corpu
     call = f"synthesize({str(own_corpus.parent)!r}, kind='smoke', minutes=0.6, workers=2)"
     script.write_text(f"print('imported')\nfrom data_prep.synthesize import synthesize\n{call}\n")
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    ran = subprocess.run(
-        [sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True
-    )
+    ran = subprocess.run([sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert (ran.returncode, ran.stdout) == (0, "imported\n"), ran.stderr
     assert contents(own_corpus) == contents(corpus)
 

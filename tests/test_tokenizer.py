@@ -16,9 +16,7 @@ SIZE = CHARACTERS + 3 + 5  # little enough that the text gives as many pieces
 
 
 def write_manifest(path, sentences):
-    path.write_bytes(
-        to_csv([[f"1-1-{i:04d}", 1.0, "$data_root/x.flac", "1-1", s] for i, s in enumerate(sentences)])
-    )
+    path.write_bytes(to_csv([[f"1-1-{i:04d}", 1.0, "$data_root/x.flac", "1-1", s] for i, s in enumerate(sentences)]))
     return path
 
 
@@ -53,9 +51,7 @@ def test_every_sentence_comes_back(manifest, tmp_path, capsys, kind, size):
 def test_characters_have_the_space_as_a_piece(manifest, tmp_path):
     loaded = load_tokenizer(train_tokenizer(manifest, tmp_path, "char", 1000))
     assert loaded.encode("THE BOX", out_type=str) == list("▁THE▁BOX")
-    assert {loaded.id_to_piece(i) for i in range(3, loaded.vocab_size())} == set("".join(SENTENCES)) - {
-        " "
-    } | {"▁"}
+    assert {loaded.id_to_piece(i) for i in range(3, loaded.vocab_size())} == set("".join(SENTENCES)) - {" "} | {"▁"}
 
 
 @pytest.mark.parametrize("kind", ["unigram", "bpe", "char"])
@@ -64,8 +60,7 @@ def test_small_text_gives_fewer_pieces_and_says_so(manifest, tmp_path, capsys, k
         pieces = load_tokenizer(train_tokenizer(manifest, tmp_path, kind, 1000)).vocab_size()
         assert CHARACTERS + 3 <= pieces < 1000
         assert capsys.readouterr().out == (
-            f"tokenizer: {pieces} of 1000 pieces, the text gives no more;"
-            f" outputs from {pieces} on stay unused\n"
+            f"tokenizer: {pieces} of 1000 pieces, the text gives no more; outputs from {pieces} on stay unused\n"
         )
 
 

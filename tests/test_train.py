@@ -83,9 +83,7 @@ def test_it_learns(smoke):
     assert [epoch["epoch"] for epoch in log] == [*range(1, 8)]
     losses = [epoch["train_loss"] for epoch in log]
     assert losses == sorted(losses, reverse=True)
-    characters = [
-        len(line.split(" ", 1)[1]) for file in corpus.glob("train*/*/*/*.txt") for line in file.open()
-    ]
+    characters = [len(line.split(" ", 1)[1]) for file in corpus.glob("train*/*/*/*.txt") for line in file.open()]
     assert losses[-1] / (sum(characters) / len(characters)) < 0.5, "loss per character"
     assert log[-1]["valid_wer_greedy_ctc"] < 60
     assert log[-1]["valid_token_accuracy"] > 80
@@ -260,13 +258,10 @@ def test_every_epoch_is_new_and_whole(corpus, tmp_path, monkeypatch):
     noted = ASR.on_fit_batch_start
     monkeypatch.setattr(ASR, "on_fit_batch_start", note)
     for number in ("2", "3"):
-        assert (
-            train(corpus, tmp_path / "run", "--number_of_epochs", number, "--speeds", "[80, 100, 120]") == 0
-        )
+        assert train(corpus, tmp_path / "run", "--number_of_epochs", number, "--speeds", "[80, 100, 120]") == 0
     batches = [[ids for epoch, ids, _ in seen if epoch == number] for number in (1, 2, 3)]
     lengths = [
-        {one: n for epoch, ids, ns in seen if epoch == number for one, n in zip(ids, ns)}
-        for number in (1, 2, 3)
+        {one: n for epoch, ids, ns in seen if epoch == number for one, n in zip(ids, ns)} for number in (1, 2, 3)
     ]
     assert len(lengths[0]) == 24
     for one, other in ((0, 1), (1, 2), (0, 2)):

@@ -40,9 +40,7 @@ def error_of(capsys):
 
 
 def test_wrong_data_folder(tmp_path, error_of):
-    message = (
-        f"no data folder {tmp_path / 'none'}: give the folder that holds LibriSpeech's splits, or its parent"
-    )
+    message = f"no data folder {tmp_path / 'none'}: give the folder that holds LibriSpeech's splits, or its parent"
     assert error_of(train, tmp_path / "none", tmp_path / "run") == message
 
 
@@ -96,9 +94,7 @@ def corrupt(audio: Path) -> None:
     os.utime(audio, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-@pytest.mark.parametrize(
-    "split, workers", [("train-clean-5", "1"), ("test-clean", "0")], ids=["training", "testing"]
-)
+@pytest.mark.parametrize("split, workers", [("train-clean-5", "1"), ("test-clean", "0")], ids=["training", "testing"])
 def test_unreadable_audio(split, workers, prepared, error_of):
     """Damaged after the manifests were made; read by a loading process, and by the program itself."""
     data, output = prepared
@@ -159,9 +155,7 @@ def test_unknown_mixer(corpus, tmp_path, error_of):
 
 def test_unknown_recipe(corpus, tmp_path, error_of):
     said = error_of(train, corpus, tmp_path / "run", recipe=RECIPE.with_name("quickstrat.yaml"))
-    assert said.startswith(
-        f"there is no recipe '{RECIPE.with_name('quickstrat.yaml')}'; did you mean 'quickstart'?"
-    )
+    assert said.startswith(f"there is no recipe '{RECIPE.with_name('quickstrat.yaml')}'; did you mean 'quickstart'?")
 
 
 VALUES = {

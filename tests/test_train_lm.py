@@ -282,9 +282,7 @@ def test_another_tokenizer_for_the_same_run(folder, tmp_path, error_of):
 
 
 def test_testing_without_a_finished_epoch(error_of, tmp_path):
-    assert error_of("--test_only") == (
-        f"no finished epoch in {tmp_path / 'run' / 'checkpoints'}: train before testing"
-    )
+    assert error_of("--test_only") == (f"no finished epoch in {tmp_path / 'run' / 'checkpoints'}: train before testing")
 
 
 def test_weights_without_checkpoints(finished, tmp_path, error_of, folder):
