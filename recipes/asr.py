@@ -1,6 +1,5 @@
 """The one Brain of all recipes: joint CTC/attention training, validation and decoding."""
 
-import torch
 from speechbrain.core import Stage
 from torch import Tensor
 from torch.nn.functional import cross_entropy, ctc_loss, pad

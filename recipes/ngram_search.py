@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from recipes.conformer import Encoded
-from recipes.errors import RecipeError
 from recipes.ctc_prefixes import BLANK
+from recipes.errors import RecipeError
 from recipes.search import Hypothesis, Search
 
 try:
