@@ -71,7 +71,7 @@ class CTCPrefixScorer:
         return torch.logaddexp(prefixes.nonblank[:, -1], prefixes.blank[:, -1])
 
     def scores(self, prefixes: CTCPrefixes, last: Tensor) -> Tensor:
-        """``[N, vocab]``: the prefix score of each hypothesis, whose last token is ``last`` ``[N]``, and one token more.
+        """``[N, vocab]``: prefix scores of each hypothesis, whose last token is ``last`` ``[N]``, and one token more.
 
         Right for all that is less than 700 below the best alignment of its hypothesis; what is further off is NEVER.
         """
@@ -84,7 +84,7 @@ class CTCPrefixScorer:
         return scores.scatter_(1, last[:, None], repeated[:, None]).clamp_(min=NEVER)
 
     def extend(self, prefixes: CTCPrefixes, last: Tensor, tokens: Tensor) -> CTCPrefixes:
-        """The states after each hypothesis, whose last token is ``last`` ``[N]``, gets its one of ``tokens`` ``[N]``."""
+        """The states after each hypothesis, whose last token is ``last`` ``[N]``, gets its one of ``tokens``."""
         either = torch.logaddexp(prefixes.nonblank, prefixes.blank)
         before = torch.where((tokens == last)[:, None], prefixes.blank, either)[:, :-1]
         log_probs = self.frames_of(tokens)

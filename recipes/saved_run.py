@@ -73,10 +73,12 @@ class SavedRun:
         if self.which is None and (self.run / WEIGHTS).is_file():
             return load_weights(self.run / WEIGHTS), f"weights {checksum(self.run / WEIGHTS)[:12]} of its own test"
         if not checkpoints:
+            has_weights = (self.run / WEIGHTS).is_file()
+            train = f" and no {WEIGHTS}: train first, python train.py {self.run / 'recipe.yaml'}"
             raise RecipeError(
-                f"{self.run} holds no checkpoint" + (f" to average, only {WEIGHTS}: leave out --average"
-                if (self.run / WEIGHTS).is_file() else f" and no {WEIGHTS}: train first, python train.py {self.run / 'recipe.yaml'}")
-            )  # fmt: skip
+                f"{self.run} holds no checkpoint"
+                + (f" to average, only {WEIGHTS}: leave out --average" if has_weights else train)
+            )
         which = self.which or f"best-{self.hparams['average_checkpoints']}"
         chosen = choose_checkpoints(checkpointer, which)
         return average(chosen), "average of epochs " + ", ".join(str(epoch_of(one)) for one in chosen)
