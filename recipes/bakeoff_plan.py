@@ -31,7 +31,8 @@ from recipes.yaml_source import Source, compose, nearest
 # What belongs to the comparison as a whole, or to one of its runs.
 SHARED_KEYS = ("data_folder", "output_folder", "train_splits", "valid_splits", "test_splits", "seed", "mixer")
 OWN_OPTIONS = {"mixer": "--mixers", "output_folder": "--out"}  # and what to give instead
-ENTRY_KEYS = {"mixer", "mixers", "seed", *FILLED_KEYS}  # of a recipe: what differs between the runs anyway
+# Of a recipe: what differs between the runs anyway, and what changes no result.
+ENTRY_KEYS = {"mixer", "mixers", "seed", *FILLED_KEYS, "workers", "tensorboard", "ckpt_interval_minutes"}
 WIDTHS = ("d_ffn", "csgu_units")  # of an encoder: what makes it larger without touching its mixers
 SIZE_TOLERANCE = 0.005
 SECONDS = 10  # of the utterance whose multiply-adds are counted

@@ -67,7 +67,7 @@ def against(summary: dict, split: str, cost: str, unit: float, x_label: str) -> 
             points.append(Point(name, one[cost] / unit, found["mean"], y_interval=interval, group=number))
     return scatter_plot(
         points,
-        title=f"WER on {split} against cost",
+        title=f"WER on {split} against {x_label}",
         x_label=x_label,
         y_label=f"WER on {split}, %",
         zero_y=True,

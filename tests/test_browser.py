@@ -1,10 +1,14 @@
-"""A run's report as a browser shows it: on a phone and on a wide screen, in light and in dark."""
+"""The reports of a run and of a comparison as a browser shows them: on a phone and on a wide screen, light and dark."""
 
 import json
 
 import pytest
 
+from recipes.bakeoff_record import read_record
+from recipes.bakeoff_report import write_report as write_comparison_report
+from recipes.bakeoff_results import write_results
 from recipes.html_report import write_report
+from tests.bakeoff_folders import write_comparison, write_run
 from tests.browser import look, needs_chromium
 from tests.report_runs import run_with_audio
 
@@ -85,3 +89,40 @@ def test_the_test_itself_sees_what_is_wrong(tmp_path):
     assert [text for text, _ in seen["faint"]] == ["faint"]
     assert {"wide", "cut off"} <= set(seen["outside"])
     assert ["in a plot", "over it"] in seen["overlapping"]
+
+
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory):
+    folder, names = tmp_path_factory.mktemp("comparison"), ("attention", "summarymixing", "summarymixing3+attention1")
+    write_comparison(folder, names, (1, 2))
+    for number, name in enumerate(names):
+        for seed in (1, 2):
+            errors = [(utterance + seed) % (number + 3) for utterance in range(40)]
+            homophones = {"merged_wer": 5.0, "homophone_error": 10.0 * number, "homophones_seen": 90.0}
+            run = write_run(folder, name, seed, {"test-clean": errors}, **homophones)
+            lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+            told = [{**line, "valid_homophone_error": 50 / line["epoch"] + number} for line in lines]
+            (run / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in told))
+    write_comparison_report(folder, *write_results(folder, read_record(folder), "attention"))
+    return folder / "report.html"
+
+
+@pytest.mark.parametrize("width, dark", [(400, False), (1400, True)], ids=["400", "1400 dark"])
+def test_a_comparison_is_whole_and_legible(comparison, tmp_path, width, dark):
+    seen = look(comparison, tmp_path, width=width, dark=dark)
+    assert seen["width"] == width
+    assert seen["errors"] == seen["loaded"] == []
+    assert seen["content_width"] <= width
+    assert seen["outside"] == seen["overlapping"] == []
+    assert seen["small"] == [] and seen["faint"] == []
+    assert seen["headings"] == [
+        "Results",
+        "Error against cost",
+        "Learning",
+        "Which differ",
+        "Every run",
+        "How it was made",
+    ]
+    labels = " ".join(figure["label"] for figure in seen["figures"])
+    for plot in ("multiply-adds", "seconds of training", "Learning curves", "Homophones"):
+        assert plot.lower() in labels.lower()
