@@ -1,6 +1,9 @@
 """Decode with a saved run, with any search settings: python evaluate.py RUN_FOLDER --split test-clean test-other"""
 
 import argparse
+import json
+import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -10,9 +13,10 @@ from recipes.saved_run import SavedRun
 
 DESCRIPTION = """\
 Decode test sets with a run that train.py (or recipes.from_speechbrain) left, and report word error rates.
-Keys of the recipe that say how to decode may follow: --test_search.beam 20, --lm_folder runs/lm_transformer/1234,
---test_search null (greedy CTC), --data_folder. Results go to RUN_FOLDER/evaluations/, under a name that says
-what differs from the recipe; the run itself stays as it is."""
+The folder comes first. Keys of the recipe that say how to decode may follow: --test_search.beam 20,
+--lm_folder runs/lm, --test_search null (greedy CTC), --data_folder, and SpeechBrain's run options (--device,
+--eval_precision bf16). Results go to RUN_FOLDER/evaluations/, under a name that says what differs from the
+recipe; the run itself stays as it is."""
 
 
 def parse(argv):
@@ -37,24 +41,35 @@ def parse(argv):
     parser.add_argument("--nbest", type=int, default=1, metavar="N", help="keep the N best sentences with their scores")
     parser.add_argument("--output", type=Path, help="folder for the results")
     arguments, rest = parser.parse_known_args(argv)
+    if arguments.nbest < 1:
+        raise RecipeError(f"--nbest must be 1 or more, not {arguments.nbest}")
     recipe = arguments.run / "recipe.yaml"
     if not recipe.is_file():
-        raise RecipeError(f"{arguments.run} is no run folder (it has no recipe.yaml): give one that train.py wrote")
+        raise RecipeError(
+            f"{arguments.run} is no run folder (it has no recipe.yaml): give first one that train.py wrote"
+        )
     return arguments, parse_arguments([str(recipe), *rest])
 
 
 @command_line
 def main(argv=None):
-    own, of_recipe = parse(sys.argv[1:] if argv is None else argv)
-    overrides = dict(of_recipe.overrides)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise RecipeError("evaluate.py is one process: leave out torchrun")
+    argv = sys.argv[1:] if argv is None else argv
+    own, of_recipe = parse(argv)
+    overrides = {}
     if own.ngram:
-        overrides["test_search"] = f"!new:recipes.ngram_search.NgramCTCSearch {{ngram: '{own.ngram}'}}"
+        if "test_search" in of_recipe.overrides:
+            raise RecipeError("--ngram and --test_search both choose the search: give one of them")
+        path = json.dumps(str(own.ngram), ensure_ascii=False)
+        overrides["test_search"] = f"!new:recipes.ngram_search.NgramCTCSearch {{ngram: {path}}}"
+    overrides |= of_recipe.overrides  # settings of the search come after its choice
     if own.split:
         overrides["test_splits"] = own.split
     tune = own.tune or bool(own.tune_split)
     run = SavedRun(
         own.run, overrides, of_recipe.run_options, average=own.average, output=own.output,
-        label="tuned" if tune else "",
+        label="tuned" if tune else "", command=shlex.join(["python", "evaluate.py", *argv]),
     )  # fmt: skip
     if tune:
         run.tune(own.tune_split)

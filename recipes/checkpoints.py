@@ -129,7 +129,9 @@ def epoch_of(checkpoint: Checkpoint) -> int:
 
 
 def average(checkpoints: list[Checkpoint]) -> dict:
-    """Mean of their weights. Reads only."""
+    """Mean of their weights. Reads only; raises RecipeError when one is damaged."""
+    for one in checkpoints:
+        load_weights(one.paramfiles["model"])
     return average_checkpoints(checkpoints, "model")
 
 
@@ -153,7 +155,7 @@ def load_weights(path: Path) -> dict:
     except OSError:
         raise
     except Exception:  # torch's unpickler meets garbage with whatever error it happens to run into
-        raise RecipeError(f"{path} is damaged: remove it, and test again from the checkpoints") from None
+        raise RecipeError(f"{path} is damaged: remove it, and test again from the other checkpoints") from None
 
 
 @register_checkpoint_hooks

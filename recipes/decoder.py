@@ -53,7 +53,8 @@ def empty_cache(layers: nn.ModuleList, like: Tensor, hypotheses: int) -> Cache:
 def appended(past: Tensor, order: Tensor, new: Tensor) -> Tensor:
     """past ``[tokens, before, heads, head size]``, of hypotheses ``order``, and new ``[N, heads, 1, head size]``."""
     longer = new.new_empty(len(past) + 1, len(order), *past.shape[2:])
-    torch.index_select(past, 1, order, out=longer[:-1])
+    # Under autocast the weights, of which the empty past is made, have another type than what comes of them.
+    torch.index_select(past.to(new.dtype), 1, order, out=longer[:-1])
     longer[-1] = new[:, :, 0]
     return longer
 

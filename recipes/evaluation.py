@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+import torch
 from speechbrain.core import Brain
 from speechbrain.utils.distributed import if_main_process
 
@@ -30,10 +31,16 @@ def make_brain(recipe: Recipe, run_options, checkpointer=None) -> ASR:
 
 
 def load_lm(brain: ASR, folder: str | None, run: Path) -> None:
-    """Give the Brain's test search the language model in ``folder``; None: none."""
+    """Give the Brain's test search the language model in ``folder``; None: none.
+
+    Raises RecipeError for a folder without a language model, and for one that does not fit recogniser or search.
+    """
     if folder is None:
         return
-    lm, outputs = load_language_model(Path(folder), run / TOKENIZER), brain.model.ctc.out_features
+    search = brain.hparams.test_search
+    if search is not None and not search.takes_lm:
+        raise RecipeError(f"{type(search).__name__} takes no language model: give --lm_folder null")
+    lm, outputs = load_language_model(Path(str(folder)), run / TOKENIZER), brain.model.ctc.out_features
     if lm.vocab_size != outputs:
         raise RecipeError(
             f"the language model in {folder} has {lm.vocab_size} outputs and the recogniser {outputs}: train it with "
@@ -45,9 +52,15 @@ def load_lm(brain: ASR, folder: str | None, run: Path) -> None:
 def decode(brain: ASR, split: str, manifest: Path, root: Path, hparams: dict) -> tuple[list[report.Transcribed], dict]:
     """Transcripts and summary of one split, with the weights that the Brain's model has."""
     dataset = data.utterances(manifest, root, data.AudioReader(), brain.tokenizer)
-    loading = data.test_loading(dataset, batch_seconds=hparams["batch_seconds"], workers=hparams["workers"])
+    loading = data.test_loading(dataset, batch_seconds=hparams["test_batch_seconds"], workers=hparams["workers"])
     start = time.monotonic()
-    transcribed = brain.transcribe(dataset, split, **loading)
+    try:
+        transcribed = brain.transcribe(dataset, split, **loading)
+    except torch.OutOfMemoryError:
+        raise RecipeError(
+            f"{brain.device} has too little memory for the search: lower --test_batch_seconds "
+            f"({hparams['test_batch_seconds']}) or the beam, and test again: nothing of the training is lost"
+        ) from None
     seconds = time.monotonic() - start
     audio = sum(float(row["duration"]) for row in read_manifest(manifest))
     return transcribed, {
@@ -78,7 +91,7 @@ def summarise(recipe: Recipe, brain: ASR, splits: dict[str, dict], folder: Path,
         "splits": splits,
         "parameters": parameters(brain),
         **more,
-        "peak_memory_mb": report.peak_memory_mb(),
+        "peak_memory_mb": report.peak_memory_mb(brain.device),
         "device": str(brain.device),
         "versions": report.versions(),
         "commit": report.commit(),

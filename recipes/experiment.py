@@ -1,6 +1,7 @@
 """A recipe from data to report: prepare, train, average, decode, summarise. Each stage picks up what is done."""
 
 import random
+import shlex
 from pathlib import Path
 
 import torch
@@ -132,7 +133,10 @@ class Experiment:
         self.load_weights()
         splits = decode_splits(self.brain, self.manifests, self.hparams, self.folder)
         seconds = round(self.clock.seconds(), 1)
-        summary = summarise(self.recipe, self.brain, splits, self.folder, seconds=seconds)
+        summary = summarise(
+            self.recipe, self.brain, splits, self.folder, seconds=seconds,
+            decoded_by=shlex.join(["python", "train.py", str(self.folder / "recipe.yaml"), "--test_only"]),
+        )  # fmt: skip
         self.journal.say(f"alignments, summary and logs: {self.folder}")
         return summary
 

@@ -83,18 +83,22 @@ class Words(NamedTuple):
     inserted: Counter
 
 
-def evaluation(folder: Path) -> str:
+def evaluation(folder: Path, summary: dict | None = None) -> str:
     """The command that decodes again what is in a run's folder, or in that of one of its evaluations."""
-    run = folder.parents[1] if folder.parent.name == "evaluations" else folder
-    return shlex.join(["python", "evaluate.py", str(run)])
+    if summary and "decoded_by" in summary:
+        return summary["decoded_by"]
+    if folder.parent.name == "evaluations":
+        return shlex.join(["python", "evaluate.py", str(folder.parents[1])])
+    return shlex.join(["python", "train.py", str(folder / "recipe.yaml"), "--test_only"])
 
 
-def read_decoded(folder: Path, split: str, summary: dict) -> list[Utterance]:
+def read_decoded(folder: Path, split: str, entry: dict, again: str) -> list[Utterance]:
     """The utterances of one split, aligned. Raises RecipeError when the file is missing or damaged.
 
-    summary: the split's entry in summary.json; a file with other counts belongs to another evaluation.
+    entry: the split's in summary.json; a file with other counts belongs to another evaluation. again: the command
+    that writes the file anew.
     """
-    path, again = folder / f"decoded_{split}.jsonl", f"evaluate again: {evaluation(folder)}"
+    path, again = folder / f"decoded_{split}.jsonl", f"evaluate again: {again}"
     if not path.is_file():
         raise RecipeError(f"{path} is missing, though summary.json has {split}: {again}")
     rows = []
@@ -113,8 +117,8 @@ def read_decoded(folder: Path, split: str, summary: dict) -> list[Utterance]:
     counted = {"utterances": len(rows), "words": sum(map(len, aligned.references))}
     counted |= {kind: getattr(aligned, kind) for kind in ("substitutions", "deletions", "insertions")}
     for name, count in counted.items():
-        if summary[name] != count:
-            raise RecipeError(f"{path} has {count} {name}, summary.json says {summary[name]}: {again}")
+        if entry[name] != count:
+            raise RecipeError(f"{path} has {count} {name}, summary.json says {entry[name]}: {again}")
     return [
         Utterance(row["id"], row["speaker"], row["duration"], row["audio"], *rest, row["greedy"], row["score"])
         for row, *rest in zip(rows, aligned.references, aligned.hypotheses, aligned.alignments, strict=True)

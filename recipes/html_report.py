@@ -28,7 +28,8 @@ def write_report(folder: Path) -> Path:
     """
     folder = Path(folder)
     summary = read_summary(folder)
-    decoded = {split: read_decoded(folder, split, entry) for split, entry in summary["splits"].items()}
+    again = evaluation(folder, summary)
+    decoded = {split: read_decoded(folder, split, entry, again) for split, entry in summary["splits"].items()}
     parts = [html_run.heading(summary), html_run.results(summary, decoded), html_run.learning_curves(folder)]
     if decoded:
         parts += [

@@ -111,8 +111,8 @@ def learning_curves(folder: Path) -> html.Html:
 def this_run(folder: Path, summary: dict) -> html.Html:
     """What it takes to repeat the run."""
     recipe = folder / "recipe.yaml"
-    command = evaluation(folder)
-    trained = (folder / "log.jsonl").is_file()
+    command = evaluation(folder, summary)
+    trained = (folder / "log.jsonl").is_file() and "weights" not in summary  # which evaluations have
     if trained:  # in its own folder a finished run would only be tested
         command = shlex.join(["python", "train.py", str(recipe), "--output_folder", "ANOTHER_FOLDER"])
     pairs = [

@@ -69,6 +69,8 @@ class NgramCTCSearch(Search):
         self.lm_weight, self.word_bonus = lm_weight, word_bonus
         self.decoder = None
 
+    takes_lm = False
+
     def prepare(self, tokenizer: sentencepiece.SentencePieceProcessor) -> None:
         """Read the n-gram and spell its words; call it once before the first search.
 

@@ -109,9 +109,17 @@ def write_decoded(transcribed: list[Transcribed], manifest: Path, root: Path, pa
             "score": one.found[0].score,
         }
         if nbest > 1:
-            line["nbest"] = [one._asdict() for one in one.found[:nbest]]
+            line["nbest"] = [found._asdict() for found in distinct(one.found)[:nbest]]
         lines.append(json.dumps(line, ensure_ascii=False))
     write_atomically(path, "\n".join(lines) + "\n")
+
+
+def distinct(found: list[Scored]) -> list[Scored]:
+    """Without what spells an earlier text in other pieces."""
+    best: dict[str, Scored] = {}
+    for one in found:
+        best.setdefault(one.text, one)
+    return list(best.values())
 
 
 def table(splits: dict[str, dict]) -> str:
@@ -128,9 +136,9 @@ def table(splits: dict[str, dict]) -> str:
     return "\n".join(lines)
 
 
-def peak_memory_mb() -> float:
-    """Highest memory of this process so far: of the GPU where there is one, else resident."""
-    if torch.cuda.is_available():
+def peak_memory_mb(device: str = "cpu") -> float:
+    """Highest memory of this process so far: of the GPU if it ran there, else resident."""
+    if str(device).startswith("cuda"):
         return round(torch.cuda.max_memory_allocated() / 2**20, 1)
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(kilobytes / (2**20 if platform.system() == "Darwin" else 2**10), 1)

@@ -13,7 +13,7 @@ TOKENIZER = "tokenizer/tokenizer.model"
 # What may change between two calls for the same run: how long, how it is saved and decoded, not what is trained.
 FREE_KEYS = {
     "number_of_epochs", "workers", "ckpt_interval_minutes", "average_checkpoints", "keep_last_checkpoints",
-    "tensorboard", "test_splits", "test_search", "lm_folder",
+    "tensorboard", "test_splits", "test_search", "test_batch_seconds", "lm_folder",
 }  # fmt: skip
 
 

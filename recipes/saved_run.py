@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -14,14 +15,16 @@ from data_prep.splits import available_splits, choose_splits
 from data_prep.tokenizer import load_tokenizer
 from recipes import report
 from recipes.checkpoints import average, choose_checkpoints, epoch_of, load_weights, save_weights
-from recipes.config import flatten, load
+from recipes.config import flatten, load, recipe_content
 from recipes.errors import RecipeError
 from recipes.evaluation import decode, decode_splits, load_lm, make_brain, summarise
+from recipes.limits import check_limits
 from recipes.progress import Journal
 from recipes.run_folder import FREE_KEYS, TOKENIZER, WEIGHTS
 
-DECODING_KEYS = FREE_KEYS | {"data_folder", "batch_seconds", "precision"}
-UNNAMED_KEYS = {"data_folder", "test_splits", "workers", "batch_seconds", "tensorboard"}  # they change no result
+DECODING_KEYS = FREE_KEYS | {"data_folder"}
+# What changes no result, and what a folder's summary tells apart by itself.
+UNNAMED_KEYS = {"data_folder", "output_folder", "test_splits", "workers", "test_batch_seconds", "tensorboard"}
 LONGEST_NAME = 80
 
 
@@ -36,22 +39,31 @@ class SavedRun:
 
     def __init__(
         self, run: Path, overrides: dict, run_options, *, average: str | None = None, output: Path | None = None,
-        label: str = "",
+        label: str = "", command: str = "",
     ):  # fmt: skip
         self.run, self.overrides, self.which, self.label = run, overrides, average, label
+        self.command, self.eval_precision = command, run_options.eval_precision
         self.recipe = load(run / "recipe.yaml", overrides)
         self.hparams = self.recipe.hparams
+        if "model" not in self.hparams:
+            raise RecipeError(f"{run} is no run of a recogniser: a language model is for --lm_folder")
         self.check_overrides()
+        check_limits(self.recipe)
         if not (run / TOKENIZER).is_file():
             raise RecipeError(
                 f"{run} has no {TOKENIZER}: was the run stopped before it began? give its train.py command again"
             )
         weights, self.weights_name = self.find_weights()
         self.folder = output or run / "evaluations" / self.name()
+        if self.folder.resolve() == run.resolve() or (self.folder / "checkpoints").exists():
+            raise RecipeError(f"--output {self.folder} holds a trained run, which would be lost: give another folder")
         self.folder.mkdir(parents=True, exist_ok=True)
         self.journal = Journal(self.folder)
         self.brain = make_brain(self.recipe, run_options)
-        self.brain.model.load_state_dict(weights)
+        try:
+            self.brain.model.load_state_dict(weights)
+        except RuntimeError:
+            raise RecipeError(f"the {self.weights_name} do not fit {run / 'recipe.yaml'}: was it changed?") from None
         self.brain.prepare(tokenizer=load_tokenizer(run / TOKENIZER), journal=self.journal)
         load_lm(self.brain, self.hparams["lm_folder"], run)
         if average:
@@ -86,6 +98,8 @@ class SavedRun:
     def name(self) -> str:
         """Of the results' folder: what differs from the run's own test, in short, with a hash of the rest."""
         settings = {key: str(value) for key, value in sorted(self.overrides.items()) if key not in UNNAMED_KEYS}
+        if self.eval_precision != "fp32":
+            settings["eval_precision"] = self.eval_precision
         if self.which:
             settings = {"average": self.which, **settings}
         # Without the modules of classes and the folders of files.
@@ -103,9 +117,13 @@ class SavedRun:
         (self.folder / TOKENIZER).parent.mkdir(exist_ok=True)
         shutil.copyfile(self.run / TOKENIZER, self.folder / TOKENIZER)
 
+    def manifests(self) -> Path:
+        """The run's own where the data are, which need not be measured again."""
+        return (self.folder if "data_folder" in self.overrides else self.run) / "manifests"
+
     def prepare(self, splits) -> librispeech.Prepared:
         return librispeech.prepare(
-            self.hparams["data_folder"], self.run / "manifests", train=[], valid=[], test=splits,
+            self.hparams["data_folder"], self.manifests(), train=[], valid=[], test=splits,
             progress=not self.brain.noprogressbar,
         )  # fmt: skip
 
@@ -138,6 +156,7 @@ class SavedRun:
         names = list(prepared.test)
         report.write_json(self.folder / "tuned.json", {"splits": names, "chosen": chosen, "wer": best, "tried": tried})
         self.overrides |= {f"test_search.{name}": value for name, value in chosen.items()}
+        self.recipe = self.recipe._replace(hash=load(self.run / "recipe.yaml", self.overrides).hash)
         self.journal.say(
             f"chosen on {', '.join(names)}: " + ", ".join(f"{key} {value}" for key, value in chosen.items())
         )
@@ -173,13 +192,30 @@ class SavedRun:
         report.write_atomically(self.folder / "recipe.yaml", text)
         if (self.run / "log.jsonl").is_file():  # the learning curves of the report
             shutil.copyfile(self.run / "log.jsonl", self.folder / "log.jsonl")
-        splits = {**self.tested_before(), **decode_splits(self.brain, prepared, self.hparams, self.folder, nbest)}
-        seconds = read_summary(self.run).get("seconds")  # of the training
-        return summarise(self.recipe, self.brain, splits, self.folder, seconds=seconds, weights=self.weights_name)
+        settings = self.settings(text, prepared.root)
+        before = self.tested_before(settings)
+        splits = before | decode_splits(self.brain, prepared, self.hparams, self.folder, nbest)
+        return summarise(
+            self.recipe, self.brain, splits, self.folder, weights=self.weights_name, settings=settings,
+            seconds=read_summary(self.run).get("seconds"),  # of the training
+            decoded_by=self.command or shlex.join(["python", "evaluate.py", str(self.run)]),
+        )  # fmt: skip
 
-    def tested_before(self) -> dict[str, dict]:
+    def settings(self, text: str, root: Path) -> str:
+        """A hash of all that the result of a split depends on."""
+        content = recipe_content(text)
+        content = {key: value for key, value in sorted(content.items()) if key not in UNNAMED_KEYS}
+        folder = self.hparams["lm_folder"]
+        language_model = checksum(Path(str(folder)) / WEIGHTS) if folder is not None else None
+        all_of_it = [content, str(root), language_model, self.weights_name, self.eval_precision]
+        return hashlib.sha256(json.dumps(all_of_it, default=str).encode()).hexdigest()[:12]
+
+    def tested_before(self, settings: str) -> dict[str, dict]:
+        """Splits that were decoded with the same settings, as far as their transcripts are there."""
         summary = read_summary(self.folder)
-        return summary["splits"] if summary.get("weights") == self.weights_name else {}
+        same = summary.get("settings") == settings
+        splits = summary["splits"].items() if same else ()
+        return {name: one for name, one in splits if (self.folder / f"decoded_{name}.jsonl").is_file()}
 
 
 def read_summary(folder: Path) -> dict:

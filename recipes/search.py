@@ -66,6 +66,8 @@ class Ended(NamedTuple):
 class Search:
     """``(decoder, encoded, ctc_log_probs, lm) -> hypotheses of every utterance, best first``; see BeamSearch."""
 
+    takes_lm = True  # whether it can use a neural language model
+
     def tunable(self, lm) -> dict[str, tuple[float, ...]]:
         """Attributes worth tuning on a development set, with the values to try. lm: the language model, or None."""
         return {}
@@ -98,8 +100,15 @@ class BeamSearch(Search):
         lm_temperature: float = 1.0,
         length_bonus: float = 0.0,
     ):
-        if beam < 1:
-            raise ValueError(f"BeamSearch: beam must be 1 or more, not {beam}")
+        numbers = {
+            "beam": beam, "ctc_weight": ctc_weight, "temperature": temperature, "lm_weight": lm_weight,
+            "lm_temperature": lm_temperature, "length_bonus": length_bonus,
+        }  # fmt: skip
+        for name, value in numbers.items():
+            if not isinstance(value, (int, float)) or isinstance(value, bool):
+                raise ValueError(f"BeamSearch: {name} must be a number, not {value!r}")
+        if beam < 1 or beam != int(beam):
+            raise ValueError(f"BeamSearch: beam must be a whole number from 1 up, not {beam}")
         if not 0 <= ctc_weight <= 1:
             raise ValueError(f"BeamSearch: ctc_weight must lie between 0 and 1, not {ctc_weight}")
         if min(temperature, lm_temperature) <= 0:

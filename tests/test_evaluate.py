@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from evaluate import main
+from recipes.html_report import main as report
 from recipes.search import BeamSearch
 from tests.runs import epochs, results, small_corpus, summary, train
 
@@ -73,6 +74,30 @@ def test_splits_join_those_tested_before(run):
     assert list(splits) == ["dev-clean", "test-clean"] and splits["test-clean"] == results(run)["test-clean"]
 
 
+def test_splits_of_other_settings_do_not_join(run):
+    output = ("--output", str(run / "results"))
+    assert evaluate(run, *output, "--split", "dev-clean", "--test_search.beam", "1") == 0
+    assert evaluate(run, *output, "--split", "test-clean", "--test_search", "null") == 0
+    assert list(results(run / "results")) == ["test-clean"]
+
+
+def test_mixed_precision_has_its_own_folder(run):
+    assert evaluate(run, "--eval_precision", "bf16") == 0
+    assert (run / "evaluations" / "eval_precision=bf16" / "summary.json").is_file()
+
+
+def test_a_report_names_the_command_that_decodes_again(run, capsys):
+    assert evaluate(run, "--test_search.beam", "1") == 0
+    folder = run / "evaluations" / "test_search.beam=1"
+    (folder / "decoded_test-clean.jsonl").unlink()
+    assert report([str(folder)]) == 2
+    again = f"evaluate again: python evaluate.py {run} --test_search.beam 1 {' '.join(EVALUATE)}"
+    assert again in capsys.readouterr().err
+    (run / "decoded_test-clean.jsonl").unlink()
+    assert report([str(run)]) == 2
+    assert "evaluate again: python train.py " in capsys.readouterr().err
+
+
 def test_an_average_is_a_run_of_its_own(run):
     checkpoints = {path: path.read_bytes() for path in (run / "checkpoints").rglob("*") if path.is_file()}
     assert evaluate(run, "--average", "1-2") == 0
@@ -115,8 +140,62 @@ def test_greedy_has_nothing_to_tune(run, capsys):
     assert error_of(capsys, run, "--tune", "--test_search", "null") == message
 
 
+@pytest.mark.parametrize("options", [(), ("--average", "1")], ids=["as trained", "average"])
+def test_a_trained_run_is_not_overwritten(run, capsys, options):
+    before = (run / "averaged.ckpt").read_bytes()
+    message = f"--output {run} holds a trained run, which would be lost: give another folder"
+    assert error_of(capsys, run, "--output", str(run), *options) == message
+    assert (run / "averaged.ckpt").read_bytes() == before
+
+
+def test_settings_of_the_ngram_search_come_after_its_choice(run, capsys, monkeypatch):
+    overrides = {}
+    monkeypatch.setattr(
+        "evaluate.SavedRun", lambda folder, given, *rest, **options: overrides.update(given) or Nothing()
+    )
+    assert evaluate(run, "--ngram", "it's.arpa", "--test_search.lm_weight", "0.7") == 0
+    assert list(overrides)[:2] == ["test_search", "test_search.lm_weight"]
+    assert "it's.arpa" in overrides["test_search"]
+    message = "--ngram and --test_search both choose the search: give one of them"
+    assert error_of(capsys, run, "--ngram", "a.arpa", "--test_search", "null") == message
+
+
+class Nothing:
+    def evaluate(self, nbest):
+        pass
+
+
+def test_a_language_model_is_no_recogniser(run, tmp_path, capsys):
+    (tmp_path / "lm").mkdir()
+    (tmp_path / "lm" / "recipe.yaml").write_text("lr: 1\n")
+    message = f"{tmp_path / 'lm'} is no run of a recogniser: a language model is for --lm_folder"
+    assert main([str(tmp_path / "lm")]) == 2
+    assert capsys.readouterr().err == f"error: {message}\n"
+
+
+def test_numbers_that_cannot_be(run, capsys):
+    assert "test_batch_seconds must be a number above 0" in error_of(capsys, run, "--test_batch_seconds", "0")
+    assert error_of(capsys, run, "--nbest", "0") == "--nbest must be 1 or more, not 0"
+    assert "beam must be a number, not '1x'" in error_of(capsys, run, "--test_search.beam", "1x")
+
+
+def test_several_processes_are_refused(run, capsys, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert error_of(capsys, run) == "evaluate.py is one process: leave out torchrun"
+
+
+def test_a_damaged_checkpoint_is_named(run, capsys):
+    (one,) = [path for path in (run / "checkpoints").glob("*/model.ckpt") if epoch_folder(path) == 2]
+    one.write_bytes(one.read_bytes()[:500])
+    assert error_of(capsys, run, "--average", "1-3").startswith(f"{one} is damaged: ")
+
+
+def epoch_folder(path) -> int:
+    return int((path.parent / "epoch.ckpt").read_text())
+
+
 def test_no_run_folder(tmp_path, capsys):
-    message = f"{tmp_path} is no run folder (it has no recipe.yaml): give one that train.py wrote"
+    message = f"{tmp_path} is no run folder (it has no recipe.yaml): give first one that train.py wrote"
     assert error_of(capsys, tmp_path) == message
 
 
@@ -133,7 +212,7 @@ def test_no_checkpoint(run, capsys):
 
 def test_damaged_weights(run, capsys):
     (run / "averaged.ckpt").write_bytes(b"PK\x03\x04 cut short")
-    message = f"{run / 'averaged.ckpt'} is damaged: remove it, and test again from the checkpoints"
+    message = f"{run / 'averaged.ckpt'} is damaged: remove it, and test again from the other checkpoints"
     assert error_of(capsys, run) == message
 
 

@@ -210,7 +210,7 @@ def test_a_damaged_line_of_the_log_is_left_out_and_said(tmp_path):
 def test_a_converted_model_has_no_curves(tmp_path):
     page = report_of(tmp_path, epochs=0)
     assert "There is no log.jsonl: this model was not trained in this folder." in section(page, "curves")
-    assert f"python evaluate.py {tmp_path}" in page
+    assert f"python train.py {tmp_path}/recipe.yaml --test_only" in page
 
 
 def test_what_repeats_the_run(tmp_path):
@@ -264,7 +264,7 @@ def remove_field(path: Path, field: str) -> None:
 DAMAGES = {
     "no summary": (
         lambda run: (run / "summary.json").unlink(),
-        "{run} holds no results: python evaluate.py {run}",
+        "{run} holds no results: python train.py {run}/recipe.yaml --test_only",
     ),
     "summary cut short": (
         lambda run: (run / "summary.json").write_text('{"recipe": "qu'),
@@ -307,7 +307,7 @@ def test_errors_are_one_line(tmp_path, capsys, damage):
     run = write_run(tmp_path / "run", {"test-clean": ROWS})
     spoil, hint = DAMAGES[damage]
     spoil(run)
-    again = f"evaluate again: python evaluate.py {run}"
+    again = f"evaluate again: python train.py {run}/recipe.yaml --test_only"
     assert html_report.main([str(run)]) == 2
     assert capsys.readouterr().err == f"error: {hint.format(run=run, again=again)}\n"
     assert not (run / "report.html").exists()

@@ -306,14 +306,27 @@ def test_silence_gives_an_empty_sentence():
     assert BeamSearch(beam=3, ctc_weight=1.0)(decoder(), encoded, silence)[0][0].tokens == []
 
 
+def test_mixed_precision_finds_what_float32_finds():
+    """Under autocast weights stay float32, and what the layers return is bfloat16."""
+    encoded, log_probs = utterances([9, 5])
+    single = copy.deepcopy(decoder()).float()
+    encoded, lm = Encoded(encoded.frames.float(), encoded.lengths), Bigram()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = BeamSearch(beam=4, lm_weight=0.3)(single, encoded, log_probs.float(), lm)
+    expected = BeamSearch(beam=4, lm_weight=0.3)(single, encoded, log_probs.float(), lm)
+    for one, other in zip(found, expected):
+        assert one[0].score == pytest.approx(other[0].score, rel=0.05)
+
+
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"beam": 0}, "BeamSearch: beam must be 1 or more, not 0"),
+        ({"beam": 0}, "BeamSearch: beam must be a whole number from 1 up, not 0"),
         ({"ctc_weight": 1.5}, "BeamSearch: ctc_weight must lie between 0 and 1, not 1.5"),
+        ({"beam": "1x"}, "BeamSearch: beam must be a number, not '1x'"),
         ({"lm_temperature": 0.0}, "BeamSearch: temperature and lm_temperature must be greater than 0"),
     ],
-    ids=["beam", "ctc_weight", "temperature"],
+    ids=["beam", "ctc_weight", "text", "temperature"],
 )
 def test_search_errors(options, message):
     with pytest.raises(ValueError, match=f"^{message}$"):

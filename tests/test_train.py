@@ -111,7 +111,7 @@ def test_summary_is_complete(finished):
     found = summary(finished)
     assert found.keys() == {
         "recipe", "mixer", "seed", "splits", "parameters", "seconds", "peak_memory_mb", "device", "versions",
-        "commit", "recipe_hash",
+        "commit", "recipe_hash", "decoded_by",
     }  # fmt: skip
     assert (found["recipe"], found["mixer"], found["seed"]) == ("quickstart", "summarymixing", 1234)
     assert found["splits"].keys() == {"test-clean"}
