@@ -17,11 +17,8 @@ NEAR = 14  # frames this near to a marker are not scored: REACH, twice and a bit
 UNSCORED = -100  # the label that torch's cross entropy leaves out
 
 SEGMENT, NOISE, OFFSET = 16, 0.3, 3.0  # norm: frames, standard deviation, size of what an utterance shares
-TOKENS, MARKERS, END = (
-    4,
-    4,
-    10,
-)  # cue, order: kinds of both; cue: frames at either end where the marker may be
+TOKENS, MARKERS = 4, 4  # cue, order: kinds of both
+END = 10  # cue: frames at either end where the marker may be
 APART = 40  # order: frames between the markers
 PAIRS = 8  # recall: keys, and as many values
 
