@@ -68,22 +68,29 @@ def run(options: argparse.Namespace, shared: list[str], command: str) -> tuple[P
         raise RecipeError("no mixers to compare: give --mixers ENTRY …, such as --mixers summarymixing attention")
     if options.jobs < 1:
         raise RecipeError(f"--jobs must be 1 or more, not {options.jobs}")
-    plan = make_plan(
-        shared, options.mixers, options.seeds, folder=folder_of(options, shared), baseline=options.baseline,
-        seconds=options.seconds, match_parameters=options.match_parameters,
-    )  # fmt: skip
-    plan.record["command"] = command
+    folder = folder_of(options, shared)
+    read_record(folder)  # refuses a folder of other things before a lock is put there
+    with locked(folder) as lock:
+        plan = make_plan(
+            shared, options.mixers, options.seeds, folder=folder, baseline=options.baseline,
+            seconds=options.seconds, match_parameters=options.match_parameters,
+        )  # fmt: skip
+        note_origin(plan.record, options, shared, command)
+        plan.save()
+        if options.seconds:
+            time_steps(plan, options.jobs, lock)
+        return folder, run_all(plan, options.jobs, lock)
+
+
+def note_origin(record: dict, options: argparse.Namespace, shared: list[str], command: str) -> None:
+    """The command, and the machines that the comparison has run on."""
+    record["command"] = command
     threads = threads_each(options.jobs)
     device = parse_arguments(shared).run_options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     where = machine(device) + (
         f", {options.jobs} runs at a time of {threads} thread{'s' * (threads > 1)}" if threads else ""
     )
-    plan.record["machines"] = list(dict.fromkeys([*plan.record.get("machines", []), where]))
-    with locked(plan.folder) as lock:
-        plan.save()
-        if options.seconds:
-            time_steps(plan, options.jobs, lock)
-        return plan.folder, run_all(plan, options.jobs, lock)
+    record["machines"] = list(dict.fromkeys([*record.get("machines", []), where]))
 
 
 def folder_of(options: argparse.Namespace, shared: list[str]) -> Path:
@@ -125,5 +132,7 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, interrupt)  # the runs must not outlive this program
+    for number in (signal.SIGTERM, signal.SIGHUP):  # the runs must not outlive this program
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, interrupt)
     sys.exit(main())

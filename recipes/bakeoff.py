@@ -59,7 +59,8 @@ def run_all(plan: Plan, jobs: int, lock: TextIO, program: Sequence[str] = TRAIN)
     again. On Ctrl-C, or any error, the processes are stopped: their checkpoints stay.
     """
     runs = plan.runs()
-    waiting = deque(run for run in runs if not is_finished(run))
+    # A run may have crashed after its summary, while it wrote its report.
+    waiting = deque(run for run in runs if crash_file(run).is_file() or not is_finished(run))
     progress = Progress(len(runs), len(runs) - len(waiting), jobs)
     print(progress.overview(threads_each(jobs)), flush=True)
     running, crashed = [], 0
@@ -74,7 +75,7 @@ def run_all(plan: Plan, jobs: int, lock: TextIO, program: Sequence[str] = TRAIN)
                 if problem:
                     crashed += 1
                     write_json(crash_file(one.run), {"said": problem})
-                progress.count(time.monotonic() - one.started)
+                progress.count(time.monotonic() - one.started, typical=not problem)
                 print(progress.line(one, problem, running, len(waiting)), flush=True)
     except BaseException:
         stop([one.process for one in running])
@@ -98,7 +99,7 @@ def start(run: Run, jobs: int, lock: TextIO, program: Sequence[str]) -> Running:
     environment, threads = dict(os.environ), threads_each(jobs)
     if threads:
         environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-    with open(log_file(run), "w") as log:
+    with open(log_file(run), "a") as log:
         process = subprocess.Popen(
             [*program, *run.arguments], env=environment, stdin=subprocess.DEVNULL, stdout=log,
             stderr=subprocess.STDOUT, start_new_session=True, pass_fds=[lock.fileno()],
@@ -136,7 +137,9 @@ def crash_file(run: Run) -> Path:
 def problem_of(status: int, run: Run) -> str | None:
     """What went wrong with a run that has ended, in one line; None where nothing did."""
     if status < 0:
-        return f"killed by {signal.Signals(-status).name}" + " (out of memory?)" * (status == -signal.SIGKILL)
+        known = {one.value: one.name for one in signal.Signals}
+        name = known.get(-status, f"signal {-status}")
+        return f"killed by {name}" + " (out of memory?)" * (status == -signal.SIGKILL)
     if status == 0:
         return None if is_complete(run.folder) else "it ended without its results"
     lines = [line.strip() for line in log_file(run).read_text(errors="replace").splitlines() if line.strip()]
@@ -150,16 +153,19 @@ class Progress:
     def __init__(self, total: int, done: int, jobs: int):
         self.total, self.done, self.jobs, self.durations = total, done, jobs, []
 
-    def count(self, seconds: float) -> None:
-        self.done += 1
-        self.durations.append(seconds)
+    def count(self, seconds: float, typical: bool = True) -> None:
+        """A run has ended; typical: as the others will, so that it tells how long these take."""
+        self.done, self.last = self.done + 1, seconds
+        if typical:
+            self.durations.append(seconds)
 
     def overview(self, threads: int | None) -> str:
         each = f", {self.jobs} at a time with {threads} thread{'s' * (threads > 1)} each" if threads else ""
         return f"{self.total} runs: {self.done} done before, {self.total - self.done} to do{each}"
 
     def seconds_left(self, running: Sequence[Running], waiting: int, now: float) -> float:
-        mean = sum(self.durations) / len(self.durations)
+        durations = self.durations or [self.last]
+        mean = sum(durations) / len(durations)
         of_running = [max(0.0, mean - (now - one.started)) for one in running]
         # Nothing ends before the longest of those that run, however many wait.
         return max([(sum(of_running) + waiting * mean) / self.jobs, *of_running])
@@ -172,7 +178,7 @@ class Progress:
         else:
             splits = read_json(ended.run.folder / "summary.json")["splits"]
             said += ", ".join(f"{split} {one['wer']:.2f} %" for split, one in splits.items())
-            said += f" WER, {tqdm.format_interval(self.durations[-1])}"
+            said += f" WER, {tqdm.format_interval(self.last)}"
         if running or waiting:
             now = ", ".join(f"{one.run.name} {one.run.seed}" for one in running)
             left = tqdm.format_interval(self.seconds_left(running, waiting, time.monotonic()))
@@ -186,8 +192,9 @@ class Progress:
 def time_steps(plan: Plan, jobs: int, lock: TextIO, program: Sequence[str] = TRAIN) -> None:
     """Fill in how many steps each entry makes in the seconds of the plan, by two short runs of it.
 
-    Preparation and validation count too, as they do in `train_seconds`. Raises RecipeError where a short run
-    fails, or the seconds are too few for a single step.
+    Preparation and one validation count too. A run of several epochs validates after each and one beside others
+    is slower, so the seconds that the runs really took, which stand in the table, may be more. Raises RecipeError
+    where a short run fails, or the seconds are too few for a single step.
     """
     for entry in plan.entries:
         record = plan.record["mixers"][entry.name]

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from speechbrain.utils.run_opts import RunOptions
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from data_prep import librispeech
 from data_prep.manifest import checksum
 from recipes.arguments import parse_arguments
 from recipes.bakeoff_record import RECORD, check_same, joined, read_record
-from recipes.config import flatten, load, recipe_content, recipe_hash
+from recipes.config import WHERE_KEYS, flatten, load, recipe_content, recipe_hash
 from recipes.describe import count_multiply_adds, parameters
 from recipes.errors import RecipeError
 from recipes.layer_mixers import FILLED_KEYS
@@ -32,9 +33,10 @@ from recipes.yaml_source import Source, compose, nearest
 SHARED_KEYS = ("data_folder", "output_folder", "train_splits", "valid_splits", "test_splits", "seed", "mixer")
 OWN_OPTIONS = {"mixer": "--mixers", "output_folder": "--out"}  # and what to give instead
 # Of a recipe: what differs between the runs anyway, and what changes no result.
-ENTRY_KEYS = {"mixer", "mixers", "seed", *FILLED_KEYS, "workers", "tensorboard", "ckpt_interval_minutes"}
+ENTRY_KEYS = {"mixer", "mixers", "seed", *FILLED_KEYS, *WHERE_KEYS}
 WIDTHS = ("d_ffn", "csgu_units")  # of an encoder: what makes it larger without touching its mixers
 SIZE_TOLERANCE = 0.005
+MOST_SEEDS = 100
 SECONDS = 10  # of the utterance whose multiply-adds are counted
 
 
@@ -89,7 +91,8 @@ class Plan:
         return Run(entry.name, seed, folder, arguments)
 
     def save(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        for entry in self.entries:  # what is asked for is in the table, begun or not
+            (self.folder / "runs" / entry.name).mkdir(parents=True, exist_ok=True)
         write_json(self.folder / RECORD, self.record)
 
 
@@ -113,24 +116,28 @@ def make_plan(
     recipe = parse_arguments(arguments)
     for key in OWN_OPTIONS.keys() & recipe.overrides.keys():
         raise RecipeError(f"a comparison sets --{key} itself: give {OWN_OPTIONS[key]}")
+    check_run_options(recipe.run_options)
     limit = recipe.run_options.optimizer_step_limit
     if seconds is not None and (limit is not None or not seconds > 0):
         problem = "is one budget too many beside --optimizer_step_limit" if limit else "must be above 0"
         raise RecipeError(f"--seconds {seconds:g} {problem}")
     content = content_of(arguments)
     entries = make_entries(arguments, mixers)
-    names = [entry.name for entry in entries]
-    if baseline is None:
-        baseline = "attention" if "attention" in names else names[0]
-    check_known_name("--baseline", baseline, names)
     hparams = build(tuple(arguments)).hparams
+    seeds = make_seeds(seeds, hparams["seed"])
     before = read_record(folder)
+    names = list(dict.fromkeys([*(entry.name for entry in entries), *(before or {"mixers": ()})["mixers"]]))
+    if baseline is None:
+        first = before["baseline"] if before else "attention"
+        baseline = first if first in names else names[0]
+    check_known_name("--baseline", baseline, names)
     prepared = librispeech.prepare(
         hparams["data_folder"], folder / "manifests", train=hparams["train_splits"],
         valid=hparams["valid_splits"], test=hparams["test_splits"],
         progress=sys.stderr.isatty(),
     )  # fmt: skip
     if match_parameters:
+        check_known_name("--match_parameters", baseline, [entry.name for entry in entries])
         entries = match_sizes(arguments, entries, baseline)
     record = {
         "recipe": hparams["recipe"],
@@ -140,10 +147,10 @@ def make_plan(
         "seconds": seconds,
         "match_parameters": baseline if match_parameters else None,
         "optimizer_step_limit": limit,
+        "run_options": changed_options(recipe.run_options),
         "baseline": baseline,
         "mixers": {entry.name: entry_record(arguments, entry, content) for entry in entries},
     }  # fmt: skip
-    seeds = make_seeds(seeds, hparams["seed"])
     for one in record["mixers"].values():
         one["seeds"] = seeds
     record = json.loads(json.dumps(record, default=str))  # as it will be read again
@@ -151,6 +158,21 @@ def make_plan(
         check_same(folder, before, record)
         record = joined(before, record)
     return Plan(folder, list(arguments), entries, seeds, record)
+
+
+def check_run_options(options: RunOptions) -> None:
+    """Raises RecipeError for those with which a run is no training."""
+    for name in ("debug", "test_only"):
+        if getattr(options, name):
+            raise RecipeError(f"--{name}: its runs would be taken for finished ones; leave it out, or use train.py")
+
+
+def changed_options(options: RunOptions) -> dict:
+    """SpeechBrain's run options that are not as they come, without those that change no result."""
+    plain = vars(RunOptions())
+    left_out = {"device", "noprogressbar", "param_file", "optimizer_step_limit", "overridden_args"}
+    return {key: value for key, value in vars(options).items() if key in plain and value != plain[key]
+            and key not in left_out}  # fmt: skip
 
 
 # --- entries and seeds --------------------------------------------------------------------------------------
@@ -188,6 +210,8 @@ def parse_entry(text: str) -> Entry:
 
 def make_seeds(given: Sequence[int], first: int) -> list[int]:
     """One number counts them, from the recipe's own seed on; several are the seeds themselves."""
+    if len(given) == 1 and given[0] > MOST_SEEDS:
+        raise RecipeError(f"--seeds {given[0]}: one number says how many; for one seed, --seed {given[0]} --seeds 1")
     seeds = list(range(first, first + given[0])) if len(given) == 1 else list(given)
     if not seeds or len(set(seeds)) < len(seeds):
         raise RecipeError(f"--seeds {' '.join(map(str, given))}: give how many, or several different ones")

@@ -6,7 +6,7 @@ from pathlib import Path
 from recipes.errors import RecipeError
 
 RECORD = "comparison.json"
-BUDGET = ("seconds", "match_parameters", "optimizer_step_limit")
+BUDGET = ("seconds", "match_parameters", "optimizer_step_limit", "run_options")
 
 
 def read_record(folder: Path) -> dict | None:
@@ -38,7 +38,7 @@ def check_same(folder: Path, before: dict, now: dict) -> None:
         splits = ", ".join(dict.fromkeys(splits))
         raise RecipeError(f"{folder} holds a comparison on other data (it differs in {splits}): {advice}")
     both = (before, now)
-    if differing := differences(*({**one["content"], **{key: one[key] for key in BUDGET}} for one in both)):
+    if differing := differences(*({**one["content"], **{key: one.get(key) or None for key in BUDGET}} for one in both)):
         raise RecipeError(f"{folder} holds a comparison of another recipe (it differs in {differing}): {advice}")
     for name in before["mixers"].keys() & now["mixers"].keys():
         if differing := differences(*(settings(one, name) for one in both)):

@@ -14,7 +14,7 @@ from recipes.report import write_atomically
 SECONDS_PER_FRAME = 0.04
 LEVEL = 0.05  # of significance
 # Columns of numbers, and their digits.
-RUN_COLUMNS = {"wer": 2, "errors": 0, "words": 0, "train_seconds": 0, "rtf": 3, "peak_memory_mb": 0}
+RUN_COLUMNS = {"wer": 2, "errors": 0, "words": 0, "train_seconds": 0, "rtf": 4, "peak_memory_mb": 0}
 CURVES = {
     "valid_wer_greedy_ctc": ("Learning curves", "validation WER (greedy CTC), %"),
     "valid_homophone_error": ("Homophones spelled wrong, by epoch", "wrong spellings, %"),
@@ -63,7 +63,7 @@ def against(summary: dict, split: str, cost: str, unit: float, x_label: str) -> 
     points = []
     for number, (name, one) in enumerate(summary["mixers"].items()):
         if found := one["splits"].get(split):
-            interval = tuple(found["interval"])
+            interval = tuple(found["interval"]) if found["interval"] else None
             points.append(Point(name, one[cost] / unit, found["mean"], y_interval=interval, group=number))
     return scatter_plot(
         points,

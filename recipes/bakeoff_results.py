@@ -16,7 +16,7 @@ import numpy as np
 from recipes.bakeoff_plan import SIZE_TOLERANCE
 from recipes.bakeoff_table import EXTRAS, MULTIPLY_ADDS, distinct, markdown
 from recipes.errors import RecipeError
-from recipes.report import score, write_atomically, write_json
+from recipes.report import score, utterance_errors, write_atomically, write_json
 from recipes.significance import bootstrap_interval, holm, matched_pairs, paired_bootstrap, spread
 
 COLUMNS = [
@@ -32,6 +32,8 @@ class Scored(NamedTuple):
     ids: list[str]
     errors: np.ndarray
     words: np.ndarray
+    speakers: np.ndarray
+    texts: list[str]
 
     @property
     def wer(self) -> float:
@@ -103,16 +105,11 @@ def read_scored(path: Path) -> Scored:
         raise RecipeError(f"{path} is damaged ({error}): remove it, and compare again to decode anew") from None
     return Scored(
         ids=[one["id"] for one in lines],
-        errors=np.array([sum(map(errors_of, chunks)) for chunks in found.alignments]),
+        errors=np.array(utterance_errors(found)),
         words=np.array([len(words) for words in found.references]),
+        speakers=np.array([one["speaker"] for one in lines]),
+        texts=[one["words"] for one in lines],
     )
-
-
-def errors_of(chunk) -> int:
-    """Errors of one stretch of an alignment by jiwer."""
-    if chunk.type == "equal":
-        return 0
-    return max(chunk.ref_end_idx - chunk.ref_start_idx, chunk.hyp_end_idx - chunk.hyp_start_idx)
 
 
 def read_epochs(path: Path) -> list[dict]:
@@ -125,7 +122,8 @@ def read_epochs(path: Path) -> list[dict]:
 
 def check_same_utterances(one: Result, other: Result) -> None:
     for split in sorted(one.splits.keys() | other.splits.keys()):
-        if getattr(one.splits.get(split), "ids", None) != getattr(other.splits.get(split), "ids", None):
+        a, b = one.splits.get(split), other.splits.get(split)
+        if a is None or b is None or (a.ids, a.texts) != (b.ids, b.texts):
             raise RecipeError(
                 f"'{one.name}', seed {one.seed}, and '{other.name}', seed {other.seed}, decoded other "
                 f"utterances of {split}: remove the run folder of one of them, and compare again"
@@ -165,7 +163,8 @@ def summarise(record: dict, results: Sequence[Result], problems: Sequence[dict],
     """What summary.json holds: for each mixer and split mean, spread, interval and p against the baseline.
 
     mean: of the WER over seeds, percent. spread: sample standard deviation, null for fewer than two seeds.
-    interval: 95 % bootstrap over utterances of that mean. p, p_bootstrap: matched pairs and paired bootstrap
+    interval: 95 % bootstrap over utterances of that mean; interval_speakers: over speakers, whose utterances are
+    alike; null for fewer than two. p, p_bootstrap: matched pairs and paired bootstrap
     against the baseline, corrected by Holm over the mixers of the split; null for the baseline itself, and
     where one of the two has no finished run. pairs: the same for all pairs of mixers, corrected over them.
     """
@@ -209,6 +208,8 @@ def costs(entry: dict, runs: Sequence[Result]) -> dict:
         "seeds": [one.seed for one in runs],
         "seeds_asked": entry["seeds"],
         "steps": distinct(one.epochs[-1]["steps"] for one in runs if one.epochs),
+        # Of the best epoch: what settings may be chosen by.
+        "valid_wer": mean([min(found) for one in runs if (found := valid_wers(one))], 3),
         "train_seconds": mean([one.summary["seconds"] for one in runs], 1),
         "rtf": round(sum(part["decode_seconds"] for part in parts) / audio, 5) if audio else None,
         "peak_memory_mb": max((one.summary["peak_memory_mb"] for one in runs), default=None),
@@ -216,16 +217,24 @@ def costs(entry: dict, runs: Sequence[Result]) -> dict:
     }
 
 
+def valid_wers(one: Result) -> list[float]:
+    return [epoch["valid_wer_greedy_ctc"] for epoch in one.epochs if "valid_wer_greedy_ctc" in epoch]
+
+
 def split_summary(split: str, runs: Sequence[Result]) -> dict:
     words = runs[0].splits[split].words
     rates = [one.splits[split].wer for one in runs]
-    low, high = bootstrap_interval(errors_by_run(split, runs), words)
+    errors = errors_by_run(split, runs)
+    _, speaker = np.unique(runs[0].splits[split].speakers, return_inverse=True)
+    of_speakers = np.eye(speaker.max() + 1, dtype=int)[speaker]  # [utterances, speakers]
     found = [one.summary["splits"][split] for one in runs]
     deviation = spread(rates)
     return {
         "mean": mean(rates, 3),
         "spread": None if deviation is None else round(deviation, 3),
-        "interval": [round(low, 3), round(high, 3)],
+        "interval": interval_of(errors, words),
+        "interval_speakers": interval_of(errors @ of_speakers, words @ of_speakers),
+        "speakers": of_speakers.shape[1],
         "p": None,
         "p_bootstrap": None,
         "words": int(words.sum()),
@@ -234,13 +243,20 @@ def split_summary(split: str, runs: Sequence[Result]) -> dict:
     }
 
 
+def interval_of(errors: np.ndarray, words: np.ndarray) -> list[float] | None:
+    """Of one utterance or speaker alone there is none."""
+    return [round(end, 3) for end in bootstrap_interval(errors, words)] if len(words) > 1 else None
+
+
 def known(key: str, found: Sequence[dict]) -> bool:
     """A run that recognised no homophone has no share of wrong ones."""
     return all(one.get(key) is not None for one in found)
 
 
 def compared(split: str, runs: dict[str, list[Result]], pairs: list[tuple[str, str]]) -> list[dict]:
-    """Both tests for these pairs of mixers, each corrected by Holm over all of them."""
+    """Both tests for these pairs of mixers, each corrected by Holm over all of them; none of a single utterance."""
+    if any(len(one[0].splits[split].words) < 2 for one in runs.values()):
+        return []
     tests = {"p": [], "p_bootstrap": []}
     for pair in pairs:
         a, b = (errors_by_run(split, runs[name]) for name in pair)

@@ -29,8 +29,9 @@ from recipes.references import check_references, placeholders
 from recipes.yaml_merge import dump, merge, set_keys
 from recipes.yaml_source import CALLABLE_TAGS, STANDARD, Source, check, child, compose, nearest, read
 
-# Keys that say where things lie or what they are called, not what is trained: left out of a recipe's hash.
-WHERE_KEYS = ("data_folder", "output_folder", "recipe")
+# Keys that say where things lie, what they are called or how they are kept, not what is trained: left out of a
+# recipe's hash.
+WHERE_KEYS = ("data_folder", "output_folder", "recipe", "workers", "tensorboard", "ckpt_interval_minutes")
 
 # Values for which a bare `--key` on the command line is a slip: true can only stand for true, false or null.
 NEED_A_VALUE = (*(f"{STANDARD}{kind}" for kind in ("int", "float", "str")), "!ref", "!PLACEHOLDER")

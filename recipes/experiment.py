@@ -131,8 +131,8 @@ class Experiment:
     def test(self) -> dict:
         """Decode the test sets with the average of the best checkpoints; returns the summary, also written."""
         self.load_weights()
-        splits = decode_splits(self.brain, self.manifests, self.hparams, self.folder)
         seconds = round(self.clock.seconds(), 1)
+        splits = decode_splits(self.brain, self.manifests, self.hparams, self.folder)
         summary = summarise(
             self.recipe, self.brain, splits, self.folder, seconds=seconds,
             decoded_by=shlex.join(["python", "train.py", str(self.folder / "recipe.yaml"), "--test_only"]),

@@ -81,7 +81,7 @@ def write_run(folder: Path, name: str, seed: int, errors: dict[str, Sequence[int
 
 def write_decoded(path: Path, counts: Sequence[int]) -> None:
     lines = [
-        {"id": f"1-1-{number:04d}", "words": " ".join(["YES"] * WORDS),
+        {"id": f"1-1-{number:04d}", "speaker": str(number % 4), "words": " ".join(["YES"] * WORDS),
          "hypothesis": " ".join(["NO"] * wrong + ["YES"] * (WORDS - wrong))}
         for number, wrong in enumerate(counts)
     ]  # fmt: skip

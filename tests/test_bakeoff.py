@@ -31,12 +31,14 @@ with open(here / "calls", "a") as calls:
     calls.write(f"{folder.parent.name} {folder.name} {os.environ['OMP_NUM_THREADS']} {os.getpid()}\\n")
 folder.mkdir(parents=True, exist_ok=True)
 behaviour = json.loads((here / "behaviour.json").read_text()).get(folder.parent.name, "")
+if behaviour == "late":
+    behaviour, late = "", True
 if behaviour == "sleep":
     time.sleep(60)
 if behaviour:
     print("Traceback (most recent call last):")
     sys.exit(behaviour)
-line = {"id": "1", "words": "A B", "hypothesis": "A"}
+line = {"id": "1", "speaker": "1", "words": "A B", "hypothesis": "A"}
 for number in "12":
     with open(folder / "decoded_test-clean.jsonl", "a") as file:
         file.write(json.dumps({**line, "id": number}) + "\\n")
@@ -47,6 +49,8 @@ hashes = json.loads((here / "hashes.json").read_text())
     "splits": splits, "recipe_hash": hashes.get(str(folder), "?"), "seconds": 2 + steps / 2,
     "parameters": 1, "device": "cpu", "peak_memory_mb": 1, "commit": None, "versions": {},
 }))
+if "late" in globals():
+    sys.exit("no space for the report")
 """
 
 
@@ -213,3 +217,19 @@ def test_time_left():
     assert progress.seconds_left([one, other], 4, now=1100.0) == (20 + 110 + 4 * 120) / 2
     assert progress.seconds_left([other], 0, now=1100.0) == 110
     assert progress.seconds_left([one], 0, now=1900.0) == 0
+
+
+def test_a_run_that_crashed_after_its_summary_is_tried_again(corpus, tmp_path, stub):
+    plan = plan_of(corpus, tmp_path / "out", "xnor", seeds=(1,))
+    stub.behave(xnor="late")
+    assert stub.run(plan) == 1
+    stub.behave()
+    assert stub.run(plan) == 0
+    assert len(stub.calls()) == 2 and not list((tmp_path / "out").rglob("*.crash.json"))
+
+
+def test_more_entries_keep_the_baseline(corpus, tmp_path, stub):
+    assert stub.run(plan_of(corpus, tmp_path / "out", "xnor", "attention", seeds=(1,))) == 0
+    more = plan_of(corpus, tmp_path / "out", "conv_only", seeds=(1,))
+    assert more.record["baseline"] == "attention"
+    assert plan_of(corpus, tmp_path / "out", "conv_only", seeds=(1,), baseline="xnor").record["baseline"] == "xnor"

@@ -52,7 +52,9 @@ def test_errors_by_utterance(tmp_path):
         "b": ("A B", "A B"),
         "c": ("A B", "A Z B"),
     }
-    lines = [{"id": name, "words": words, "hypothesis": heard} for name, (words, heard) in texts.items()]
+    lines = [
+        {"id": name, "speaker": "1", "words": words, "hypothesis": heard} for name, (words, heard) in texts.items()
+    ]
     path = tmp_path / "decoded_test.jsonl"
     path.write_text("\n".join(map(json.dumps, lines)))
     scored = read_scored(path)
@@ -96,7 +98,7 @@ def test_homophones_have_columns_where_there_are_any(comparison):
     assert head.endswith("peak_memory_mb,merged_wer,homophone_error")
     assert rows[-1].endswith(",8.5,4.0") and rows[0].endswith(",,")
     assert summary["mixers"]["more"]["splits"]["test-clean"]["homophone_error"] == 4.0
-    assert "merged WER % | homophone error % | training s" in markdown(summary)
+    assert "merged WER % | homophone error % | dev WER % | training s" in markdown(summary)
 
 
 def test_mean_spread_and_interval(comparison):
@@ -165,10 +167,41 @@ def test_crashed_and_unfinished_runs(comparison):
     rows = {row.split(" | ")[0]: row.strip("| ").split(" | ") for row in table.splitlines()}
     assert rows["| same"][3].endswith("(2 of 3 seeds)")
     assert rows["| worse"][3:5] == ["crashed", "–"]
-    assert {len(row) for row in rows.values()} == {8}
+    assert {len(row) for row in rows.values()} == {9}
     assert "- worse, seed 1 crashed: training | has diverged." in notes
     assert "- same, seed 2 is not finished." in notes
     write_report(comparison, summary, results)
+
+
+def test_speakers_whose_utterances_are_alike_widen_the_interval(tmp_path):
+    """One of four speakers makes all the errors."""
+    write_comparison(tmp_path, ("good",), (1,))
+    write_run(tmp_path, "good", 1, {"test-clean": [WORDS * (number % 4 == 0) for number in range(80)]})
+    summary, _ = results_of(tmp_path)
+    found = summary["mixers"]["good"]["splits"]["test-clean"]
+    width, of_speakers = (found[key][1] - found[key][0] for key in ("interval", "interval_speakers"))
+    assert found["speakers"] == 4 and of_speakers > 1.5 * width
+    low, high = found["interval_speakers"]
+    assert (
+        f"test-clean has 4 speakers; drawing these and not utterances, the interval of good is [{low:.2f}, {high:.2f}]"
+        in (markdown(summary))
+    )
+
+
+def test_a_split_of_one_utterance_has_no_interval(tmp_path):
+    write_comparison(tmp_path, ("good", "bad"), (1,))
+    for name in ("good", "bad"):
+        write_run(tmp_path, name, 1, {"test-clean": [1]})
+    summary, results = results_of(tmp_path)
+    assert summary["mixers"]["good"]["splits"]["test-clean"]["interval"] is None
+    write_report(tmp_path, summary, results)
+
+
+def test_other_words_of_the_same_utterances(comparison):
+    path = comparison / "runs" / "bad" / "2" / "decoded_test-clean.jsonl"
+    path.write_text(path.read_text().replace("YES", "WELL", 3))
+    with pytest.raises(RecipeError, match="decoded other utterances of test-clean"):
+        results_of(comparison)
 
 
 def test_baseline_without_a_run(comparison):

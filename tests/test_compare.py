@@ -91,6 +91,16 @@ MISTAKES = {
         {"baseline": "atention"},
         ("--baseline: no entry 'atention' in this comparison; did you mean 'attention'? entries: xnor, attention"),
     ),
+    "debug": (
+        ["xnor"],
+        {"options": ["--debug"]},
+        "--debug: its runs would be taken for finished ones; leave it out, or use train.py",
+    ),
+    "a seed for a number": (
+        ["xnor"],
+        {"seeds": (1234,)},
+        "--seeds 1234: one number says how many; for one seed, --seed 1234 --seeds 1",
+    ),
     "no time": (["xnor"], {"seconds": 0}, "--seconds 0 must be above 0"),
     "two budgets": (
         ["xnor"],
@@ -155,7 +165,7 @@ def begun(corpus, tmp_path) -> Path:
     folder = tmp_path / "out"
     plan_of(corpus, folder, "xnor", "slow=xnor,lr=1e-4").save()
     for name in ("xnor", "slow"):
-        (folder / "runs" / name).mkdir(parents=True)
+        (folder / "runs" / name).mkdir(parents=True, exist_ok=True)
     return folder
 
 
