@@ -153,7 +153,7 @@ def significance(summary: dict) -> list[html.Html]:
 
 
 def pair_cell(summary: dict, split: str, row: str, column: str, found: dict) -> str:
-    if row == column:
+    if row == column or not found:  # of a single utterance there is no test
         return "·"
     pair = found[frozenset((row, column))]
     said = f"{p_text(pair['p'])} / {p_text(pair['p_bootstrap'])}"
