@@ -38,7 +38,13 @@ def parse(argv):
         "--tune", action="store_true", help="first choose the search's weights on the validation splits"
     )
     parser.add_argument("--tune_split", nargs="+", help="splits to tune on instead; never a test split of the recipe")
-    parser.add_argument("--nbest", type=int, default=1, metavar="N", help="keep the N best sentences with their scores")
+    parser.add_argument(
+        "--nbest",
+        type=int,
+        default=1,
+        metavar="N",
+        help="keep the N best sentences with their scores, at most the beam",
+    )
     parser.add_argument("--output", type=Path, help="folder for the results")
     arguments, rest = parser.parse_known_args(argv)
     if arguments.nbest < 1:

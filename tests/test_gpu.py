@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from recipes.config import load
+from recipes.language_model import TransformerLM
+from recipes.search import BeamSearch
 from tests.corpus import write_corpus
 from train import main
 
@@ -52,3 +54,21 @@ def test_bfloat16_trains(tmp_path):
 def test_goes_on_after_a_stop(tmp_path):
     run(tmp_path, "--number_of_epochs", "1")
     assert [epoch["epoch"] for epoch in run(tmp_path, "--number_of_epochs", "2")] == [1, 2]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_search_finds_what_it_finds_on_the_cpu(precision, exact_products):
+    """With a language model; bf16: a score as good, but for its rounding."""
+    hparams = load("hparams/quickstart.yaml", {"data_folder": "none"}).hparams
+    model, lm = hparams["model"].eval(), TransformerLM(32, 16, layers=1, heads=2, d_ffn=32, dropout=0.0).eval()
+    search = BeamSearch(beam=6, ctc_weight=0.4, lm_weight=0.3, length_bonus=0.2)
+    audio, lengths = 0.1 * torch.randn(3, 40000), torch.tensor([40000, 23456, 9000])
+    found = []
+    for device in ("cpu", "cuda"):
+        mixed = precision == "bf16" and device == "cuda"
+        with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=mixed):
+            output = model.to(device)(audio.to(device), lengths.to(device))
+            log_probs = output.ctc_logits.float().log_softmax(-1)
+            found.append(search(model.decoder, output.encoded, log_probs, lm.to(device)))
+    for expected, on_gpu in zip(*found):
+        assert on_gpu[0].score == pytest.approx(expected[0].score, rel=1e-3 if precision == "fp32" else 0.05)
