@@ -15,13 +15,13 @@ NEVER = -1e30  # stands for log 0, so that differences of two of them are finite
 class CTCPrefixes(NamedTuple):
     """CTC state of N hypotheses: log probability of all alignments of the prefix that end at each frame.
 
-    nonblank, blank: ``[N, T + 1]``, by the last symbol of the alignment; frame 0 is before the audio.
+    blank: ``[N, T + 1]``, of those that end in a blank; either: of all. Frame 0 is before the audio.
     score: ``[N]`` log probability that the sentence starts with the prefix.
     ceiling: ``[N]``, what no longer sentence can exceed when every further token earns the scorer's reward.
     """
 
-    nonblank: Tensor
     blank: Tensor
+    either: Tensor
     score: Tensor
     ceiling: Tensor
 
@@ -46,36 +46,39 @@ class CTCPrefixScorer:
         padded = log_probs.double().masked_fill(~valid, NEVER)
         padded[..., BLANK] = padded[..., BLANK].masked_fill(~valid[..., 0], 0.0)
         self.log_probs, self.probs = padded, padded.exp()
-        # A further token at frame t turns at most its share of the frame's probability into reward times it.
-        likeliest = self.probs[..., BLANK + 1 :].amax(-1)
-        gain = torch.log1p(torch.expm1(torch.tensor(max(reward, 0.0), dtype=torch.float64)) * likeliest)
-        self.gain_after = pad(gain.flip(1).cumsum(1).flip(1), (0, 1))  # [B, T + 1]: of frames t and later
+        self.blank_running = running_sum(padded[..., BLANK])
+        self.gain_after = None
+        if reward > 0:
+            # A further token at frame t turns at most its share of the frame's probability into reward times it.
+            likeliest = self.probs[..., BLANK + 1 :].amax(-1)
+            gain = torch.log1p(torch.expm1(torch.tensor(reward, dtype=torch.float64)) * likeliest)
+            self.gain_after = pad(gain.flip(1).cumsum(1).flip(1), (0, 1))  # [B, T + 1]: of frames t and later
 
     def select(self, utterances: Tensor) -> None:
         """Go on with these utterances only, in this order."""
         self.log_probs, self.probs = self.log_probs[utterances], self.probs[utterances]
-        self.gain_after = self.gain_after[utterances]
+        self.blank_running = self.blank_running[utterances]
+        self.gain_after = self.gain_after[utterances] if self.gain_after is not None else None
 
     def start(self, beam: int) -> CTCPrefixes:
         blank = pad(self.log_probs[..., BLANK].cumsum(1), (1, 0)).repeat_interleave(beam, 0)
         score = torch.zeros_like(blank[:, 0])
-        return CTCPrefixes(
-            torch.full_like(blank, NEVER), blank, score, self.of_hypotheses(self.gain_after, score)[:, 0]
-        )
+        ceiling = score if self.gain_after is None else self.of_hypotheses(self.gain_after, score)[:, 0]
+        return CTCPrefixes(blank, blank, score, ceiling)
 
     def of_hypotheses(self, of_utterances: Tensor, like: Tensor) -> Tensor:
         return of_utterances.repeat_interleave(len(like) // len(of_utterances), 0)
 
     def end(self, prefixes: CTCPrefixes) -> Tensor:
         """``[N]``: log probability that the sentence is exactly the prefix."""
-        return torch.logaddexp(prefixes.nonblank[:, -1], prefixes.blank[:, -1])
+        return prefixes.either[:, -1]
 
     def scores(self, prefixes: CTCPrefixes, last: Tensor) -> Tensor:
         """``[N, vocab]``: prefix scores of each hypothesis, whose last token is ``last`` ``[N]``, and one token more.
 
         Right for all that is less than 700 below the best alignment of its hypothesis; what is further off is NEVER.
         """
-        before = torch.logaddexp(prefixes.nonblank, prefixes.blank)[:, :-1]
+        before = prefixes.either[:, :-1]
         most = before.amax(1, keepdim=True)
         sums = (before - most).exp_().view(len(self.probs), -1, before.shape[1]) @ self.probs
         scores = sums.flatten(0, 1).log_().clamp_(min=NEVER).add_(most)
@@ -85,15 +88,16 @@ class CTCPrefixScorer:
 
     def extend(self, prefixes: CTCPrefixes, last: Tensor, tokens: Tensor) -> CTCPrefixes:
         """The states after each hypothesis, whose last token is ``last`` ``[N]``, gets its one of ``tokens``."""
-        either = torch.logaddexp(prefixes.nonblank, prefixes.blank)
-        before = torch.where((tokens == last)[:, None], prefixes.blank, either)[:, :-1]
+        before = torch.where((tokens == last)[:, None], prefixes.blank, prefixes.either)[:, :-1]
         log_probs = self.frames_of(tokens)
         appears = before + log_probs
-        ceiling = (appears + self.of_hypotheses(self.gain_after[:, 1:], last)).logsumexp(1)
-        nonblank = pad(recursion(before, log_probs), (1, 0), value=NEVER)
-        blanks = self.frames_of(torch.full_like(tokens, BLANK))
+        score = ceiling = appears.logsumexp(1)
+        if self.gain_after is not None:
+            ceiling = (appears + self.of_hypotheses(self.gain_after[:, 1:], last)).logsumexp(1)
+        nonblank = pad(recursion(before, running_sum(log_probs)), (1, 0), value=NEVER)
+        blanks = self.of_hypotheses(self.blank_running, last)
         blank = pad(recursion(nonblank[:, :-1], blanks), (1, 0), value=NEVER)
-        return CTCPrefixes(nonblank, blank, appears.logsumexp(1), ceiling)
+        return CTCPrefixes(blank, torch.logaddexp(nonblank, blank), score, ceiling)
 
     def frames_of(self, tokens: Tensor) -> Tensor:
         """Log probabilities ``[N, T]`` of one token of each hypothesis."""
@@ -101,7 +105,11 @@ class CTCPrefixScorer:
         return self.log_probs.gather(2, by_utterance).transpose(1, 2).flatten(0, 1)
 
 
-def recursion(entering: Tensor, log_probs: Tensor) -> Tensor:
-    """log a_t of a_t = (a_{t-1} + b_{t-1}) p_t, a_0 = 0. entering: log b_0 … b_{T-1}; log_probs: log p_1 … p_T."""
-    running = log_probs.clamp(min=-1e4).cumsum(1)
+def running_sum(log_probs: Tensor) -> Tensor:
+    """log P_1 … P_T of ``[N, T]``, for ``recursion``."""
+    return log_probs.clamp(min=-1e4).cumsum(1)
+
+
+def recursion(entering: Tensor, running: Tensor) -> Tensor:
+    """log a_t of a_t = (a_{t-1} + b_{t-1}) p_t, a_0 = 0. entering: log b_0 … b_{T-1}; running: log P_1 … P_T."""
     return running + (entering - pad(running[:, :-1], (1, 0))).logcumsumexp(1)

@@ -1,5 +1,6 @@
 """The attention decoder: a pre-norm Transformer that keeps keys and values from one step to the next."""
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -28,35 +29,42 @@ class Cross(NamedTuple):
 
 
 class Cache(NamedTuple):
-    """Keys and values of the tokens so far, per layer ``[tokens, hypotheses, heads, head size]``.
+    """Keys and values of the tokens so far, per layer ``[tokens, hypotheses, 2, heads, head size]``.
 
     order: ``[N]``, the hypothesis that each one goes on from. It is followed when the next token is appended,
     which copies everything anyway.
     """
 
-    keys: list[Tensor]
-    values: list[Tensor]
+    past: list[Tensor]
     order: Tensor
 
     def select(self, index: Tensor) -> "Cache":
         """The cache of hypotheses ``index``, in that order."""
-        return Cache(self.keys, self.values, self.order[index])
+        return Cache(self.past, self.order[index])
 
 
 def empty_cache(layers: nn.ModuleList, like: Tensor, hypotheses: int) -> Cache:
     """Before the first token; like: a weight ``[vocab_size, d_model]``."""
     heads = layers[0].heads
-    empty = like.new_zeros(0, hypotheses, heads, like.shape[1] // heads)
-    return Cache([empty] * len(layers), [empty] * len(layers), torch.arange(hypotheses, device=like.device))
+    empty = like.new_zeros(0, hypotheses, 2, heads, like.shape[1] // heads)
+    return Cache([empty] * len(layers), torch.arange(hypotheses, device=like.device))
 
 
-def appended(past: Tensor, order: Tensor, new: Tensor) -> Tensor:
-    """past ``[tokens, before, heads, head size]``, of hypotheses ``order``, and new ``[N, heads, 1, head size]``."""
-    longer = new.new_empty(len(past) + 1, len(order), *past.shape[2:])
-    # Under autocast the weights, of which the empty past is made, have another type than what comes of them.
-    torch.index_select(past.to(new.dtype), 1, order, out=longer[:-1])
-    longer[-1] = new[:, :, 0]
-    return longer
+def embed(embedding: nn.Embedding, tokens: Tensor, start: int) -> Tensor:
+    """Tokens ``[B, U]`` from position ``start`` on → ``[B, U, d_model]``, with sinusoidal positions."""
+    d_model = embedding.embedding_dim
+    if tokens.shape[1] == 1:
+        positions = position(start, d_model, tokens.device)
+    else:
+        positions = sinusoids(torch.arange(start, start + tokens.shape[1], device=tokens.device), d_model)
+    embedded = embedding(tokens) * math.sqrt(d_model)
+    return embedded + positions.to(embedded.dtype)
+
+
+@functools.lru_cache(maxsize=10_000)  # a search asks for the same ones again and again
+@torch.inference_mode(False)
+def position(at: int, size: int, device: torch.device) -> Tensor:
+    return sinusoids(torch.tensor([at], device=device), size)
 
 
 class AttentionLayer(nn.Module):
@@ -83,12 +91,18 @@ class AttentionLayer(nn.Module):
         query, key, value = self.split(self.self_in(x), 3)
         return self.dropout(self.self_out(self.attend(query, key, value, causal=True)))
 
-    def look_back_once(self, x: Tensor, past_keys, past_values, order) -> tuple[Tensor, Tensor, Tensor]:
-        """``look_back`` for one more token ``[N, 1, d_model]``; also the keys and values with its own."""
-        query, key, value = self.split(self.self_in(x), 3)
-        keys, values = appended(past_keys, order, key), appended(past_values, order, value)
-        mixed = self.attend(query, keys.permute(1, 2, 0, 3), values.permute(1, 2, 0, 3))
-        return self.self_out(mixed), keys, values
+    def look_back_once(self, x: Tensor, past: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
+        """``look_back`` for one more token ``[N, 1, d_model]``; also the past with the token's keys and values.
+
+        past: ``[tokens, before, 2, heads, head size]``; order: ``[N]``, see ``Cache``.
+        """
+        query, *new = self.self_in(x).view(len(x), 3, self.heads, -1).split([1, 2], dim=1)
+        longer = x.new_empty(len(past) + 1, len(x), *past.shape[2:], dtype=query.dtype)
+        # Under autocast the weights, of which the empty past is made, have another type than what comes of them.
+        torch.index_select(past.to(query.dtype), 1, order, out=longer[:-1])
+        longer[-1] = new[0]
+        keys, values = longer.permute(2, 1, 3, 0, 4).unbind(0)
+        return self.self_out(self.attend(query.transpose(1, 2), keys, values)), longer
 
 
 class DecoderLayer(AttentionLayer):
@@ -114,17 +128,17 @@ class DecoderLayer(AttentionLayer):
         x = x + self.cross(x, keys, values, mask)
         return x + self.feed_forward(x)
 
-    def step(self, x: Tensor, past_keys: Tensor, past_values: Tensor, order, keys, values, mask):
+    def step(self, x: Tensor, past: Tensor, order: Tensor, keys, values, mask) -> tuple[Tensor, Tensor]:
         """One token of each hypothesis, ``[B * beam, 1, d_model]``; the beams of one utterance stand together.
 
         Cross-attention looks at an utterance's hypotheses as so many queries, so that nothing of the
         encoder is repeated per beam.
         """
-        mixed, key, value = self.look_back_once(self.self_norm(x), past_keys, past_values, order)
+        mixed, past = self.look_back_once(self.self_norm(x), past, order)
         x = x + mixed
         by_utterance = x.view(keys.shape[0], -1, x.shape[-1])
         x = x + self.cross(by_utterance, keys, values, mask).view_as(x)
-        return x + self.feed_forward(x), key, value
+        return x + self.feed_forward(x), past
 
 
 class TransformerDecoder(nn.Module):
@@ -155,16 +169,10 @@ class TransformerDecoder(nn.Module):
         self.out = nn.Linear(d_model, vocab_size)
         self.dropout = nn.Dropout(dropout)
 
-    def embed(self, tokens: Tensor, start: int) -> Tensor:
-        d_model = self.embedding.embedding_dim
-        positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)
-        embedded = self.embedding(tokens) * math.sqrt(d_model)
-        return self.dropout(embedded + sinusoids(positions, d_model).to(embedded.dtype))
-
     def forward(self, encoded: Encoded, tokens: Tensor) -> Tensor:
         """tokens ``[B, U]``, from the sentence start on → logits of the next tokens ``[B, U, vocab_size]``."""
         cross = self.prepare(encoded)
-        x = self.embed(tokens, 0)
+        x = self.dropout(embed(self.embedding, tokens, 0))
         for layer, keys, values in zip(self.layers, cross.keys, cross.values):
             x = layer(x, keys, values, cross.mask)
         return self.out(self.norm(x))
@@ -181,11 +189,8 @@ class TransformerDecoder(nn.Module):
 
     def step(self, tokens: Tensor, cross: Cross, cache: Cache) -> tuple[Tensor, Cache]:
         """The last token of each hypothesis ``[B * beam]`` → logits ``[B * beam, vocab_size]`` and the new cache."""
-        x = self.embed(tokens[:, None], len(cache.keys[0]))
-        all_keys, all_values = [], []
-        past, encoded = zip(cache.keys, cache.values), zip(cross.keys, cross.values)
-        for layer, of_past, of_encoded in zip(self.layers, past, encoded):
-            x, key, value = layer.step(x, *of_past, cache.order, *of_encoded, cross.mask)
-            all_keys.append(key)
-            all_values.append(value)
-        return self.out(self.norm(x))[:, 0], Cache(all_keys, all_values, torch.arange(len(x), device=x.device))
+        x, longer = embed(self.embedding, tokens[:, None], len(cache.past[0])), []
+        for layer, past, keys, values in zip(self.layers, cache.past, cross.keys, cross.values):
+            x, past = layer.step(x, past, cache.order, keys, values, cross.mask)
+            longer.append(past)
+        return self.out(self.norm(x))[:, 0], Cache(longer, torch.arange(len(x), device=x.device))

@@ -1,6 +1,5 @@
 """The Transformer language model: tokens to logits of the next token, at once or one token at a time."""
 
-import math
 from pathlib import Path
 
 import torch
@@ -8,10 +7,9 @@ from torch import Tensor, nn
 
 from data_prep.manifest import checksum
 from mixers.base import check_heads
-from mixers.positions import sinusoids
 from recipes.checkpoints import load_weights
 from recipes.config import load
-from recipes.decoder import AttentionLayer, Cache, empty_cache
+from recipes.decoder import AttentionLayer, Cache, embed, empty_cache
 from recipes.errors import RecipeError
 from recipes.run_folder import TOKENIZER, WEIGHTS
 
@@ -51,10 +49,10 @@ class LanguageModelLayer(AttentionLayer):
         mixed = self.look_back(self.before(self.self_norm, x))
         return self.feed(self.after(self.self_norm, x + mixed))
 
-    def step(self, x: Tensor, past_keys: Tensor, past_values: Tensor, order: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """One more token ``[N, 1, d_model]``; also the layer's keys and values with its own."""
-        mixed, keys, values = self.look_back_once(self.before(self.self_norm, x), past_keys, past_values, order)
-        return self.feed(self.after(self.self_norm, x + mixed)), keys, values
+    def step(self, x: Tensor, past: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
+        """One more token ``[N, 1, d_model]``; also the layer's past with its keys and values."""
+        mixed, past = self.look_back_once(self.before(self.self_norm, x), past, order)
+        return self.feed(self.after(self.self_norm, x + mixed)), past
 
 
 class TransformerLM(nn.Module):
@@ -99,15 +97,9 @@ class TransformerLM(nn.Module):
         """Outputs; those of the recogniser that it helps."""
         return self.embedding.num_embeddings
 
-    def embed(self, tokens: Tensor, start: int) -> Tensor:
-        d_model = self.embedding.embedding_dim
-        positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)
-        embedded = self.embedding(tokens) * math.sqrt(d_model)
-        return self.dropout(embedded + sinusoids(positions, d_model).to(embedded.dtype))
-
     def forward(self, tokens: Tensor) -> Tensor:
         """tokens ``[B, U]`` from the sentence start on → logits of the next ones ``[B, U, vocab_size]``."""
-        x = self.embed(tokens, 0)
+        x = self.dropout(embed(self.embedding, tokens, 0))
         for layer in self.layers:
             x = layer(x)
         return self.out(self.norm(x))
@@ -118,13 +110,11 @@ class TransformerLM(nn.Module):
 
     def step(self, tokens: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
         """The last token of each hypothesis ``[N]`` → logits ``[N, vocab_size]`` and the new cache."""
-        x = self.embed(tokens[:, None], len(cache.keys[0]))
-        all_keys, all_values = [], []
-        for layer, past_keys, past_values in zip(self.layers, cache.keys, cache.values):
-            x, keys, values = layer.step(x, past_keys, past_values, cache.order)
-            all_keys.append(keys)
-            all_values.append(values)
-        return self.out(self.norm(x))[:, 0], Cache(all_keys, all_values, torch.arange(len(x), device=x.device))
+        x, longer = embed(self.embedding, tokens[:, None], len(cache.past[0])), []
+        for layer, past in zip(self.layers, cache.past):
+            x, past = layer.step(x, past, cache.order)
+            longer.append(past)
+        return self.out(self.norm(x))[:, 0], Cache(longer, torch.arange(len(x), device=x.device))
 
 
 def load_language_model(folder: Path, tokenizer_model: Path | None = None) -> TransformerLM:

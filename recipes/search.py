@@ -129,7 +129,7 @@ class BeamSearch(Search):
         The first is the best that the beam can reach; the others are what had ended by then.
         """
         models = Models(decoder, encoded, lm, self, ctc_log_probs.shape[2])
-        reward = self.length_bonus / models.ctc_weight if models.ctc_bounds_length else 0.0
+        reward = max(self.length_bonus, 0.0) / models.ctc_weight if models.ctc_bounds_length else 0.0
         scorer = CTCPrefixScorer(ctc_log_probs, encoded.lengths, reward)
         found: list[list[Hypothesis]] = [[] for _ in encoded.lengths]
         utterances, lengths = torch.arange(len(found)), encoded.lengths
