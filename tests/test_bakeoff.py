@@ -28,7 +28,7 @@ here = Path(__file__).parent
 options = dict(one[2:].split("=", 1) for one in sys.argv[1:] if "=" in one)
 folder = Path(options["output_folder"])
 with open(here / "calls", "a") as calls:
-    calls.write(f"{folder.parent.name} {folder.name} {os.environ['OMP_NUM_THREADS']} {os.getpid()}\\n")
+    calls.write(f"{folder.parent.name} {folder.name} {os.environ.get('OMP_NUM_THREADS', '-')} {os.getpid()}\\n")
 folder.mkdir(parents=True, exist_ok=True)
 behaviour = json.loads((here / "behaviour.json").read_text()).get(folder.parent.name, "")
 if behaviour == "late":
