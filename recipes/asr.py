@@ -126,11 +126,7 @@ class ASR(Trainer):
         if self.homophones:
             scores = homophone_scores(self.homophones, words, [one.greedy for one in self.transcribed])
             measured |= {f"valid_{name}": scores[name] for name in ("homophone_error", "homophones_seen")}
-        self.journal.draw(self.optimizer_step, **measured)
-        self.journal.record(
-            epoch=epoch, steps=self.optimizer_step, seconds=round(self.clock.seconds(), 1),
-            lr=self.optimizer.param_groups[0]["lr"], **measured,
-        )  # fmt: skip
+        self.record_epoch(epoch, measured)
         self.journal.say(
             f"epoch {epoch}/{self.epochs}: train loss {self.train_loss:.3f}, valid loss {valid_loss:.3f}, "
             f"valid WER {wer:.2f} % (greedy CTC)" + (f", {searched:.2f} % (search)" if self.search else "")

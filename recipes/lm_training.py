@@ -111,11 +111,7 @@ class LanguageModelTrainer(Trainer):
             "train_loss": self.train_loss, "valid_loss": valid.loss,
             "valid_perplexity_token": valid.per_token, "valid_perplexity_word": valid.per_word,
         }  # fmt: skip
-        self.journal.draw(self.optimizer_step, **measured)
-        self.journal.record(
-            epoch=epoch, steps=self.optimizer_step, seconds=round(self.clock.seconds(), 1),
-            lr=self.optimizer.param_groups[0]["lr"], **measured,
-        )  # fmt: skip
+        self.record_epoch(epoch, measured)
         self.journal.say(
             f"epoch {epoch}/{self.epochs}: train loss {self.train_loss:.3f}, valid loss {valid.loss:.3f}, "
             f"valid perplexity {valid.per_token:.2f} per token, {valid.per_word:.2f} per word"

@@ -13,7 +13,7 @@ class Trainer(Brain):
     """A Brain whose every random draw of a step follows from (seed, epoch, step, rank).
 
     So a resumed run draws what the unbroken one would. The learning rate is a function of the step too.
-    A subclass sets ``epoch_counter``, ``epochs`` and ``journal`` before ``fit``, and ``epoch``,
+    A subclass sets ``epoch_counter``, ``epochs``, ``clock`` and ``journal`` before ``fit``, and ``epoch``,
     ``train_batches`` and ``bar`` before the first batch.
     """
 
@@ -41,6 +41,14 @@ class Trainer(Brain):
         self.bar.update(self.avg_train_loss if self.step > 1 else float(loss.detach()), lr)
         if should_step and self.optimizer_step % CURVE_INTERVAL == 0:
             self.journal.draw(self.optimizer_step, loss=float(loss.detach()), lr=lr)
+
+    def record_epoch(self, epoch: int, measured: dict[str, float | None]) -> None:
+        """Into the logs; the subclass says it in words."""
+        self.journal.draw(self.optimizer_step, **measured)
+        self.journal.record(
+            epoch=epoch, steps=self.optimizer_step, seconds=round(self.clock.seconds(), 1),
+            lr=self.optimizer.param_groups[0]["lr"], **measured,
+        )  # fmt: skip
 
     def check_loss_isfinite(self, loss):
         try:
