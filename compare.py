@@ -19,15 +19,15 @@ from pathlib import Path
 
 import torch
 
-from benchmark import machine
-from recipes.arguments import parse_arguments
-from recipes.bakeoff import locked, run_all, threads_each, time_steps
-from recipes.bakeoff_plan import check_known_name, make_plan
-from recipes.bakeoff_record import read_record
-from recipes.bakeoff_report import write_report
-from recipes.bakeoff_results import write_results
-from recipes.bakeoff_table import markdown
+from recipes.bakeoff.plan import check_known_name, make_plan
+from recipes.bakeoff.record import read_record
+from recipes.bakeoff.report import write_report
+from recipes.bakeoff.results import write_results
+from recipes.bakeoff.runner import locked, run_all, threads_each, time_steps
+from recipes.bakeoff.table import markdown
+from recipes.config.arguments import parse_arguments
 from recipes.errors import RecipeError, command_line
+from recipes.provenance import machine
 
 COMMITTED = ("runs.csv", "summary.json", "table.md")
 
@@ -58,7 +58,7 @@ def arguments(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--out", type=Path, help="folder of the comparison (default: runs/compare/RECIPE)")
     parser.add_argument("--table", action="store_true", help="only make tables and report anew, of what is there")
     parser.add_argument("--results", type=Path, metavar="FOLDER", help="copy the small files there, to be committed")
-    parser.add_argument("--benchmark", type=Path, metavar="FILE", help="of benchmark.py --out: time against length")
+    parser.add_argument("--benchmark", type=Path, metavar="FILE", help="of benchmarks.memory --out: time against length")
     return parser.parse_known_args(argv)
 
 

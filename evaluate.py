@@ -7,12 +7,12 @@ import shlex
 import sys
 from pathlib import Path
 
-from recipes.arguments import parse_arguments
+from recipes.asr.saved_run import SavedRun
+from recipes.config.arguments import parse_arguments
 from recipes.errors import RecipeError, command_line
-from recipes.saved_run import SavedRun
 
 DESCRIPTION = """\
-Decode test sets with a run that train.py (or recipes.from_speechbrain) left, and report word error rates.
+Decode test sets with a run that train.py (or recipes.stock.convert) left, and report word error rates.
 The folder comes first. Keys of the recipe that say how to decode may follow: --test_search.beam 20,
 --lm_folder runs/lm, --test_search null (greedy CTC), --data_folder, and SpeechBrain's run options (--device,
 --eval_precision bf16). Results go to RUN_FOLDER/evaluations/, under a name that says what differs from the
@@ -68,7 +68,7 @@ def main(argv=None):
         if "test_search" in of_recipe.overrides:
             raise RecipeError("--ngram and --test_search both choose the search: give one of them")
         path = json.dumps(str(own.ngram), ensure_ascii=False)
-        overrides["test_search"] = f"!new:recipes.ngram_search.NgramCTCSearch {{ngram: {path}}}"
+        overrides["test_search"] = f"!new:recipes.decoding.NgramCTCSearch {{ngram: {path}}}"
     overrides |= of_recipe.overrides  # settings of the search come after its choice
     if own.split:
         overrides["test_splits"] = own.split

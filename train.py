@@ -4,10 +4,10 @@ import sys
 
 from speechbrain.utils.distributed import ddp_init_group
 
-from recipes.arguments import parse_arguments
-from recipes.config import load
+from recipes.asr.experiment import Experiment
+from recipes.config.arguments import parse_arguments
+from recipes.config.recipe import load
 from recipes.errors import command_line
-from recipes.experiment import Experiment
 
 
 @command_line

@@ -4,10 +4,10 @@ import sys
 
 from speechbrain.utils.distributed import ddp_init_group
 
-from recipes.arguments import parse_arguments
-from recipes.config import load, recipe_keys
+from recipes.config.arguments import parse_arguments
+from recipes.config.recipe import load, recipe_keys
 from recipes.errors import RecipeError, command_line
-from recipes.lm_experiment import LanguageModelExperiment
+from recipes.lm.experiment import LanguageModelExperiment
 
 DESCRIPTION = (
     "Train a language model for the beam search of a recogniser, with the recogniser's own tokenizer. A text "

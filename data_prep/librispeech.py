@@ -19,7 +19,8 @@ import soundfile
 from tqdm import tqdm
 
 from data_prep.errors import DataError, command_line
-from data_prep.manifest import checksum, merge, read_manifest, to_csv, write_atomically
+from data_prep.files import checksum, write_atomically
+from data_prep.manifest import merge, read_manifest, to_csv
 from data_prep.splits import Roles, available_splits, choose_splits, find_corpus, named_splits
 
 __all__ = [

@@ -3,16 +3,16 @@
 ID, duration (seconds), wav (`$data_root/<split>/SPK/CHAP/ID.flac`, so that a corpus can move), spk_id
 (`SPK-CHAP`), wrd (the words).
 """
-
 import csv
 import hashlib
 import io
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from data_prep.errors import DataError
+from data_prep.files import checksum, write_atomically
 
+HOMOPHONES_FILE = "HOMOPHONES.TXT"  # beside the splits: pairs of words that sound alike, one pair a line
 COLUMNS = ["ID", "duration", "wav", "spk_id", "wrd"]
 
 
@@ -59,21 +59,5 @@ def to_csv(rows: Iterable[list]) -> bytes:
     return text.getvalue().encode()
 
 
-def checksum(path) -> str | None:
-    """SHA-256 of a file, None when there is no such file."""
-    path = Path(path)
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
-def write_atomically(path, content: bytes) -> None:
-    """Put the content in place whole or not at all, through a temporary file in the same folder."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from data_prep import lm_text
 from data_prep.errors import DataError, command_line
-from data_prep.manifest import write_atomically
+from data_prep.files import write_atomically
 
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
 RESERVED = {BEGIN, END, UNKNOWN, "<UNK>"}

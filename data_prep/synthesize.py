@@ -16,11 +16,12 @@ from pathlib import Path
 import soundfile
 from tqdm import tqdm
 
-from data_prep.context import CONTEXT_KINDS, HOMOPHONES_FILE, homophones_text
 from data_prep.errors import DataError, command_line
-from data_prep.espeak import FEMALE_VARIANTS, find_espeak
-from data_prep.kinds import KINDS, plan
-from data_prep.manifest import write_atomically
+from data_prep.files import write_atomically
+from data_prep.manifest import HOMOPHONES_FILE
+from data_prep.synthetic.context import CONTEXT_KINDS, homophones_text
+from data_prep.synthetic.espeak import FEMALE_VARIANTS, find_espeak
+from data_prep.synthetic.kinds import KINDS, plan
 
 FORMAT = 1  # raise it when the same parameters would give other audio or other sentences
 ALL_KINDS = ChainMap(CONTEXT_KINDS, KINDS)
@@ -96,7 +97,7 @@ def _speak_all(speakers, corpus, workers, progress):
     if not hasattr(os, "fork"):
         raise DataError("the demo corpus can only be made on Linux or macOS")
     process = subprocess.Popen(
-        [sys.executable, "-m", "data_prep.speaker", str(corpus), str(workers)],
+        [sys.executable, "-m", "data_prep.synthetic.speaker", str(corpus), str(workers)],
         cwd=Path(__file__).resolve().parents[1],  # where the package is found, whatever the caller's folder
         env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         stdin=subprocess.PIPE,

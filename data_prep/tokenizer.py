@@ -13,10 +13,14 @@ from pathlib import Path
 import sentencepiece
 
 from data_prep.errors import DataError, command_line
-from data_prep.manifest import checksum, read_manifest, write_atomically
+from data_prep.files import checksum, write_atomically
+from data_prep.manifest import read_manifest
 
 KINDS = ["unigram", "bpe", "char"]
-NAMED_PIECES = 3  # unknown, begin, end
+UNKNOWN, START, END = 0, 1, 2  # ids of the named pieces
+BLANK = UNKNOWN  # of CTC
+IGNORED = -100  # target of padding, which no loss counts
+NAMED_PIECES = 3
 NORMALIZATION = "nmt_nfkc"  # SentencePiece's default
 ERRORS_ONLY = 2  # SentencePiece's minloglevel
 
@@ -77,9 +81,9 @@ def _train(sentences: list[str], kind: str, vocab_size: int) -> bytes:
         character_coverage=1.0,
         normalization_rule_name=NORMALIZATION,
         max_sentence_length=1_000_000,  # bytes; a longer one would be skipped without a word
-        unk_id=0,
-        bos_id=1,
-        eos_id=2,
+        unk_id=UNKNOWN,
+        bos_id=START,
+        eos_id=END,
         pad_id=-1,
         num_threads=1,  # the pieces depend on the number of threads, and more are hardly faster
         minloglevel=ERRORS_ONLY,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from mixers.base import Context, Mixer, check_even, check_heads, check_option, keep
+from mixers.base import Context, Mixer, check_even, check_heads, check_option, zero_padding
 from mixers.positions import rotate
 
 
@@ -55,7 +55,7 @@ class SoftmaxAttention(Mixer):
         raise NotImplementedError
 
     def forward(self, x, mask=None, context=None):
-        queries, keys, values = self.project(keep(x, mask))
+        queries, keys, values = self.project(zero_padding(x, mask))
         mixed = self.attend(queries, keys, values, 0, visible_frames(x.shape[1], mask, context, x.device))
         return self.out(mixed.transpose(1, 2).flatten(2))
 

@@ -62,7 +62,7 @@ class Mixer(nn.Module):
             raise ValueError(f"{type(self).__name__} cannot stream or take a context: {self.cannot_stream}")
 
 
-def keep(x: Tensor, mask: Tensor | None) -> Tensor:
+def zero_padding(x: Tensor, mask: Tensor | None) -> Tensor:
     """``x`` with padded frames set to zero. x: ``[B, T, …]``; mask: ``[B, T]`` or None; or both in chunks.
 
     ``masked_fill`` and not a product, so that even an infinity in the padding is gone.

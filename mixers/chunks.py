@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torch.utils.checkpoint import checkpoint
 
-from mixers.base import Context, keep, sum_dtype
+from mixers.base import Context, sum_dtype, zero_padding
 
 
 def to_chunks(x: Tensor, chunk: int) -> Tensor:
@@ -35,7 +35,7 @@ def in_chunks(x: Tensor, mask: Tensor | None, context: Context | None) -> tuple[
     """
     chunk = x.shape[1] if context is None else context.chunk
     real = x.new_ones(x.shape[:2], dtype=torch.bool) if mask is None else mask
-    return to_chunks(keep(x, mask), chunk), to_chunks(real, chunk)
+    return to_chunks(zero_padding(x, mask), chunk), to_chunks(real, chunk)
 
 
 def sum_before(totals: Tensor, left_chunks: int | None, fade: float = 1.0) -> Tensor:

@@ -2,7 +2,7 @@
 
 import torch
 
-from mixers.base import Mixer, keep
+from mixers.base import Mixer, zero_padding
 from mixers.chunks import no_past
 
 
@@ -17,7 +17,7 @@ class ConvOnly(Mixer):
 
     def forward(self, x, mask=None, context=None):
         # Still a function of x: distributed training demands that every parameter before it has a gradient.
-        return keep(x, mask) * 0
+        return zero_padding(x, mask) * 0
 
     def init_state(self, batch, context):
         return no_past(torch.zeros(()), batch, context, 0)

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from mixers.base import Mixer, check_heads, keep, sum_dtype
+from mixers.base import Mixer, check_heads, sum_dtype, zero_padding
 
 
 class FastFormer(Mixer):
@@ -38,7 +38,7 @@ class FastFormer(Mixer):
     def forward(self, x, mask=None, context=None):
         if context is not None:
             self.check_streaming()
-        x = keep(x, mask)
+        x = zero_padding(x, mask)
         q, k = self.query(x), self.key(x)
         v = q if self.value is self.query else self.value(x)
         global_query = self.pooled(q, self.query_score(q), mask)

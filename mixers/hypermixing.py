@@ -8,17 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from mixers.base import Mixer, check_even, check_heads, sum_dtype
-from mixers.chunks import (
-    Past,
-    append,
-    from_chunks,
-    heard,
-    in_chunks,
-    no_past,
-    recomputed,
-    sum_before,
-    totals_kept,
-)
+from mixers.chunks import Past, append, from_chunks, heard, in_chunks, no_past, recomputed, sum_before, totals_kept
 from mixers.positions import sinusoids
 
 

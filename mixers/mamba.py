@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu, softplus
 
-from mixers.base import Mixer, keep, sum_dtype
+from mixers.base import Mixer, sum_dtype, zero_padding
 from mixers.chunks import recomputed, to_chunks
 
 try:  # the fused kernel, where it is installed
@@ -61,7 +61,7 @@ class Mamba(Mixer):
     def forward(self, x, mask=None, context=None):
         if context is not None:
             self.check_streaming()
-        u, z = self.into(keep(x, mask)).chunk(2, -1)
+        u, z = self.into(zero_padding(x, mask)).chunk(2, -1)
         backward_mask = None if mask is None else mask.flip(1)
         s = self.ahead(u, mask) + self.back(u.flip(1), backward_mask).flip(1)
         return self.out(s * silu(z))
@@ -88,7 +88,7 @@ class SelectiveScan(nn.Module):
     def forward(self, u: Tensor, mask: Tensor | None) -> Tensor:
         u = silu(self.conv(u.transpose(1, 2))[..., : u.shape[1]].transpose(1, 2))
         # A padded frame writes nothing, so before the first real frame the state stays empty.
-        u = keep(u, mask)
+        u = zero_padding(u, mask)
         step, write, read = self.select(u).split(self.sizes, -1)
         step = softplus(self.step(step))
         scan = fused_scan if fused_kernel is not None and u.is_cuda else blocked_scan

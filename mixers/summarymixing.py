@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, linear
 
-from mixers.base import Mixer, check_heads, check_option, keep
+from mixers.base import Mixer, check_heads, check_option, zero_padding
 from mixers.chunks import from_chunks, in_chunks, no_past, totals_kept
 from mixers.summaries import FadingMean, Mean
 
@@ -119,7 +119,7 @@ class SummaryMixing(Mixer):
     def forward(self, x, mask=None, context=None):
         chunks, real = in_chunks(x, mask, context)
         f, s = self.project(chunks)
-        m = self.statistic.over(keep(s, real), real, context)
+        m = self.statistic.over(zero_padding(s, real), real, context)
         return from_chunks(self.merged(f, m), x.shape[1])
 
     def init_state(self, batch, context):

@@ -12,7 +12,6 @@
 
 Nothing is computed or allocated: tensors are fake and know their shapes alone.
 """
-
 import argparse
 import json
 import re
@@ -21,20 +20,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from mixers.base import Context
-from recipes.config import load, recipe_keys
+from recipes.config.recipe import load, recipe_keys
+from recipes.cost import encoder_multiply_adds, parameter_count
 from recipes.errors import RecipeError, command_line
-from recipes.model import Recogniser
+from recipes.models.recogniser import Recogniser
 
 SECONDS = (10, 60)
 CONTEXT = Context(chunk=16, left_chunks=None)
 FRAMES_PER_SECOND = 25  # encoder frames
-MELS = 80
 WHOLE = "whole utterance"
 
 
@@ -61,18 +57,18 @@ def describe(path: Path) -> Description:
         # The features have no parameters, and their filters come from real numbers.
         recipe = load(path, {"data_folder": "none", "model.features": None})
         model = recipe.hparams["model"].eval()
-        multiply_adds = {seconds: count_multiply_adds(model, seconds) for seconds in SECONDS}
+        multiply_adds = {seconds: encoder_multiply_adds(model, seconds) for seconds in SECONDS}
     outputs = [model.ctc] + ([model.decoder.out] if model.decoder is not None else [])
-    heads = sum(map(parameters, outputs))
-    decoder = parameters(model.decoder) - parameters(model.decoder.out) if model.decoder is not None else 0
+    heads = sum(map(parameter_count, outputs))
+    decoder = parameter_count(model.decoder) - parameter_count(model.decoder.out) if model.decoder is not None else 0
     comments = head_comment(recipe.text)
     published = comments.get("Published", "").removesuffix(".")
     return Description(
         recipe=Path(path).stem,
         encoder_type=type(model.encoder).__name__,
         mixer=recipe.hparams["mixer_name"],
-        parameters=parameters(model),
-        encoder=parameters(model) - decoder - heads,
+        parameters=parameter_count(model),
+        encoder=parameter_count(model) - decoder - heads,
         decoder=decoder,
         heads=heads,
         multiply_adds=multiply_adds,
@@ -83,18 +79,8 @@ def describe(path: Path) -> Description:
     )
 
 
-def parameters(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
 
 
-def count_multiply_adds(model: Recogniser, seconds: int) -> int:
-    """From the features of one utterance to its CTC logits."""
-    frames = 100 * seconds
-    # Of attention's kernels, the counter sees through the plain one alone.
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        encoded = model.encoder(*model.frontend(torch.empty(1, frames, MELS), torch.full((1,), frames)))
-        model.ctc(encoded.frames)
-    return counter.get_total_flops() // 2
 
 
 def streaming_state(model: Recogniser) -> int | None:

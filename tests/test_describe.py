@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from recipes.config import load
+from recipes.config.recipe import load
 from recipes.describe import describe, main
 
 HPARAMS = Path(__file__).parents[1] / "hparams"

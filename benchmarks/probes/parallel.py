@@ -1,0 +1,68 @@
+"""Many trainings on several processes, of which none takes the others with it."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import NamedTuple
+
+from benchmarks.probes.stack import Factory, Shape, Training, train
+from benchmarks.probes.tasks import Task
+from data_prep.errors import DataError
+
+
+class Cell(NamedTuple):
+    """One stack to train."""
+
+    mixer: str
+    factories: list[Factory]
+    task: Task
+    seed: int
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        return self.mixer, self.task.name, self.seed
+
+    @property
+    def work(self) -> int:
+        """To which a cell's seconds are in proportion, among those of one mixer."""
+        return self.task.steps * self.task.frames
+
+
+def attempt(cell: Cell, shape: Shape, training: Training) -> dict:
+    """The cell's results, or its `problem`: one broken mixer must not end the others' run."""
+    try:
+        return train(cell.factories, cell.task, cell.seed, shape, training)
+    except Exception as error:  # noqa: BLE001 (whatever a new mixer may do)
+        return {"problem": " ".join(f"{type(error).__name__}: {error}".split())}
+
+
+def outcomes(cells: list[Cell], shape: Shape, training: Training, jobs: int) -> Iterator[tuple[Cell, dict]]:
+    """Every cell with its results, in the order in which they come."""
+    if jobs == 1:
+        yield from ((cell, attempt(cell, shape, training)) for cell in cells)
+        return
+    # Fresh processes, not copies of this one: torch's threads do not survive a fork.
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=fresh, initializer=end_with_parent) as pool:
+        try:
+            running = {pool.submit(attempt, cell, shape, training): cell for cell in cells}
+            for finished in as_completed(running):
+                yield running[finished], finished.result()
+        except BrokenProcessPool as error:
+            why = "a process was ended from outside (too little memory?)"
+            raise DataError(f"{why}: what is done is kept, give the command again, with fewer --jobs") from error
+        except BaseException:
+            for process in multiprocessing.active_children():
+                process.terminate()  # rather than wait for what nobody is going to read
+            raise
+
+
+def end_with_parent() -> None:
+    """Leave it to the parent to be interrupted, and do not outlive it, however it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()

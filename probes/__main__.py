@@ -1,8 +1,0 @@
-"""See ``probes.command``, which the processes of ``--jobs`` load this file without."""
-
-import sys
-
-if __name__ == "__main__":
-    from probes.command import main
-
-    sys.exit(main())

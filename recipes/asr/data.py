@@ -1,0 +1,141 @@
+"""From manifests to batches: audio is read, resampled and speed-perturbed by the workers, text tokenised."""
+
+import random
+from pathlib import Path
+from typing import NamedTuple
+
+import soundfile
+import torch
+from sentencepiece import SentencePieceProcessor
+from speechbrain.dataio.dataset import DynamicItemDataset
+from speechbrain.dataio.sampler import DynamicBatchSampler
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from torchaudio.functional import resample
+
+from data_prep.errors import DataError
+from data_prep.manifest import read_manifest
+from data_prep.tokenizer import BLANK
+
+
+class Batch(NamedTuple):
+    """Padded utterances. Lengths are absolute: a relative one, as in PaddedBatch, rounds frames away."""
+
+    ids: list[str]
+    audio: Tensor  # [B, samples]
+    lengths: Tensor  # in samples, int64 [B]
+    tokens: Tensor  # [B, U], padded with the blank
+    token_lengths: Tensor  # int64 [B]
+    words: list[str]
+
+    def to(self, device) -> "Batch":
+        moved = (part.to(device, non_blocking=True) if isinstance(part, Tensor) else part for part in self)
+        return Batch(*moved)
+
+    def pin_memory(self) -> "Batch":
+        return Batch(*(part.pin_memory() if isinstance(part, Tensor) else part for part in self))
+
+
+class AudioError(DataError):
+    """Audio that cannot be used.
+
+    torch raises the error of a loading process anew, with that process's whole traceback as the message; its
+    last line is the message that was meant.
+    """
+
+    def __init__(self, message: str):
+        super().__init__(message.strip().rpartition("\n")[2].removeprefix(f"{__name__}.{type(self).__name__}: "))
+
+
+class AudioReader:
+    """Reads one utterance as 16 kHz mono float32, at a random speed when ``speeds`` has more than one.
+
+    The speed follows from (seed, epoch, utterance) alone, so that a resumed run hears what the unbroken
+    one would, whichever worker reads it. speeds: in percent. Set ``epoch`` before each pass.
+    """
+
+    def __init__(self, *, speeds: tuple[int, ...] = (100,), sample_rate: int = 16000, seed: int = 0):
+        self.speeds, self.sample_rate, self.seed, self.epoch = tuple(speeds), sample_rate, seed, 0
+
+    def __call__(self, path: str, utterance: str) -> Tensor:
+        """``[samples]``. Raises AudioError naming the file when it cannot be read or holds no sample."""
+        try:
+            samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        except (OSError, RuntimeError) as error:
+            raise AudioError(f"cannot read the audio of {utterance}, {path}: {error}; prepare the data again") from None
+        if not len(samples):
+            raise AudioError(f"the audio of {utterance}, {path}, holds no sample; prepare the data again")
+        audio = torch.from_numpy(samples).mean(1)
+        speed = random.Random(f"{self.seed} {self.epoch} {utterance}").choice(self.speeds)
+        # Resampling by speed / 100 more and playing at the old rate is what makes speech faster. In two goes:
+        # 22050 Hz at 95 percent has no common divisor with 16000, and resampling would take a minute.
+        return resample(resample(audio, rate, self.sample_rate), speed, 100)
+
+
+def tokenize(tokenizer: SentencePieceProcessor, words: str) -> Tensor:
+    """Token ids ``[U]``. Characters that the tokenizer never saw are left out: their id is CTC's blank."""
+    return torch.tensor([token for token in tokenizer.encode(words) if token != BLANK], dtype=torch.long)
+
+
+def detokenize(tokenizer: SentencePieceProcessor, tokens: list[int]) -> str:
+    """The words of token ids. Outputs above the tokenizer's own, there when the text gave few pieces, are left out."""
+    return tokenizer.decode([token for token in tokens if token < tokenizer.vocab_size()])
+
+
+def utterances(
+    manifest: Path,
+    root: Path,
+    reader: AudioReader,
+    tokenizer: SentencePieceProcessor,
+    *,
+    longest: float | None = None,
+) -> DynamicItemDataset:
+    """The utterances of a manifest, longest first. longest: in seconds, leaves out longer ones.
+
+    Raises DataError when none is left.
+    """
+    if not any(read_manifest(manifest)):
+        raise DataError(f"{manifest}: the manifest holds no utterance; prepare the data again")
+    dataset = DynamicItemDataset.from_csv(str(manifest), replacements={"data_root": str(root)})
+    limits = {} if longest is None else {"duration": longest}
+    dataset = dataset.filtered_sorted(key_max_value=limits, sort_key="duration", reverse=True)
+    if not len(dataset):
+        raise DataError(f"{manifest}: no utterance is as short as {longest} seconds; raise max_seconds")
+    # After the sorting, which would copy the reader and so cut it off from the epochs to come.
+    dataset.add_dynamic_item(reader, takes=["wav", "id"], provides="audio")
+    dataset.add_dynamic_item(lambda words: tokenize(tokenizer, words), takes="wrd", provides="tokens")
+    dataset.set_output_keys(["id", "audio", "tokens", "wrd"])
+    return dataset
+
+
+def collate(items: list[dict]) -> Batch:
+    audio, tokens = [item["audio"] for item in items], [item["tokens"] for item in items]
+    return Batch(
+        ids=[item["id"] for item in items],
+        audio=pad_sequence(audio, batch_first=True),
+        lengths=torch.tensor([len(one) for one in audio]),
+        tokens=pad_sequence(tokens, batch_first=True, padding_value=BLANK),
+        token_lengths=torch.tensor([len(one) for one in tokens]),
+        words=[item["wrd"] for item in items],
+    )
+
+
+def train_loading(dataset: DynamicItemDataset, *, batch_seconds: float, buckets: int, seed: int, workers: int) -> dict:
+    """DataLoader arguments for training: batches of about ``batch_seconds`` of padded audio, new every epoch."""
+    sampler = DynamicBatchSampler(dataset, batch_seconds, num_buckets=buckets, seed=seed)
+    return loading(sampler, workers)
+
+
+def test_loading(dataset: DynamicItemDataset, *, batch_seconds: float, workers: int) -> dict:
+    """DataLoader arguments for evaluation: like lengths together, longest first, every utterance once."""
+    sampler = DynamicBatchSampler(dataset, batch_seconds, num_buckets=20, shuffle=False, batch_ordering="descending")
+    return loading(sampler, workers)
+
+
+def loading(sampler: DynamicBatchSampler, workers: int) -> dict:
+    return {
+        "batch_sampler": sampler,
+        "collate_fn": collate,
+        "num_workers": workers,
+        "pin_memory": torch.cuda.is_available(),
+    }

@@ -1,0 +1,24 @@
+"""From samples to logits: the parts that a recipe puts together. YAML names what stands here."""
+
+from recipes.models.branchformer import Branchformer
+from recipes.models.conformer import Conformer
+from recipes.models.decoder import TransformerDecoder
+from recipes.models.encoder import Encoded, Encoder
+from recipes.models.features import GlobalNorm, LogMel, SpecAugment
+from recipes.models.frontend import ConvFrontend
+from recipes.models.language_model import TransformerLM
+from recipes.models.recogniser import Recogniser
+
+__all__ = [
+    "Branchformer",
+    "Conformer",
+    "ConvFrontend",
+    "Encoded",
+    "Encoder",
+    "GlobalNorm",
+    "LogMel",
+    "Recogniser",
+    "SpecAugment",
+    "TransformerDecoder",
+    "TransformerLM",
+]

@@ -1,0 +1,54 @@
+"""Convolutional subsampling: four feature frames (10 ms) become one encoder frame (40 ms)."""
+
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from mixers.base import check_option, lengths_to_mask, zero_padding
+from recipes.models.edges import ENDS, reflect_ends
+
+
+class ConvFrontend(nn.Module):
+    """Two 3x3 convolutions of stride 2 over time and frequency, then a projection to ``d_model``.
+
+    SpeechBrain's ConvolutionFrontEnd reflects the batch's padded end and takes no lengths; here every
+    convolution sees zeros after each utterance's own end, so an utterance is the same in any batch.
+
+    ends: what lies around an utterance, in time and frequency: ``zeros``, or ``reflect``, its own mirror
+    image, as the checkpoints of stock SpeechBrain expect. Raises ValueError for another word.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        *,
+        n_mels: int = 80,
+        channels: tuple[int, ...] = (64, 32),
+        dropout: float = 0.1,
+        ends: str = "zeros",
+    ):
+        super().__init__()
+        check_option("ConvFrontend", "ends", ends, ENDS)
+        self.ends = ends
+        self.convs, self.norms = nn.ModuleList(), nn.ModuleList()
+        into, bands = 1, n_mels
+        for out in channels:
+            bands = (bands + 1) // 2
+            padding = 1 if ends == "zeros" else 0
+            self.convs.append(nn.Conv2d(into, out, kernel_size=3, stride=2, padding=padding))
+            self.norms.append(nn.LayerNorm([bands, out]))
+            into = out
+        self.after = nn.Sequential(nn.LeakyReLU(), nn.Dropout(dropout))
+        self.project = nn.Sequential(nn.Linear(bands * into, d_model), nn.Dropout(dropout))
+
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """features ``[B, T, n_mels]`` → frames ``[B, ceil(T / 4), d_model]``; lengths likewise."""
+        x = features[..., None]  # [B, T, bands, channels]
+        for conv, norm in zip(self.convs, self.norms):
+            mask = lengths_to_mask(lengths, x.shape[1])
+            x = zero_padding(x, mask) if self.ends == "zeros" else reflect_ends(x, mask, 1)
+            x = x.permute(0, 3, 1, 2)
+            if self.ends == "reflect":
+                x = pad(x, (1, 1, 0, 0), mode="reflect")  # over frequency
+            x = self.after(norm(conv(x).permute(0, 2, 3, 1)))
+            lengths = (lengths + 1) // 2
+        return self.project(x.flatten(2)), lengths

@@ -1,0 +1,128 @@
+"""What the weights of a stock SpeechBrain model do not tell: options of ours that make a recipe compute as it does."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from ruamel.yaml.nodes import MappingNode, Node
+
+from recipes.config.source import child, compose, nearest
+from recipes.errors import RecipeError
+
+# Ours by stock name of the encoder, of the mixer, of activations.
+ENCODERS = {"convolution_module": "Conformer", "convolution_branch": "Branchformer"}
+MIXERS = {"hyper": "HyperMixing", "pos_bias_u": "RelposAttention", "in_proj_weight": "Attention"}
+ACTIVATIONS = {"GELU": "GELU", "ReLU": "ReLU", "Swish": "SiLU", "SiLU": "SiLU"}
+
+SAMPLES_PER_MS = 16
+NEEDED = ("Transformer", "compute_features")
+# Settings of stock: the one value that we can take, and the value that stock takes where nothing is said.
+FIXED = {
+    "Transformer.causal": ("False", "True"),
+    "Transformer.normalize_before": ("True", "False"),
+    "Transformer.conformer_activation": ("Swish", "Swish"),
+    "Transformer.gate_activation": ("Identity", "Identity"),
+    "compute_features.sample_rate": ("16000", "16000"),
+    "normalize.norm_type": ("global", "global"),
+    "bos_index": ("1", "1"),
+    "eos_index": ("2", "2"),
+    "blank_index": ("0", "0"),
+}
+
+
+class Kind(NamedTuple):
+    """Which encoder around which mixer, by our class names."""
+
+    encoder: str
+    mixer: str
+
+    def __str__(self):
+        return f"a {self.encoder} with {self.mixer}"
+
+
+def kind_of_weights(names, file: str) -> Kind:
+    """Raises RecipeError for an encoder or a mixer that we have not."""
+    parts = {part for name in names if name.startswith("1.encoder.layers.0.") for part in name.split(".")}
+    encoder = next((ours for stock, ours in ENCODERS.items() if stock in parts), None)
+    mixer = next((ours for stock, ours in MIXERS.items() if stock in parts and "att" not in parts), None)
+    if encoder is None or mixer is None:
+        raise RecipeError(
+            f"{file} holds no model that we can take: it must be [CNN, Transformer, seq_lin, ctc_lin] with a "
+            "Conformer (RelPosMHAXL, RoPEMHA, hypermixing) or a Branchformer (RelPosMHAXL, hypermixing)"
+        )
+    return Kind(encoder, mixer)
+
+
+class Hyperparameters:
+    """The settings in a stock ``hyperparams.yaml``, read as text: nothing of it is built or run."""
+
+    def __init__(self, path: Path | None):
+        self.path = path
+        self.root = compose(path.read_text(encoding="utf-8"), str(path)) if path else None
+
+    def value(self, dotted: str) -> str | None:
+        """The text at a key, the class name for ``!name:package.Class``; references to a key are followed."""
+        node = self.root
+        for part in dotted.split("."):
+            node = self.follow(child(node, part)) if isinstance(node, MappingNode) else None
+        if node is None or isinstance(node, MappingNode):
+            return None
+        return node.tag.rpartition(".")[2] if node.tag.startswith("!name:") else node.value
+
+    def follow(self, node: Node | None) -> Node | None:
+        while node is not None and node.tag == "!ref":
+            key = re.fullmatch(r"<(\w+)>", node.value)
+            if not key:
+                line = node.start_mark.line + 1
+                raise RecipeError(f"{self.path}, line {line}: write the value itself in the place of {node.value}")
+            node = child(self.root, key[1])
+        return node
+
+    def check(self) -> None:
+        """Raises RecipeError for a setting under which our model would not compute the same."""
+        for name in NEEDED:
+            if child(self.root, name) is None:
+                raise RecipeError(f"{self.path} has no {name}: is it the file of this model?")
+        for name, (needed, otherwise) in FIXED.items():
+            value = self.value(name)
+            if (value or otherwise) != needed:
+                shown = value or f"not set, which means {otherwise}"
+                raise RecipeError(f"{self.path}: {name} is {shown}; we can only take {needed}")
+
+
+def stock_options(kind: Kind, mixer: str, stock: Hyperparameters) -> dict[str, object]:
+    """What a recipe must say to compute as the stock model: our options by dotted key.
+
+    mixer: the recipe's name for its mixer. Raises RecipeError for settings that we cannot take.
+    """
+    options = {
+        "model.features.floor": -100.0,
+        "model.features.range_db": 80.0,
+        "model.frontend.ends": "reflect",
+        "model.encoder.activation": "!name:torch.nn." + {"Conformer": "SiLU", "Branchformer": "GELU"}[kind.encoder],
+    }
+    if kind.encoder == "Branchformer":
+        options["model.encoder.ends"] = "reflect"
+    if kind.mixer != "HyperMixing":
+        options[f"mixers.{mixer}.scale"] = "model"
+    if stock.root is None:
+        return options
+    stock.check()
+    activations = {"decoder": stock.value("Transformer.activation") or "ReLU"}
+    if kind.encoder == "Branchformer":
+        activations["encoder"] = stock.value("Transformer.branchformer_activation") or "GELU"
+    for part, name in activations.items():
+        if name not in ACTIVATIONS:
+            raise RecipeError(f"{stock.path}: unknown activation {name}{nearest(name, list(ACTIVATIONS))}")
+        options[f"model.{part}.activation"] = f"!name:torch.nn.{ACTIVATIONS[name]}"
+    options["model.features.window_length"] = window_length(stock)
+    return options
+
+
+def window_length(stock: Hyperparameters) -> int:
+    """Samples of the features' window. RecipeError where it is not also the length of the Fourier transform."""
+    window = round(float(stock.value("compute_features.win_length") or 25) * SAMPLES_PER_MS)
+    transform = int(stock.value("compute_features.n_fft") or 400)
+    if transform != window:
+        raise RecipeError(f"{stock.path}: n_fft is {transform} for a window of {window} samples; we take them equal")
+    return window

@@ -1,0 +1,122 @@
+"""Checkpoints that survive a kill at any moment, and their average."""
+
+import errno
+import os
+import shutil
+import time
+from pathlib import Path
+
+from speechbrain.core import INTRA_EPOCH_CKPT_FLAG
+from speechbrain.utils.checkpoints import (
+    Checkpoint,
+    Checkpointer,
+    ckpt_recency,
+    mark_as_loader,
+    mark_as_saver,
+    register_checkpoint_hooks,
+)
+from speechbrain.utils.distributed import ddp_barrier, if_main_process
+
+from recipes.errors import RecipeError
+
+UNFINISHED = "saving+"
+
+
+class AtomicCheckpointer(Checkpointer):
+    """SpeechBrain's Checkpointer, except that a checkpoint appears all at once.
+
+    The stock one writes its index file first, so that a kill during a save leaves a folder that looks
+    like a checkpoint and breaks the next resume. Here it is written under another name, which the search
+    for checkpoints passes over, and renamed when complete.
+    """
+
+    def __init__(self, checkpoints_dir: Path, recoverables: dict | None = None):
+        super().__init__(checkpoints_dir, recoverables)
+        if if_main_process():
+            for leftover in self.checkpoints_dir.glob(f"{UNFINISHED}*"):
+                shutil.rmtree(leftover)
+
+    def _new_checkpoint_dirpath(self) -> Path:
+        final = super()._new_checkpoint_dirpath()
+        return final.with_name(UNFINISHED + final.name)
+
+    def save_checkpoint(self, meta={}, end_of_epoch=True, name=None, verbosity=10):
+        """As the stock method. Raises RecipeError when the disk is full; every older checkpoint is kept."""
+        try:
+            saved = super().save_checkpoint(meta, end_of_epoch, name, verbosity)
+            if saved is not None:
+                saved = publish(saved)
+        except (OSError, RuntimeError) as error:
+            if not is_failed_write(error):
+                raise
+            for leftover in self.checkpoints_dir.glob(f"{UNFINISHED}*"):
+                shutil.rmtree(leftover, ignore_errors=True)
+            raise RecipeError(
+                f"no disk space left for a checkpoint in {self.checkpoints_dir}: the last complete one is kept; "
+                "free some space and give the same command again to go on from it"
+            ) from None
+        ddp_barrier()  # nobody may look for checkpoints before the rename
+        return saved
+
+    def save_epoch(self, keep_best: int, keep_last: int = 1, **measured: float) -> None:
+        """Save the end of an epoch with one ``measured`` figure (``WER=5.0``), the less the better.
+
+        Kept are the ``keep_best`` of the lowest figure, the ``keep_last`` newest, and nothing from within epochs.
+        """
+        (measure,) = measured
+        self.save_checkpoint(meta=measured)
+        newest = {one.path for one in sorted(self.list_checkpoints(), key=ckpt_recency)[-max(keep_last, 1) :]}
+        self.delete_checkpoints(
+            num_to_keep=keep_best, min_keys=[measure], importance_keys=[], verbosity=10,
+            ckpt_predicate=lambda one: one.path not in newest,
+        )  # fmt: skip
+        self.delete_checkpoints(
+            num_to_keep=0, importance_keys=[ckpt_recency], verbosity=10,
+            ckpt_predicate=lambda one: INTRA_EPOCH_CKPT_FLAG in one.meta,
+        )  # fmt: skip
+
+
+def publish(saved: Checkpoint) -> Checkpoint:
+    """Give a complete checkpoint its real name, once its bytes are on the disk."""
+    for file in saved.path.iterdir():
+        with open(file, "rb") as opened:
+            os.fsync(opened.fileno())
+    final = saved.path.with_name(saved.path.name.removeprefix(UNFINISHED))
+    os.replace(saved.path, final)
+    return Checkpoint(final, saved.meta, {name: final / path.name for name, path in saved.paramfiles.items()})
+
+
+def is_failed_write(error: Exception) -> bool:
+    # torch.save turns the system's "no space left" into a RuntimeError of its archive writer.
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return "PytorchStreamWriter" in str(error) or "inline_container" in str(error)
+
+
+
+
+
+
+
+
+
+
+
+
+@register_checkpoint_hooks
+class Clock:
+    """Seconds of training so far, over all the resumptions of a run."""
+
+    def __init__(self):
+        self.before, self.since = 0.0, time.monotonic()
+
+    def seconds(self) -> float:
+        return self.before + time.monotonic() - self.since
+
+    @mark_as_saver
+    def save(self, path):
+        Path(path).write_text(str(self.seconds()), encoding="utf-8")
+
+    @mark_as_loader
+    def load(self, path, end_of_epoch):
+        self.before, self.since = float(Path(path).read_text(encoding="utf-8")), time.monotonic()

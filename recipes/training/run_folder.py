@@ -1,0 +1,41 @@
+"""A run's folder belongs to one recipe, kept there as recipe.yaml so that the run can be repeated from it."""
+
+from pathlib import Path
+
+from data_prep.files import write_atomically
+from recipes.config.layer_mixers import FILLED_KEYS
+from recipes.config.recipe import Recipe, recipe_content
+from recipes.errors import RecipeError
+
+WEIGHTS = "averaged.ckpt"  # the model that is tested
+TOKENIZER = "tokenizer/tokenizer.model"
+
+# What may change between two calls for the same run: how long, how it is saved and decoded, not what is trained.
+FREE_KEYS = {
+    "number_of_epochs", "workers", "ckpt_interval_minutes", "average_checkpoints", "keep_last_checkpoints",
+    "tensorboard", "test_splits", "test_search", "test_batch_seconds", "lm_folder",
+}  # fmt: skip
+
+
+def claim(folder: Path, recipe: Recipe) -> None:
+    """Take ``folder`` for ``recipe``, or make sure that it is the recipe's already.
+
+    A folder without weights holds no run yet: an error came first, and its cure may be another recipe.
+    Raises RecipeError naming the keys that differ when it holds a run of another recipe, and when it holds
+    other things than a run.
+    """
+    saved, trained = folder / "recipe.yaml", any(folder.glob("checkpoints/CKPT*"))
+    trained = trained or (folder / WEIGHTS).is_file()
+    if saved.is_file() and trained:
+        before, now = recipe_content(saved.read_text(encoding="utf-8")), recipe_content(recipe.text)
+        keys = sorted({*before, *now} - FREE_KEYS - {*FILLED_KEYS})
+        differing = [key for key in keys if before.get(key) != now.get(key)]
+        if differing:
+            raise RecipeError(
+                f"{folder} holds a run of another recipe (it differs in {', '.join(differing)}): give another "
+                "--output_folder, or remove that folder"
+            )
+    elif not saved.is_file() and folder.is_dir() and any(folder.iterdir()):
+        raise RecipeError(f"{folder} holds other files than a run: give another --output_folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(saved, recipe.text)

@@ -1,0 +1,300 @@
+"""From audio files and manifests to batches."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from torch.utils.data import DataLoader
+
+from data_prep.errors import DataError
+from data_prep.manifest import to_csv
+from data_prep.tokenizer import load_tokenizer, train_tokenizer
+from recipes.asr import data
+from recipes.asr.data import AudioError, AudioReader, collate, detokenize, tokenize, utterances
+
+SENTENCES = ["THE QUEEN WALKED", "A BOX", "SEVEN GREEN STONES", "DON'T"]
+
+
+def tone(seconds: float, rate: int, hertz: float = 440.0) -> np.ndarray:
+    return 0.5 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)
+
+
+def pitch(audio: torch.Tensor, rate: int = 16000) -> float:
+    """The loudest frequency, in Hz."""
+    return audio.numpy().size and float(np.argmax(np.abs(np.fft.rfft(audio.numpy()))) * rate / len(audio))
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """A manifest of 13 utterances of 0.2 to 1.4 s, and its tokenizer."""
+    rows = []
+    for number in range(13):
+        name, seconds = f"1-2-{number:04d}", 0.2 + 0.1 * ((number * 5) % 13)
+        soundfile.write(tmp_path / f"{name}.flac", tone(seconds, 16000, 100 + 50 * number), 16000)
+        rows.append([name, seconds, f"$data_root/{name}.flac", "1-2", SENTENCES[number % 4]])
+    (tmp_path / "train.csv").write_bytes(to_csv(rows))
+    return tmp_path, load_tokenizer(train_tokenizer(tmp_path / "train.csv", tmp_path, "char", 32))
+
+
+def dataset_of(corpus, **options):
+    folder, tokenizer = corpus
+    return utterances(folder / "train.csv", folder, options.pop("reader", AudioReader()), tokenizer, **options)
+
+
+# --- audio --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 44100, 48000])
+@pytest.mark.parametrize("suffix", ["flac", "wav"])
+def test_audio_comes_out_at_16_khz(tmp_path, rate, suffix):
+    path = tmp_path / f"a.{suffix}"
+    soundfile.write(path, tone(0.5, rate), rate)
+    audio = AudioReader()(str(path), "a")
+    assert audio.dtype == torch.float32 and audio.dim() == 1
+    assert abs(len(audio) - 8000) <= 1
+    assert pitch(audio) == pytest.approx(440, abs=2)
+    assert audio[1000:-1000].abs().max() == pytest.approx(0.5, abs=0.03)
+
+
+def test_channels_are_averaged(tmp_path):
+    left, right = tone(0.2, 16000), tone(0.2, 16000, 700)
+    soundfile.write(tmp_path / "a.flac", np.stack([left, right], 1), 16000)
+    audio = AudioReader()(str(tmp_path / "a.flac"), "a")
+    np.testing.assert_allclose(audio, (left + right) / 2, atol=1e-4)
+
+
+@pytest.mark.parametrize("rate", [16000, 22050, 44100])
+@pytest.mark.parametrize("speed", [90, 95, 105, 110])
+def test_speed_changes_length_and_pitch(tmp_path, speed, rate):
+    soundfile.write(tmp_path / "a.flac", tone(0.5, rate), rate)
+    audio = AudioReader(speeds=(speed,))(str(tmp_path / "a.flac"), "a")
+    assert abs(len(audio) - 8000 * 100 / speed) <= 2
+    assert pitch(audio) == pytest.approx(440 * speed / 100, abs=3)
+
+
+def test_speed_follows_from_seed_epoch_and_utterance(tmp_path):
+    soundfile.write(tmp_path / "a.flac", tone(0.2, 16000), 16000)
+
+    def lengths(seed: int, epoch: int) -> list[int]:
+        reader = AudioReader(speeds=(90, 100, 110), seed=seed)
+        reader.epoch = epoch
+        return [len(reader(str(tmp_path / "a.flac"), f"utterance {n}")) for n in range(20)]
+
+    first = lengths(seed=1, epoch=1)
+    assert set(first) == {3556, 3200, 2910}, "each speed comes up"
+    assert first == lengths(seed=1, epoch=1)
+    assert first != lengths(seed=1, epoch=2)
+    assert first != lengths(seed=2, epoch=1)
+
+
+def corrupted(path: Path) -> None:
+    soundfile.write(path, tone(0.2, 16000), 16000)
+    path.write_bytes(b"nothing of a FLAC file" + path.read_bytes()[40:])
+
+
+def cut_short(path: Path) -> None:
+    random = np.random.default_rng(0)
+    soundfile.write(path, 0.1 * random.standard_normal(16000), 16000)
+    path.write_bytes(path.read_bytes()[:9000])
+
+
+def empty(path: Path) -> None:
+    soundfile.write(path, np.zeros(0), 16000, format="WAV")
+
+
+BROKEN = {
+    "missing": (lambda path: None, "cannot read the audio of 7-8-0001, {path}: Error opening .*"),
+    "corrupted": (corrupted, "cannot read the audio of 7-8-0001, {path}: .*"),
+    "cut short": (cut_short, "cannot read the audio of 7-8-0001, {path}: .*"),
+    "empty": (empty, "the audio of 7-8-0001, {path}, holds no sample"),
+}
+
+
+@pytest.mark.parametrize("workers", [0, 1], ids=["here", "worker"])
+@pytest.mark.parametrize("damage, message", BROKEN.values(), ids=BROKEN)
+def test_unreadable_audio_is_named_in_one_line(tmp_path, damage, message, workers):
+    """In a loading process too, whose error torch raises anew with a traceback in its text."""
+    path = tmp_path / "7-8-0001.flac"
+    damage(path)
+    iterator = iter(DataLoader(Reads(str(path)), num_workers=workers))
+    with pytest.raises(AudioError) as error:
+        next(iterator)
+    if workers:
+        iterator._shutdown_workers()  # as garbage, later, it would wait for seconds
+    pattern = f"{message.format(path=path)}; prepare the data again"
+    assert "\n" not in str(error.value)
+    assert re.fullmatch(pattern, str(error.value)), str(error.value)
+
+
+class Reads(torch.utils.data.Dataset):
+    """One file, read by whoever loads it."""
+
+    def __init__(self, path: str):
+        self.path = path
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return AudioReader()(self.path, "7-8-0001")
+
+
+# --- text ---------------------------------------------------------------------------------------------------
+
+
+def test_tokens_and_back(corpus):
+    _, tokenizer = corpus
+    for words in SENTENCES:
+        tokens = tokenize(tokenizer, words)
+        assert tokens.dtype == torch.int64 and tokens.min() > 2
+        assert detokenize(tokenizer, tokens.tolist()) == words
+
+
+def test_characters_that_the_tokenizer_never_saw_are_left_out(corpus):
+    """Their id would be CTC's blank, which no target may hold."""
+    _, tokenizer = corpus
+    assert tokenize(tokenizer, "QUÜEEN").tolist() == tokenize(tokenizer, "QUEEN").tolist()
+    assert data.BLANK not in tokenize(tokenizer, "ZÜGE, ÄPFEL 7").tolist()
+
+
+def test_outputs_above_the_tokenizers_say_nothing(corpus):
+    """A model has vocab_size outputs, though the text may give fewer pieces."""
+    _, tokenizer = corpus
+    tokens = tokenize(tokenizer, "A BOX").tolist()
+    assert tokenizer.vocab_size() < 32
+    assert detokenize(tokenizer, [31, *tokens, tokenizer.vocab_size()]) == "A BOX"
+    assert detokenize(tokenizer, [31]) == detokenize(tokenizer, []) == ""
+
+
+# --- data sets ----------------------------------------------------------------------------------------------
+
+
+def test_utterances_are_read_longest_first(corpus):
+    dataset = dataset_of(corpus)
+    items = [dataset[n] for n in range(len(dataset))]
+    assert len(items) == 13
+    lengths = [len(item["audio"]) for item in items]
+    assert lengths == sorted(lengths, reverse=True)
+    for item in items:
+        number = int(item["id"][-4:])
+        assert item["wrd"] == SENTENCES[number % 4]
+        assert len(item["audio"]) == round(16000 * (0.2 + 0.1 * ((number * 5) % 13)))
+        assert item["tokens"].tolist() == tokenize(corpus[1], item["wrd"]).tolist()
+
+
+def test_utterances_are_read_by_the_reader_that_was_given(corpus):
+    """Not by a copy of it, for which no epoch would ever begin."""
+    reader = AudioReader(speeds=(80, 100, 120))
+    dataset = dataset_of(corpus, reader=reader, longest=1.0)
+    lengths = []
+    for reader.epoch in (1, 2):
+        lengths.append([len(dataset[n]["audio"]) for n in range(len(dataset))])
+    assert lengths[0] != lengths[1]
+
+
+def test_longer_utterances_are_left_out(corpus):
+    dataset = dataset_of(corpus, longest=0.75)
+    assert len(dataset) == 6
+    assert max(len(dataset[n]["audio"]) for n in range(6)) == 16000 * 0.7
+
+
+def test_empty_manifest(corpus):
+    manifest = corpus[0] / "train.csv"
+    manifest.write_bytes(to_csv([]))
+    with pytest.raises(DataError) as error:
+        dataset_of(corpus)
+    assert str(error.value) == f"{manifest}: the manifest holds no utterance; prepare the data again"
+
+
+def test_no_utterance_short_enough(corpus):
+    with pytest.raises(DataError) as error:
+        dataset_of(corpus, longest=0.1)
+    assert str(error.value) == f"{corpus[0] / 'train.csv'}: no utterance is as short as 0.1 seconds; raise max_seconds"
+
+
+# --- batches ------------------------------------------------------------------------------------------------
+
+
+def test_collate_keeps_exact_lengths():
+    """Also those that a share of the longest, in float32, would round."""
+    lengths = [560_001, 559_999, 12_345, 1]
+    items = [
+        {
+            "id": f"u{n}",
+            "audio": torch.full((length,), n + 1.0),
+            "tokens": torch.arange(3, 3 + n),
+            "wrd": "W " * n,
+        }
+        for n, length in enumerate(lengths)
+    ]
+    batch = collate(items)
+    assert batch.ids == ["u0", "u1", "u2", "u3"] and batch.words == [item["wrd"] for item in items]
+    assert batch.lengths.tolist() == lengths and batch.lengths.dtype == torch.int64
+    assert batch.token_lengths.tolist() == [0, 1, 2, 3]
+    assert batch.audio.shape == (4, 560_001) and batch.tokens.shape == (4, 3)
+    for n, length in enumerate(lengths):
+        assert (batch.audio[n, :length] == n + 1).all() and (batch.audio[n, length:] == 0).all()
+        assert batch.tokens[n].tolist() == [*range(3, 3 + n), *[data.BLANK] * (3 - n)]
+
+
+def test_batch_moves_to_a_device(corpus):
+    dataset = dataset_of(corpus)
+    batch = collate([dataset[0], dataset[1]])
+    moved = batch.to("meta")
+    assert {part.device.type for part in moved if isinstance(part, torch.Tensor)} == {"meta"}
+    assert moved.ids == batch.ids and moved.words == batch.words
+
+
+def batches(loading: dict, dataset) -> list[list[str]]:
+    return [batch.ids for batch in DataLoader(dataset, **loading)]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_every_epoch_has_every_utterance_once_in_new_batches(corpus, workers):
+    dataset = dataset_of(corpus)
+    loading = data.train_loading(dataset, batch_seconds=3.0, buckets=4, seed=5, workers=workers)
+    sampler, epochs = loading["batch_sampler"], []
+    for epoch in (1, 2, 3):
+        sampler.set_epoch(epoch)
+        epochs.append(batches(loading, dataset))
+        assert sorted(sum(epochs[-1], [])) == sorted(dataset.data_ids)
+        assert len(epochs[-1]) == len(sampler)
+    assert epochs[0] != epochs[1] != epochs[2]
+    again = data.train_loading(dataset, batch_seconds=3.0, buckets=4, seed=5, workers=workers)
+    again["batch_sampler"].set_epoch(2)
+    assert batches(again, dataset) == epochs[1], "the batches of an epoch follow from seed and epoch"
+    other = data.train_loading(dataset, batch_seconds=3.0, buckets=4, seed=6, workers=workers)
+    other["batch_sampler"].set_epoch(2)
+    assert batches(other, dataset) != epochs[1]
+
+
+@pytest.mark.parametrize("loading", ["train", "test"])
+def test_batches_hold_about_so_many_seconds(corpus, loading):
+    dataset = dataset_of(corpus)
+    if loading == "train":
+        arguments = data.train_loading(dataset, batch_seconds=2.0, buckets=10, seed=0, workers=0)
+    else:
+        arguments = data.test_loading(dataset, batch_seconds=2.0, workers=0)
+    padded = [batch.audio.numel() / 16000 for batch in DataLoader(dataset, **arguments)]
+    assert max(padded) <= 2.0 and len(padded) < 13
+
+
+def test_an_utterance_longer_than_a_batch_stands_alone(corpus):
+    dataset = dataset_of(corpus)
+    arguments = data.train_loading(dataset, batch_seconds=0.5, buckets=4, seed=0, workers=0)
+    ids = batches(arguments, dataset)
+    assert sorted(sum(ids, [])) == sorted(dataset.data_ids)
+    assert ["1-2-0005"] in ids, "the longest of all"
+
+
+def test_evaluation_is_longest_first_and_the_same_each_time(corpus):
+    dataset = dataset_of(corpus)
+    arguments = data.test_loading(dataset, batch_seconds=2.0, workers=0)
+    first = list(DataLoader(dataset, **arguments))
+    assert sorted(sum((batch.ids for batch in first), [])) == sorted(dataset.data_ids)
+    longest = [batch.lengths.max().item() for batch in first]
+    assert longest == sorted(longest, reverse=True)
+    assert [batch.ids for batch in first] == batches(arguments, dataset)

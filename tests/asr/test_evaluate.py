@@ -1,0 +1,241 @@
+"""evaluate.py on a saved run: any search settings, averages, tuning, and its errors."""
+
+import json
+import shutil
+
+import pytest
+
+from evaluate import main
+from recipes.decoding.beam_search import BeamSearch
+from recipes.reports.run_report import main as report
+from tests.support.runs import epochs, results, small_corpus, summary, train
+
+EVALUATE = ("--device", "cpu", "--noprogressbar", "--workers", "0")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return small_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="module")
+def trained(corpus, tmp_path_factory):
+    output = tmp_path_factory.mktemp("trained") / "run"
+    options = ("--number_of_epochs", "3", "--average_checkpoints", "2", "--keep_last_checkpoints", "3")
+    assert train(corpus, output, *options) == 0
+    return output
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """A copy of the trained run, to be changed."""
+    return shutil.copytree(trained, tmp_path / "run")
+
+
+def evaluate(run, *options) -> int:
+    return main([str(run), *options, *EVALUATE])
+
+
+def decoded(folder, split: str = "test-clean") -> list[dict]:
+    return [json.loads(line) for line in (folder / f"decoded_{split}.jsonl").read_text().splitlines()]
+
+
+def error_of(capsys, run, *options) -> str:
+    assert evaluate(run, *options) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line.removeprefix("error: ")
+
+
+def test_it_repeats_the_test_of_the_run(run):
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert evaluate(run) == 0
+    folder = run / "evaluations" / "as-trained"
+    assert results(folder) == results(run)
+    assert [one["hypothesis"] for one in decoded(folder)] == [one["hypothesis"] for one in decoded(run)]
+    assert epochs(folder) == epochs(run) and (folder / "report.html").is_file()
+    unchanged = {path: path.read_bytes() for path in before}
+    assert unchanged == before, "the run itself stays as it is"
+
+
+def test_other_settings_have_their_own_folder_and_recipe(run):
+    assert evaluate(run, "--test_search.beam", "1", "--nbest", "3") == 0
+    folder = run / "evaluations" / "test_search.beam=1"
+    assert "  beam: 1\n" in (folder / "recipe.yaml").read_text()
+    assert all(len(one["nbest"]) == 1 and one["nbest"][0]["score"] == one["score"] for one in decoded(folder))
+    assert evaluate(run, "--test_search", "null", "--output", str(run / "greedy")) == 0
+    greedy = summary(run / "greedy")["splits"]["test-clean"]
+    assert greedy["wer"] == greedy["wer_greedy_ctc"] and decoded(run / "greedy")[0]["score"] is None
+
+
+def test_splits_join_those_tested_before(run):
+    assert evaluate(run, "--split", "dev-clean") == 0
+    assert evaluate(run, "--split", "test-clean") == 0
+    splits = results(run / "evaluations" / "as-trained")
+    assert list(splits) == ["dev-clean", "test-clean"] and splits["test-clean"] == results(run)["test-clean"]
+
+
+def test_splits_of_other_settings_do_not_join(run):
+    output = ("--output", str(run / "results"))
+    assert evaluate(run, *output, "--split", "dev-clean", "--test_search.beam", "1") == 0
+    assert evaluate(run, *output, "--split", "test-clean", "--test_search", "null") == 0
+    assert list(results(run / "results")) == ["test-clean"]
+
+
+def test_mixed_precision_has_its_own_folder(run):
+    assert evaluate(run, "--eval_precision", "bf16") == 0
+    assert (run / "evaluations" / "eval_precision=bf16" / "summary.json").is_file()
+
+
+def test_a_report_names_the_command_that_decodes_again(run, capsys):
+    assert evaluate(run, "--test_search.beam", "1") == 0
+    folder = run / "evaluations" / "test_search.beam=1"
+    (folder / "decoded_test-clean.jsonl").unlink()
+    assert report([str(folder)]) == 2
+    again = f"evaluate again: python evaluate.py {run} --test_search.beam 1 {' '.join(EVALUATE)}"
+    assert again in capsys.readouterr().err
+    (run / "decoded_test-clean.jsonl").unlink()
+    assert report([str(run)]) == 2
+    assert "evaluate again: python train.py " in capsys.readouterr().err
+
+
+def test_an_average_is_a_run_of_its_own(run):
+    checkpoints = {path: path.read_bytes() for path in (run / "checkpoints").rglob("*") if path.is_file()}
+    assert evaluate(run, "--average", "1-2") == 0
+    folder = run / "evaluations" / "average=1-2"
+    assert summary(folder)["weights"] == "average of epochs 1, 2"
+    assert evaluate(folder) == 0, "its weights, recipe and tokenizer are enough"
+    assert results(folder / "evaluations" / "as-trained") == results(folder)
+    assert {path: path.read_bytes() for path in checkpoints} == checkpoints
+
+
+def test_best_average_is_that_of_the_runs_own_test(run):
+    assert evaluate(run, "--average", "best-2") == 0
+    assert results(run / "evaluations" / "average=best-2") == results(run)
+    (run / "averaged.ckpt").unlink()
+    assert evaluate(run) == 0, "a run that was stopped before its test"
+    assert results(run / "evaluations" / "as-trained") == results(run)
+
+
+def test_tuning_takes_the_best_of_development(run, monkeypatch):
+    monkeypatch.setattr(BeamSearch, "tunable", lambda self, lm: {"length_bonus": (0.0, -9.0), "ctc_weight": (0.2, 0.9)})
+    assert evaluate(run, "--tune") == 0
+    folder = run / "evaluations" / "tuned"
+    tuned = json.loads((folder / "tuned.json").read_text())
+    assert tuned["splits"] == ["dev-clean"]
+    assert [(one["length_bonus"], one["ctc_weight"]) for one in tuned["tried"]][:2] == [(0.0, 0.4), (-9.0, 0.4)]
+    assert tuned["wer"] == pytest.approx(min(one["wer"] for one in tuned["tried"]), abs=0.001)
+    chosen = {**tuned["chosen"], "wer": pytest.approx(tuned["wer"], abs=0.001)}
+    assert chosen in tuned["tried"]
+    recipe = (folder / "recipe.yaml").read_text()
+    assert f"ctc_weight: {tuned['chosen']['ctc_weight']}\n" in recipe, "the kept recipe is what was run"
+
+
+def test_no_tuning_on_test_splits(run, capsys):
+    message = "tuning on test-clean would make its result worthless: give development splits to --tune_split"
+    assert error_of(capsys, run, "--tune_split", "test-clean") == message
+
+
+def test_greedy_has_nothing_to_tune(run, capsys):
+    message = "greedy CTC has nothing to tune: leave out --tune, or give a --test_search"
+    assert error_of(capsys, run, "--tune", "--test_search", "null") == message
+
+
+@pytest.mark.parametrize("options", [(), ("--average", "1")], ids=["as trained", "average"])
+def test_a_trained_run_is_not_overwritten(run, capsys, options):
+    before = (run / "averaged.ckpt").read_bytes()
+    message = f"--output {run} holds a trained run, which would be lost: give another folder"
+    assert error_of(capsys, run, "--output", str(run), *options) == message
+    assert (run / "averaged.ckpt").read_bytes() == before
+
+
+def test_settings_of_the_ngram_search_come_after_its_choice(run, capsys, monkeypatch):
+    overrides = {}
+    monkeypatch.setattr(
+        "evaluate.SavedRun", lambda folder, given, *rest, **options: overrides.update(given) or Nothing()
+    )
+    assert evaluate(run, "--ngram", "it's.arpa", "--test_search.lm_weight", "0.7") == 0
+    assert list(overrides)[:2] == ["test_search", "test_search.lm_weight"]
+    assert "it's.arpa" in overrides["test_search"]
+    message = "--ngram and --test_search both choose the search: give one of them"
+    assert error_of(capsys, run, "--ngram", "a.arpa", "--test_search", "null") == message
+
+
+class Nothing:
+    def evaluate(self, nbest):
+        pass
+
+
+def test_a_language_model_is_no_recogniser(run, tmp_path, capsys):
+    (tmp_path / "lm").mkdir()
+    (tmp_path / "lm" / "recipe.yaml").write_text("lr: 1\n")
+    message = f"{tmp_path / 'lm'} is no run of a recogniser: a language model is for --lm_folder"
+    assert main([str(tmp_path / "lm")]) == 2
+    assert capsys.readouterr().err == f"error: {message}\n"
+
+
+def test_numbers_that_cannot_be(run, capsys):
+    assert "test_batch_seconds must be a number above 0" in error_of(capsys, run, "--test_batch_seconds", "0")
+    assert error_of(capsys, run, "--nbest", "0") == "--nbest must be 1 or more, not 0"
+    assert "beam must be a number, not '1x'" in error_of(capsys, run, "--test_search.beam", "1x")
+
+
+def test_several_processes_are_refused(run, capsys, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert error_of(capsys, run) == "evaluate.py is one process: leave out torchrun"
+
+
+def test_a_damaged_checkpoint_is_named(run, capsys):
+    (one,) = [path for path in (run / "checkpoints").glob("*/model.ckpt") if epoch_folder(path) == 2]
+    one.write_bytes(one.read_bytes()[:500])
+    assert error_of(capsys, run, "--average", "1-3").startswith(f"{one} is damaged: ")
+
+
+def epoch_folder(path) -> int:
+    return int((path.parent / "epoch.ckpt").read_text())
+
+
+def test_no_run_folder(tmp_path, capsys):
+    message = f"{tmp_path} is no run folder (it has no recipe.yaml): give first one that train.py wrote"
+    assert error_of(capsys, tmp_path) == message
+
+
+def test_no_checkpoint(run, capsys):
+    shutil.rmtree(run / "checkpoints")
+    assert error_of(capsys, run, "--average", "best-2") == (
+        f"{run} holds no checkpoint to average, only averaged.ckpt: leave out --average"
+    )
+    (run / "averaged.ckpt").unlink()
+    recipe = run / "recipe.yaml"
+    message = f"{run} holds no checkpoint and no averaged.ckpt: train first, python train.py {recipe}"
+    assert error_of(capsys, run) == message
+
+
+def test_damaged_weights(run, capsys):
+    (run / "averaged.ckpt").write_bytes(b"PK\x03\x04 cut short")
+    message = f"{run / 'averaged.ckpt'} is damaged: remove it, and test again from the other checkpoints"
+    assert error_of(capsys, run) == message
+
+
+def test_a_split_that_is_not_there(run, capsys):
+    message = error_of(capsys, run, "--split", "test-cleen")
+    assert "'test-cleen'" in message and "test-clean" in message
+
+
+def test_what_was_trained_cannot_change(run, capsys):
+    message = error_of(capsys, run, "--lr", "1")
+    assert message.startswith("--lr says what was trained and cannot change any more; evaluate.py takes ")
+    assert "--test_search" in message and "--lm_folder" in message
+
+
+def test_a_language_model_that_is_not_there(run, capsys):
+    assert "there is no folder" in error_of(capsys, run, "--lm_folder", str(run / "none"))
+
+
+def test_an_interrupted_evaluation_is_repeated(run):
+    """What a kill leaves behind, a decoded file and no summary, is in nobody's way."""
+    folder = run / "evaluations" / "as-trained"
+    folder.mkdir(parents=True)
+    (folder / "decoded_test-clean.jsonl").write_text('{"id": "cut sho')
+    (folder / "summary.json").write_text('{"splits": {"te')
+    assert evaluate(run) == 0
+    assert results(folder) == results(run)

@@ -1,0 +1,298 @@
+"""Training from end to end, through `train.py` as a user gives it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from data_prep.synthesize import synthesize
+from recipes.asr.brain import ASR
+from recipes.config.arguments import parse_arguments
+from recipes.config.recipe import flatten, load
+from tests.support.runs import (
+    RECIPE,
+    ROOT,
+    TINY,
+    arguments,
+    epochs,
+    results,
+    same_weights,
+    small_corpus,
+    summary,
+    train,
+    weights,
+)
+from train import main
+
+MIXERS = list(load(RECIPE, {"data_folder": "unused", "d_model": 16, "heads": 2}).hparams["mixers"])
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory) -> Path:
+    return small_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="module")
+def finished(corpus, tmp_path_factory) -> Path:
+    """The folder of a finished tiny run of two epochs."""
+    output = tmp_path_factory.mktemp("finished") / "run"
+    assert train(corpus, output, "--number_of_epochs", "2") == 0
+    return output
+
+
+def checkpoint_folders(output: Path) -> list[Path]:
+    return sorted((output / "checkpoints").iterdir())
+
+
+def program(data: Path, output: Path, *options: str) -> list[str]:
+    return [sys.executable, str(ROOT / "train.py"), *arguments(data, output, *options)]
+
+
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+# --- learning -----------------------------------------------------------------------------------------------
+
+SMOKE = (
+    "--d_model 64 --heads 4 --d_ffn 128 --kernel_size 15 --number_of_epochs 7 --batch_seconds 8 --lr 0.005"
+    " --warmup_steps 20"
+).split()
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory) -> tuple[Path, Path, str]:
+    """Corpus, output and screen of a model that learns to recognise synthetic speech: half a minute."""
+    folder = tmp_path_factory.mktemp("smoke")
+    corpus = synthesize(folder / "corpus", kind="smoke", workers=1, progress=False)
+    done = subprocess.run(
+        program(corpus, folder / "run", *SMOKE), env=ONE_THREAD, cwd=folder, text=True, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+    return corpus, folder / "run", done.stdout
+
+
+@pytest.mark.timeout(300)
+def test_it_learns(smoke):
+    corpus, output, screen = smoke
+    log = epochs(output)
+    assert [epoch["epoch"] for epoch in log] == [*range(1, 8)]
+    losses = [epoch["train_loss"] for epoch in log]
+    assert losses == sorted(losses, reverse=True)
+    characters = [len(line.split(" ", 1)[1]) for file in corpus.glob("train*/*/*/*.txt") for line in file.open()]
+    assert losses[-1] / (sum(characters) / len(characters)) < 0.5, "loss per character"
+    assert log[-1]["valid_wer_greedy_ctc"] < 60
+    assert log[-1]["valid_token_accuracy"] > 80
+    splits = summary(output)["splits"]
+    assert splits["test-clean"]["wer"] < 60
+    for name, split in splits.items():
+        assert f"{split['wer']:.2f}" in [line for line in screen.splitlines() if line.startswith(name)][-1]
+
+
+def test_testing_again_gives_the_same(smoke):
+    corpus, output, _ = smoke
+    before, log, written = results(output), epochs(output), (output / "wer_test-other.txt").read_text()
+    (output / "summary.json").unlink()
+    (output / "wer_test-other.txt").unlink()
+    assert train(corpus, output, *SMOKE, "--test_only") == 0
+    assert results(output) == before
+    assert (output / "wer_test-other.txt").read_text() == written
+    assert epochs(output) == log, "nothing was trained"
+
+
+# --- what a run leaves --------------------------------------------------------------------------------------
+
+
+def test_summary_is_complete(finished):
+    found = summary(finished)
+    assert found.keys() == {
+        "recipe", "mixer", "seed", "splits", "parameters", "seconds", "peak_memory_mb", "device", "versions",
+        "commit", "recipe_hash", "decoded_by",
+    }  # fmt: skip
+    assert (found["recipe"], found["mixer"], found["seed"]) == ("quickstart", "summarymixing", 1234)
+    assert found["splits"].keys() == {"test-clean"}
+    assert found["splits"]["test-clean"].keys() == {
+        "wer", "interval", "substitutions", "deletions", "insertions", "utterances", "words", "wer_greedy_ctc",
+        "audio_seconds", "decode_seconds", "rtf",
+    }  # fmt: skip
+    assert found["splits"]["test-clean"]["utterances"] == 3
+    assert found["parameters"] == sum(
+        value.numel() for name, value in weights(finished).items() if not name.startswith("normalize.")
+    )
+    assert 0 < found["seconds"] < 100 and found["peak_memory_mb"] > 100
+    assert found["versions"]["torch"] == torch.__version__
+    assert found["recipe_hash"] == load(finished / "recipe.yaml").hash
+
+
+def test_logs_and_alignments_are_there(finished):
+    report = (finished / "wer_test-clean.txt").read_text()
+    split = summary(finished)["splits"]["test-clean"]
+    errors = split["substitutions"] + split["deletions"] + split["insertions"]
+    assert report.startswith(f"%WER {split['wer']:.2f} [{errors} / {split['words']}, ")
+    assert report.count("REF: ") == 3
+    log = epochs(finished)
+    assert [epoch["epoch"] for epoch in log] == [1, 2]
+    for epoch in log:
+        assert epoch.keys() == {
+            "time", "epoch", "steps", "seconds", "lr", "train_loss", "valid_loss", "valid_wer",
+            "valid_wer_greedy_ctc", "valid_token_accuracy",
+        }  # fmt: skip
+    assert log[1]["steps"] == 2 * log[0]["steps"] > 2
+    assert log[1]["lr"] < log[0]["lr"] <= 0.003
+    assert log[1]["lr"] == pytest.approx(0, abs=1e-9), "the schedule ends with the run"
+    text = (finished / "log.txt").read_text()
+    assert "epoch 2/2: train loss" in text and "test-clean" in text
+
+
+def test_a_finished_run_is_not_trained_again(corpus, finished):
+    before = {path: path.stat().st_mtime_ns for path in (finished / "checkpoints").rglob("*")}
+    log, splits = epochs(finished), results(finished)
+    assert train(corpus, finished, "--number_of_epochs", "2") == 0
+    assert {path: path.stat().st_mtime_ns for path in (finished / "checkpoints").rglob("*")} == before
+    assert (epochs(finished), results(finished)) == (log, splits)
+
+
+def test_more_epochs_go_on_where_it_ended(corpus, tmp_path, capsys):
+    for number in ("1", "3"):
+        assert train(corpus, tmp_path / "run", "--number_of_epochs", number) == 0
+    assert [epoch["epoch"] for epoch in epochs(tmp_path / "run")] == [1, 2, 3]
+    assert f"going on from {tmp_path / 'run' / 'checkpoints' / 'CKPT'}" in capsys.readouterr().out
+
+
+def test_the_same_again_gives_the_same_weights(corpus, finished, tmp_path):
+    assert train(corpus, tmp_path / "run", "--number_of_epochs", "2") == 0
+    assert same_weights(tmp_path / "run", finished)
+    assert results(tmp_path / "run") == results(finished)
+
+
+def test_another_seed_gives_other_weights(corpus, finished, tmp_path):
+    assert train(corpus, tmp_path / "run", "--number_of_epochs", "2", "--seed", "5") == 0
+    assert not same_weights(tmp_path / "run", finished)
+
+
+def test_a_flattened_recipe_trains_the_same(corpus, finished, tmp_path):
+    """The whole recipe as one file: a copy of its own run, and what `recipes.config.recipe` prints."""
+    given = parse_arguments(arguments(corpus, tmp_path / "run", "--number_of_epochs", "2"))
+    whole = tmp_path / "quickstart.yaml"
+    whole.write_text(flatten(given.recipe, given.overrides))
+    assert main([str(whole), "--device", "cpu", "--noprogressbar"]) == 0
+    assert same_weights(tmp_path / "run", finished)
+    assert summary(tmp_path / "run")["recipe_hash"] == summary(finished)["recipe_hash"]
+    assert train(corpus, finished, "--number_of_epochs", "2", recipe=finished / "recipe.yaml") == 0, (
+        "its own kept recipe"
+    )
+
+
+def test_runs_lie_under_recipe_mixer_and_seed(corpus, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = [*TINY, "--data_folder", str(corpus), "--mixer", "[summarymixing, attention]", "--seed", "7"]
+    assert main([str(RECIPE), *options]) == 0
+    assert [path.relative_to(tmp_path) for path in tmp_path.rglob("summary.json")] == [
+        Path("runs/quickstart/summarymixing1+attention1/7/summary.json")
+    ]
+
+
+# --- variants -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mixer", [*MIXERS, "attention+summarymixing"])
+def test_every_mixer_trains(mixer, corpus, tmp_path):
+    assert train(corpus, tmp_path / "run", "--mixer", mixer) == 0
+    (epoch,) = epochs(tmp_path / "run")
+    assert 0 < epoch["train_loss"] < 300 and 0 < epoch["valid_loss"] < 300
+    assert all(value.isfinite().all() for value in weights(tmp_path / "run").values())
+
+
+VARIANTS = {
+    "no decoder": ["--model.decoder", "null"],
+    "no search": ["--test_search", "null"],
+    "word pieces": ["--token_type", "unigram", "--vocab_size", "40"],
+    "bfloat16": ["--precision", "bf16"],
+    "gradient accumulation": ["--grad_accumulation_factor", "3"],
+    "loading processes": ["--workers", "2"],
+    "everything random": ["--speeds", "[95, 100, 105]", "--dropout", "0.1", "--model.augment.warp", "5"],
+    "several to average": ["--number_of_epochs", "3", "--average_checkpoints", "2"],
+    "debug": ["--debug"],
+}
+
+
+@pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS)
+def test_variants_train(options, corpus, tmp_path):
+    assert train(corpus, tmp_path / "run", *options) == 0
+    assert all(value.isfinite().all() for value in weights(tmp_path / "run").values())
+    assert summary(tmp_path / "run")["splits"]["test-clean"]["utterances"] > 0
+
+
+def test_another_encoder_and_optimizer_train(corpus, tmp_path):
+    options = ["--token_type", "char", "--vocab_size", "32", "--model.encoder.csgu_units", "16"]
+    recipe = RECIPE.with_name("hyperbranchformer_13M.yaml")
+    assert train(corpus, tmp_path / "run", *options, recipe=recipe) == 0
+    assert all(value.isfinite().all() for value in weights(tmp_path / "run").values())
+
+
+def test_validation_is_searched_in_some_epochs(corpus, tmp_path):
+    search = ["--valid_search", "!new:recipes.decoding.BeamSearch {beam: 2}", "--valid_search_interval", "2"]
+    assert train(corpus, tmp_path / "run", "--number_of_epochs", "3", *search) == 0
+    assert [epoch["valid_wer"] is not None for epoch in epochs(tmp_path / "run")] == [False, True, False]
+    lines = [line for line in (tmp_path / "run" / "log.txt").read_text().splitlines() if "train loss" in line]
+    assert ["% (search)" in line for line in lines] == [False, True, False]
+
+
+def test_curves_for_tensorboard(corpus, tmp_path):
+    assert train(corpus, tmp_path / "run", "--tensorboard", "true") == 0
+    assert sum(path.stat().st_size for path in (tmp_path / "run" / "tensorboard").iterdir()) > 100
+
+
+def test_every_epoch_is_new_and_whole(corpus, tmp_path, monkeypatch):
+    """Each utterance once an epoch, in other batches and at other speeds, also where a later call goes on."""
+    seen = []
+
+    def note(brain, batch, should_step):
+        seen.append((brain.epoch, batch.ids, batch.lengths.tolist()))
+        return noted(brain, batch, should_step)
+
+    noted = ASR.on_fit_batch_start
+    monkeypatch.setattr(ASR, "on_fit_batch_start", note)
+    for number in ("2", "3"):
+        assert train(corpus, tmp_path / "run", "--number_of_epochs", number, "--speeds", "[80, 100, 120]") == 0
+    batches = [[ids for epoch, ids, _ in seen if epoch == number] for number in (1, 2, 3)]
+    lengths = [
+        {one: n for epoch, ids, ns in seen if epoch == number for one, n in zip(ids, ns)} for number in (1, 2, 3)
+    ]
+    assert len(lengths[0]) == 24
+    for one, other in ((0, 1), (1, 2), (0, 2)):
+        assert sorted(sum(batches[one], [])) == sorted(sum(batches[other], []))
+        assert batches[one] != batches[other]
+        assert sum(lengths[one][utterance] != lengths[other][utterance] for utterance in lengths[one]) > 5
+
+
+# --- kills --------------------------------------------------------------------------------------------------
+
+# Everything that draws: speeds, dropout, SpecAugment. Checkpoints come between two optimizer steps.
+RANDOM = (
+    "--number_of_epochs 3 --batch_seconds 1.5 --speeds [95,100,105] --dropout 0.1 --model.augment.warp 5"
+    " --model.augment.time_masks 2 --model.augment.time_width [1,5] --grad_accumulation_factor 2 --workers 1"
+).split()
+
+
+def test_a_killed_run_goes_on_and_ends_as_if_unbroken(corpus, tmp_path, capsys):
+    broken, unbroken = tmp_path / "broken", tmp_path / "unbroken"
+    options = [*RANDOM, "--ckpt_interval_minutes", "0", "--ckpt_interval_steps", "3"]
+    process = subprocess.Popen(
+        program(corpus, broken, *options), env=ONE_THREAD, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    while process.poll() is None and not list(broken.glob("checkpoints/CKPT*")):
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)  # with its loading process
+    assert process.wait() == -signal.SIGKILL
+    assert not (broken / "summary.json").exists()
+    assert train(corpus, broken, *options) == 0
+    assert f"going on from {broken / 'checkpoints' / 'CKPT'}" in capsys.readouterr().out
+    assert train(corpus, unbroken, *options) == 0
+    assert [epoch["steps"] for epoch in epochs(broken)] == [epoch["steps"] for epoch in epochs(unbroken)]
+    assert same_weights(broken, unbroken)
+    assert results(broken) == results(unbroken)

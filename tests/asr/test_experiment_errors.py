@@ -1,0 +1,287 @@
+"""What a user sees of each mistake: one line that says what, where and what to do; exit status 2."""
+
+import os
+import resource
+import shutil
+from pathlib import Path
+
+import pytest
+import soundfile
+import torch
+
+from recipes.config.limits import check_limits
+from recipes.config.recipe import Recipe
+from recipes.errors import RecipeError
+from tests.support.corpus import write_corpus
+from tests.support.runs import RECIPE, TINY, epochs, small_corpus, summary, train, weights
+from train import main
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory) -> Path:
+    return small_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture
+def error_of(capsys):
+    """Run a function that returns an exit status; the one line that it says on stderr."""
+
+    def run(function, *arguments, **options) -> str:
+        capsys.readouterr()
+        assert function(*arguments, **options) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("error: ") and said.count("\n") == 1 and said.endswith("\n"), said
+        return said.removeprefix("error: ").rstrip("\n")
+
+    return run
+
+
+# --- data ---------------------------------------------------------------------------------------------------
+
+
+def test_wrong_data_folder(tmp_path, error_of):
+    message = f"no data folder {tmp_path / 'none'}: give the folder that holds LibriSpeech's splits, or its parent"
+    assert error_of(train, tmp_path / "none", tmp_path / "run") == message
+
+
+def test_data_folder_without_a_corpus(tmp_path, error_of):
+    (tmp_path / "music").mkdir()
+    assert error_of(train, tmp_path / "music", tmp_path / "run") == (
+        f"no LibriSpeech in {tmp_path / 'music'}: expected folders train-*, dev-* or test-* there"
+        " or in its LibriSpeech/"
+    )
+
+
+def test_data_folder_without_the_split(corpus, tmp_path, error_of):
+    assert error_of(train, corpus, tmp_path / "run", "--train_splits", "train-clean-100") == (
+        f"{corpus}: no split 'train-clean-100' among: dev-clean, test-clean, train-clean-5;"
+        " did you mean 'train-clean-5'?"
+    )
+
+
+@pytest.mark.parametrize("use", ["train", "valid"])
+def test_no_split_at_all(use, corpus, tmp_path, error_of):
+    message = f"{RECIPE}: {use}_splits is empty: name a split, or say auto"
+    assert error_of(train, corpus, tmp_path / "run", f"--{use}_splits", "[]") == message
+
+
+def test_no_test_split_is_no_mistake(corpus, tmp_path):
+    assert train(corpus, tmp_path / "run", "--test_splits", "[]") == 0
+    assert summary(tmp_path / "run")["splits"] == {}
+
+
+def test_missing_data_folder(tmp_path, error_of):
+    said = error_of(main, [str(RECIPE), *TINY, "--output_folder", str(tmp_path / "run")])
+    assert said == f"{RECIPE}: data_folder is not set: give --data_folder PATH"
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def prepared(corpus, tmp_path, error_of) -> tuple[Path, Path]:
+    """A copy of the corpus, and the folder of a run that has its manifests and no training yet."""
+    data, output = tmp_path / "data", tmp_path / "run"
+    shutil.copytree(corpus, data)
+    assert error_of(train, data, output, "--test_only") == (
+        f"no finished epoch in {output / 'checkpoints'}: train before testing"
+    )
+    return data, output
+
+
+def corrupt(audio: Path) -> None:
+    """Garbage of the same size and time, which no check of the source can see."""
+    status = audio.stat()
+    audio.write_bytes(b"garbage " * (status.st_size // 8) + b"!" * (status.st_size % 8))
+    os.utime(audio, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@pytest.mark.parametrize("split, workers", [("train-clean-5", "1"), ("test-clean", "0")], ids=["training", "testing"])
+def test_unreadable_audio(split, workers, prepared, error_of):
+    """Damaged after the manifests were made; read by a loading process, and by the program itself."""
+    data, output = prepared
+    audio = sorted(data.glob(f"{split}/*/*/*.flac"))[-1]
+    corrupt(audio)
+    said = error_of(train, data, output, "--workers", workers)
+    assert said.startswith(f"cannot read the audio of {audio.stem}, {audio}: ")
+    assert said.endswith("; prepare the data again")
+
+
+def test_other_sample_rates_are_resampled(tmp_path, capsys):
+    write_corpus(
+        tmp_path / "data",
+        {"train-clean-5": (2, 6), "dev-clean": (1, 2), "test-clean": (1, 2)},
+        sample_rate=22050,
+    )
+    assert soundfile.info(next(tmp_path.glob("data/train*/*/*/*.flac"))).samplerate == 22050
+    assert train(tmp_path / "data", tmp_path / "run", "--speeds", "[95, 105]") == 0
+    assert "kept: 12 of 12 files at 22050 Hz; training resamples them to 16000 Hz" in capsys.readouterr().out
+
+
+def test_manifest_without_a_short_enough_utterance(corpus, tmp_path, error_of):
+    said = error_of(train, corpus, tmp_path / "run", "--max_seconds", "0.1")
+    manifest = tmp_path / "run" / "manifests" / "merged" / "train.csv"
+    assert said == f"{manifest}: no utterance is as short as 0.1 seconds; raise max_seconds"
+
+
+def test_split_without_an_utterance(corpus, tmp_path, error_of):
+    data = tmp_path / "data"
+    shutil.copytree(corpus, data)
+    shutil.rmtree(data / "dev-clean")
+    (data / "dev-clean").mkdir()
+    said = error_of(train, data, tmp_path / "run")
+    assert said.startswith(f"{data / 'dev-clean'}: no utterance in it; ")
+
+
+# --- recipes ------------------------------------------------------------------------------------------------
+
+
+def test_typo_in_a_recipe(corpus, tmp_path, error_of):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(f"base: {RECIPE}\nmixer: attention\nlayer: 3\n")
+    said = error_of(train, corpus, tmp_path / "run", recipe=mine)
+    assert said == f"{mine}, line 3: no such key 'layer'; did you mean 'layers'?"
+
+
+def test_typo_on_the_command_line(corpus, tmp_path, error_of):
+    said = error_of(train, corpus, tmp_path / "run", "--warmup_step", "3")
+    assert said == "command line: no such key 'warmup_step'; did you mean 'warmup_steps'?"
+
+
+def test_unknown_mixer(corpus, tmp_path, error_of):
+    said = error_of(train, corpus, tmp_path / "run", "--mixer", "sumarymixing")
+    start, _, mixers = said.partition(" mixers: ")
+    assert start == f"{RECIPE}: mixer: no such mixer 'sumarymixing'; did you mean 'summarymixing'?"
+    assert {"attention", "relpos_attention", "summarymixing"} <= set(mixers.split(", "))
+
+
+def test_unknown_recipe(corpus, tmp_path, error_of):
+    said = error_of(train, corpus, tmp_path / "run", recipe=RECIPE.with_name("quickstrat.yaml"))
+    assert said.startswith(f"there is no recipe '{RECIPE.with_name('quickstrat.yaml')}'; did you mean 'quickstart'?")
+
+
+VALUES = {
+    "number_of_epochs": (0, "a whole number from 1 up"),
+    "batch_buckets": (0, "a whole number from 1 up"),
+    "average_checkpoints": (1.5, "a whole number from 1 up"),
+    "valid_search_interval": (0, "a whole number from 1 up"),
+    "workers": (-1, "a whole number from 0 up"),
+    "warmup_steps": (None, "a whole number from 0 up"),
+    "batch_seconds": (0, "a number above 0"),
+    "lr": ("fast", "a number above 0"),
+    "max_grad_norm": (True, "a number above 0"),
+    "ctc_weight": (1.5, "a number from 0 to 1"),
+    "label_smoothing": (-0.1, "a number from 0 to 1"),
+    "speeds": (100, "a list of whole percentages, such as [95, 100, 105]"),
+}
+
+
+@pytest.mark.parametrize("key", VALUES)
+def test_impossible_values(key):
+    value, wanted = VALUES[key]
+    with pytest.raises(RecipeError) as error:
+        check_limits(Recipe("", {key: value}, "", "", Path("mine.yaml")))
+    assert str(error.value) == f"mine.yaml: {key} must be {wanted}, not {value}"
+
+
+def test_impossible_value_on_the_command_line(corpus, tmp_path, error_of):
+    said = error_of(train, corpus, tmp_path / "run", "--speeds", "[]")
+    assert said == f"{RECIPE}: speeds must be a list of whole percentages, such as [95, 100, 105], not []"
+    assert not (tmp_path / "run").exists()
+
+
+OBJECTS = {
+    "heads": ("3", "model.decoder: TransformerDecoder: heads 3 must divide d_model 16"),
+    "kernel_size": ("4", "model.encoder: Conformer: kernel_size must be odd, not 4"),
+    "test_search.beam": ("0", "test_search: BeamSearch: beam must be a whole number from 1 up, not 0"),
+}
+
+
+@pytest.mark.parametrize("key", OBJECTS)
+def test_values_that_an_object_refuses(key, corpus, tmp_path, error_of):
+    value, message = OBJECTS[key]
+    assert error_of(train, corpus, tmp_path / "run", f"--{key}", value) == f"{RECIPE}: {message}"
+
+
+def test_following_the_advice_works_in_the_same_folder(corpus, tmp_path, error_of):
+    """A folder where nothing was trained is nobody's yet."""
+    said = error_of(train, corpus, tmp_path / "run", "--vocab_size", "20")
+    assert said.startswith("vocab_size 20 is too small for ")
+    enough = said.split("give ")[1].split(" or more")[0]
+    assert train(corpus, tmp_path / "run", "--vocab_size", enough) == 0
+    assert weights(tmp_path / "run")["ctc.bias"].shape == (int(enough),)
+
+
+# --- run options --------------------------------------------------------------------------------------------
+
+
+def test_half_precision_on_the_cpu(corpus, tmp_path, error_of):
+    said = error_of(train, corpus, tmp_path / "run", "--precision", "fp16")
+    assert said.startswith(f"{RECIPE}: ") and "fp16" in said and "--precision=bf16" in said
+
+
+def test_two_kinds_of_checkpoint_intervals(corpus, tmp_path, error_of):
+    said = error_of(train, corpus, tmp_path / "run", "--ckpt_interval_steps", "3")
+    assert "`ckpt_interval_minutes` and `ckpt_interval_steps` are mutually exclusive" in said
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_no_such_device(corpus, tmp_path, error_of):
+    said = error_of(train, corpus, tmp_path / "run", "--device", "cuda")
+    assert said.startswith(f"{RECIPE}: ") and "NVIDIA" in said or "CUDA" in said
+
+
+# --- while it runs ------------------------------------------------------------------------------------------
+
+
+def test_divergence(corpus, tmp_path, error_of):
+    said = error_of(train, corpus, tmp_path / "run", "--lr", "1e30", "--number_of_epochs", "2")
+    assert said == (
+        "training has diverged: in epoch 1 the loss of 4 batches was not finite, the last at batch 5; "
+        "start anew with a lower lr or more warmup_steps"
+    )
+
+
+def test_no_disk_space_for_a_checkpoint(corpus, tmp_path, error_of):
+    """No file can grow beyond 50 kB: manifests and logs fit, the model does not. Then there is room again."""
+    output = tmp_path / "run"
+    assert train(corpus, output) == 0
+    before = sorted(path.name for path in (output / "checkpoints").iterdir())
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    try:
+        said = error_of(train, corpus, output, "--number_of_epochs", "2")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert said == (
+        f"no disk space left for a checkpoint in {output / 'checkpoints'}: the last complete one is kept; "
+        "free some space and give the same command again to go on from it"
+    )
+    assert sorted(path.name for path in (output / "checkpoints").iterdir()) == before
+    assert train(corpus, output, "--number_of_epochs", "2") == 0
+    assert epochs(output)[-1]["epoch"] == 2
+
+
+# --- output folders -----------------------------------------------------------------------------------------
+
+
+def test_output_folder_of_another_recipe(corpus, tmp_path, error_of):
+    output = tmp_path / "run"
+    assert train(corpus, output) == 0
+    kept = (output / "recipe.yaml").read_text()
+    said = error_of(train, corpus, output, "--mixer", "attention", "--lr", "0.001")
+    assert said == (
+        f"{output} holds a run of another recipe (it differs in lr, mixer, mixers): give another "
+        "--output_folder, or remove that folder"
+    )
+    assert (output / "recipe.yaml").read_text() == kept
+
+
+def test_output_folder_with_other_files(corpus, tmp_path, error_of):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    said = error_of(train, corpus, tmp_path)
+    assert said == f"{tmp_path} holds other files than a run: give another --output_folder"
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_output_folder_that_is_a_file(corpus, tmp_path, error_of):
+    (tmp_path / "run").write_text("a file")
+    assert str(tmp_path / "run") in error_of(train, corpus, tmp_path / "run")

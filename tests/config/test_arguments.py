@@ -1,0 +1,199 @@
+"""The command line: recipe keys, SpeechBrain's run options, and their errors."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from recipes.config.arguments import parse_arguments
+from recipes.config.recipe import flatten, load, main
+from tests.support.recipe_files import CLASSES, cases, error_of, hparams_of
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("1e-3", 1e-3),
+        ("3", 3),
+        ("true", True),
+        ("null", None),
+        ("[a, 2]", ["a", 2]),
+        ("a b", "a b"),
+        ("'3'", "3"),
+        ("/data #2/x", "/data #2/x"),
+        (0.25, 0.25),
+        (None, None),
+        ([1, 2], [1, 2]),
+        (Path("a/b"), "a/b"),
+    ],
+    ids=repr,
+)
+def test_override_values(base, value, expected):
+    value = hparams_of(base, lr=value)["lr"]
+    assert value == expected
+    assert type(value) is type(expected)
+
+
+def test_nested_overrides(base):
+    hparams = hparams_of(
+        base,
+        **{
+            "model.dropout": "0.5",
+            "model.search.beam": "66",
+            "encoder.heads": "2",
+            "mixers.xnor.heads": "6",
+            "mixer": "xnor",
+            "augment": "!new:collections.Counter {speed: 2}",
+        },
+    )
+    assert hparams["model"] == {"dropout": 0.5, "search": {"beam": 66, "penalties": [1, 2]}}
+    assert hparams["encoder"].heads == 2
+    assert hparams["layer_mixers"][3]().heads == 6
+    assert hparams["augment"] == {"speed": 2}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    **cases(
+        {
+            "typo": ({"mixr": "xnor"}, "no such key 'mixr'; did you mean 'mixer'?"),
+            "nested": ({"model.dropot": "1"}, "no such key 'model.dropot'; did you mean 'model.dropout'?"),
+            "first part": ({"modl.dropout": "1"}, "no such key 'modl'; did you mean 'model'?"),
+            "argument": (
+                {"encoder.n_layer": "1"},
+                "no such key 'encoder.n_layer'; did you mean 'encoder.n_layers'?",
+            ),
+            "object": (
+                {"encoder": "3"},
+                f"'encoder' is `!new:{CLASSES}.Encoder` and no single value: "
+                "set one of its keys ('encoder.KEY'), or give null to switch it off",
+            ),
+            "group": (
+                {"model": "3"},
+                "'model' is a group of keys and no single value: "
+                "set one of its keys ('model.KEY'), or give null to switch it off",
+            ),
+            "below a value": ({"lr.peak": "3"}, "'lr' is a single value, it has no key 'peak'"),
+            "below null": ({"augment.speed": "3"}, "'augment' is a single value, it has no key 'speed'"),
+            "syntax": (
+                {"lr": "[1"},
+                "--lr '[1' is not a YAML value; a text with special characters needs quotes of its own",
+            ),
+            "empty": ({"lr": ""}, "--lr has no value; write null for none"),
+            "bare": ({"lr": True}, "--lr needs a value"),
+            "bare placeholder": ({"data_folder": True}, "--data_folder needs a value"),
+            "base": ({"base": "x.yaml"}, "no such key 'base'; did you mean 'betas'?"),
+        }
+    ),
+)
+def test_overrides_that_do_not_fit(base, overrides, message):
+    assert error_of(flatten, base, overrides) == f"command line: {message}"
+
+
+def test_recipe_keys_and_run_options_are_told_apart(base):
+    arguments = parse_arguments(
+        [
+            "--debug",
+            str(base),
+            "--lr",
+            "1e-3",
+            "--device",
+            "cpu",
+            "--model.dropout=0.2",
+            "--seed",
+            "-1",
+            "--jit_module_keys",
+            "encoder",
+            "decoder",
+            "--grad_accumulation_factor=2",
+            "--optimizer_step_limit",
+            "7",
+            "--lr",
+            "2e-3",
+            "--augment",
+        ]
+    )
+    assert arguments.recipe == base
+    assert arguments.overrides == {"lr": "2e-3", "model.dropout": "0.2", "seed": "-1", "augment": True}
+    options = arguments.run_options
+    assert (options["debug"], options["device"], options["grad_accumulation_factor"]) == (True, "cpu", 2)
+    assert (options["optimizer_step_limit"], options["jit_module_keys"]) == (7, ["encoder", "decoder"])
+    assert options["test_only"] is False
+
+
+@pytest.mark.parametrize("key", ["log", "optimizer", "test", "data", "compile_", "nonfinite"])
+def test_keys_that_begin_like_a_run_option_stay_the_recipes(write, key):
+    arguments = parse_arguments([str(write(f"{key}: 1\n")), f"--{key}", "5"])
+    assert load(arguments.recipe, arguments.overrides).hparams == {key: 5}
+    assert arguments.run_options.overridden_args == set()
+
+
+def test_an_option_that_is_a_key_too_wins_in_brain_and_recipe(base):
+    import speechbrain
+
+    arguments = parse_arguments([str(base), "--precision", "bf16", "--eval_precision", "fp32"])
+    assert arguments.overrides == {"precision": "bf16"}
+    hparams = hparams_of(base, **arguments.overrides)
+    assert hparams["precision"] == "bf16"
+    brain = speechbrain.Brain(hparams={"precision": "fp32", "max_grad_norm": 2.0}, run_opts=arguments.run_options)
+    assert (brain.precision, brain.max_grad_norm) == ("bf16", 2.0)
+
+
+def test_option_that_the_recipe_does_not_have_stays_out_of_it(base):
+    assert parse_arguments([str(base), "--debug"]).overrides == {}
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    **cases(
+        {
+            "choice": (["--precision", "fp8"], "argument --precision: invalid choice: 'fp8'"),
+            "number": (["--debug_batches=x"], "argument --debug_batches: invalid int value: 'x'"),
+            "step limit": (
+                ["--optimizer_step_limit", "x"],
+                "argument --optimizer_step_limit: invalid int value: 'x'",
+            ),
+            "two recipes": (["other.yaml"], "'other.yaml' is one argument too many; usage: "),
+            "no key": (["--", "x"], "'--' has no key; usage: "),
+        }
+    ),
+)
+def test_bad_command_lines(base, argv, message):
+    assert error_of(parse_arguments, [str(base), *argv]).startswith(message)
+
+
+def test_command_line_without_recipe_lists_them(write, tmp_path, monkeypatch):
+    write("base: base.yaml\n", "conformer")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["train.py", "--debug"])
+    expected = "no recipe given; usage: train.py hparams/NAME.yaml [--key value …]; recipes: base, conformer"
+    assert error_of(parse_arguments, None) == expected
+
+
+def test_help_explains_keys_and_lists_run_options(capsys):
+    with pytest.raises(SystemExit) as caught:
+        parse_arguments(["--help"], "Train a recogniser.")
+    text = capsys.readouterr().out
+    assert caught.value.code == 0
+    assert "Train a recogniser." in text
+    assert "--mixer xnor" in text
+    for option in ("--device VALUE", "--test_only", "--precision VALUE", "--debug", "--jit_module_keys"):
+        assert f"  {option} " in text
+
+
+def test_main_prints_the_flattened_recipe(write, capsys):
+    path = write("base: base.yaml\n")
+    assert main([str(path), "--lr=5e-4", "--precision", "bf16"]) == 0
+    assert capsys.readouterr().out == flatten(path, {"lr": "5e-4", "precision": "bf16"})
+
+
+def test_command_shows_one_line_and_no_traceback(write):
+    path = write("base: base.yaml\n\nlearning_rate: 3\n")
+    command = [sys.executable, "-m", "recipes.config", str(path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == f"error: {path}, line 3: no such key 'learning_rate'\n"

@@ -1,0 +1,221 @@
+"""Text for language models: where it comes from, how it is cut, shuffled and shared out."""
+
+import gzip
+from itertools import chain, islice
+
+import pytest
+
+from data_prep.errors import DataError
+from data_prep.lm_text import count, sentences, shard, shuffled, text_files
+from data_prep.manifest import to_csv
+from data_prep.tokenizer import load_tokenizer
+from recipes.lm.data import TextBatches, check_tokenizer
+from tests.support.corpus import write_corpus
+from tests.support.stock_models import tokenizer
+
+LINES = ["A STONE", "THE  RIVER ", "", "DON'T WALK"]
+CLEAN = ["A STONE", "THE RIVER", "DON'T WALK"]
+
+
+def manifest(path, words):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(to_csv([f"1-2-{number}", 1.0, "x.flac", "1-2", one] for number, one in enumerate(words)))
+    return path
+
+
+def write(path, lines=LINES):
+    """A source of these sentences, of the kind that the name tells."""
+    if path.name.endswith(".csv"):
+        return manifest(path, lines)
+    text = "\n".join(lines)
+    if path.name.endswith(".trans.txt"):
+        text = "\n".join(f"1-2-{number:04d} {line}" for number, line in enumerate(lines))
+    content = text.encode()
+    path.write_bytes(gzip.compress(content) if path.name.endswith("z") else content)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.txt.gz", "a.norm.z", "a.csv", "1-2.trans.txt", "plain"])
+def test_every_kind_of_file_gives_its_sentences(tmp_path, name):
+    assert list(sentences([write(tmp_path / name)])) == CLEAN
+
+
+def test_windows_text(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf" + "A É\r\nB\r\n".encode())
+    assert list(sentences([tmp_path / "a.txt"])) == ["A É", "B"]
+
+
+def test_several_sources_in_order(tmp_path):
+    one, two = write(tmp_path / "b.txt", ["B"]), write(tmp_path / "a.csv", ["A A"])
+    assert text_files(str(one), "train") == [one]
+    assert count(text_files([one, str(two)], "train")) == (2, 3)
+
+
+def test_a_run_folder_gives_its_manifests(tmp_path):
+    for name in ("merged/train", "merged/valid", "test-clean", "test-other", "dev-clean"):
+        manifest(tmp_path / "manifests" / f"{name}.csv", [name.upper()])
+    found = {use: list(sentences(text_files(tmp_path, use))) for use in ("train", "valid", "test")}
+    assert found == {
+        "train": ["MERGED/TRAIN"],
+        "valid": ["MERGED/VALID"],
+        "test": ["TEST-CLEAN", "TEST-OTHER"],
+    }
+
+
+def test_a_corpus_folder_gives_its_transcripts(tmp_path):
+    texts = write_corpus(tmp_path, {"train-clean-5": (2, 3), "dev-clean": (1, 2), "test-other": (1, 2)})
+    for use, split in {"train": "train-clean-5", "valid": "dev-clean", "test": "test-other"}.items():
+        assert list(sentences(text_files(tmp_path, use))) == list(texts[split].values())
+
+
+def test_only_what_is_asked_for_is_read(tmp_path):
+    """A damaged end does not show before it is reached: nothing is read ahead of its use."""
+    file = tmp_path / "a.txt.gz"
+    file.write_bytes(gzip.compress(b"A B\n" * 200_000)[:-200])
+    assert len(list(islice(sentences([file]), 5000))) == 5000
+
+
+ERRORS = {
+    "missing": (
+        "none.txt",
+        None,
+        "there is no text {file}: give a text file (.gz too), a manifest, a run or a",
+    ),
+    "not gzip": (
+        "a.gz",
+        b"A B\n",
+        "{file} is no gzip file: fetch it again, or take .gz from its name if it is",
+    ),
+    "cut gzip": ("a.gz", gzip.compress(b"A\nB\n" * 9)[:-6], "{file} is damaged after line "),
+    "damaged gzip": ("a.gz", gzip.compress(b"A\n")[:12] + b"\xff" * 9, "{file} is damaged after line 0 ("),
+    "latin 1": (
+        "a.txt",
+        b"A\nB\n\xc9T\xc9\n",
+        "{file}, line 3: not UTF-8 text; convert it, iconv -f latin1 -t utf-8",
+    ),
+    "empty": ("a.txt", b" \n\n", "{file}: no sentence in it; give a text with words"),
+    "no manifest": (
+        "a.csv",
+        b"A,B\n",
+        "{file} is no manifest: its first line isn't ID,duration,wav,spk_id,wrd",
+    ),
+    "run without split": (
+        "manifests/x.csv",
+        b"",
+        "the run {folder} has no manifests/merged/train.csv: name a file with the text",
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "message"), ERRORS.values(), ids=ERRORS)
+def test_text_that_cannot_be_used(tmp_path, name, content, message):
+    file = tmp_path / name
+    if content is not None:
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(content)
+    source = tmp_path if "/" in name else file
+    with pytest.raises(DataError) as caught:
+        count(text_files(source, "train"))
+    said = str(caught.value)
+    assert said.startswith(message.format(file=file, folder=tmp_path)) and "\n" not in said
+
+
+def test_shuffling_holds_a_buffer_and_follows_from_its_key():
+    once = [list(shuffled(range(100), 30, key)) for key in ("1 1", "1 1", "1 2")]
+    assert once[0] == once[1] != once[2]
+    assert [len(held) for held in once[0]] == [30, 30, 30, 10]
+    assert [sorted(held) for held in once[0]] == [list(range(n, min(n + 30, 100))) for n in (0, 30, 60, 90)]
+    drawn = iter(range(100))
+    next(shuffled(drawn, 30, "1"))
+    assert next(drawn) == 30, "no more than the buffer is read"
+
+
+def test_shards_share_out_everything():
+    assert [[*shard("abcdefg", index, 3)] for index in range(3)] == [[*"adg"], [*"be"], [*"cf"]]
+
+
+# --- batches ---
+
+
+ignore_workers = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more than there are cores
+
+
+@pytest.fixture(scope="module")
+def pieces(tmp_path_factory):
+    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.model"
+    path.write_bytes(tokenizer())
+    return load_tokenizer(path)
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    """37 different sentences."""
+    words = ["THE RIVER", "A STONE", "I JUMPED", "SEVEN"]
+    lines = [" ".join(words[(number // 4**place) % 4] for place in range(3)) for number in range(37)]
+    return [write(tmp_path_factory.mktemp("text") / "a.txt", lines)], lines
+
+
+def batches(pieces, text, **settings) -> TextBatches:
+    files, _ = text
+    settings = {"batch_sentences": 5, "buffer": 15, "seed": 3, **settings}
+    return TextBatches(files, pieces, count(files), **settings)
+
+
+def read(pieces, loaded) -> list[list[str]]:
+    return [[pieces.decode(row[row > 2].tolist()) for row in batch.targets] for batch in loaded]
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+@ignore_workers
+def test_a_pass_has_every_sentence_once_in_an_order_of_its_own(pieces, text, workers):
+    made = batches(pieces, text, workers=workers)
+    passes = []
+    for epoch in (1, 2, 1):
+        made.epoch = epoch
+        passes.append(read(pieces, made.loader()))
+        assert len(passes[-1]) == len(made.loader()) == len(made)
+        assert sorted(chain.from_iterable(passes[-1])) == sorted(text[1])
+    assert passes[0] == passes[2] != passes[1]
+
+
+@ignore_workers
+@pytest.mark.parametrize("workers", [0, 2, 3])
+@pytest.mark.parametrize("done", [1, 4, 7])
+def test_a_resumed_pass_goes_on_behind_what_is_done(pieces, text, workers, done):
+    made = batches(pieces, text, workers=workers)
+    whole = read(pieces, made.loader())
+    made.skip = done
+    assert read(pieces, made.loader()) == whole[done:]
+
+
+def test_ranks_have_equally_many_batches_and_nothing_twice(pieces, text):
+    shares = [read(pieces, batches(pieces, text, ranks=2, rank=rank).loader()) for rank in (0, 1)]
+    assert len(shares[0]) == len(shares[1]) == 4
+    together = list(chain.from_iterable(chain.from_iterable(shares)))
+    assert len(set(together)) == len(together) == 36
+    with pytest.raises(DataError, match="37 sentences are too few for 40 processes$"):
+        batches(pieces, text, ranks=40)
+
+
+def test_inputs_targets_and_the_longest_sentence(pieces, text):
+    short, long = "A", "THE RIVER"
+    tokens = pieces.encode(long)
+    batch = batches(pieces, text).collate([short, long])
+    assert batch.inputs.tolist()[1] == [1, *tokens]
+    assert batch.targets.tolist()[1] == [*tokens, 2]
+    kept = len(pieces.encode(short)) + 1
+    assert batch.targets.tolist()[0] == [*pieces.encode(short), 2] + [-100] * (len(tokens) + 1 - kept)
+    assert batch.words == 3
+    cut = batches(pieces, text, longest=4).collate([long])
+    assert (cut.inputs.tolist(), cut.targets.tolist()) == ([[1, *tokens[:3]]], [tokens[:4]])
+
+
+def test_text_in_another_spelling(pieces, text, tmp_path):
+    check_tokenizer(text[0], pieces)
+    lower = write(tmp_path / "a.txt", ["the river", "A STONE"])
+    with pytest.raises(DataError) as caught:
+        check_tokenizer([lower], pieces)
+    assert str(caught.value) == (
+        f"{lower}: 50 % of its words hold characters unknown to the tokenizer (as 'the'): spell the text as the "
+        "transcripts that the tokenizer was trained on"
+    )

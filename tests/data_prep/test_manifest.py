@@ -1,0 +1,79 @@
+"""Reading and merging manifests, and how an error reaches the screen."""
+
+import os
+import shutil
+
+import pytest
+
+from data_prep.errors import DataError, command_line
+from data_prep.librispeech import prepare, prepare_split
+from data_prep.manifest import merge, read_manifest
+from tests.support.corpus import write_corpus
+
+
+def test_merge_keeps_order_and_leaves_an_unchanged_file_alone(tmp_path):
+    write_corpus(tmp_path, {"train-a": (1, 2), "train-b": (1, 3)})
+    manifests = list(prepare(tmp_path, tmp_path, valid=[], test=[], progress=False).train.values())
+    merged = merge(manifests, tmp_path / "new" / "train.csv")
+    assert list(read_manifest(merged)) == [row for manifest in manifests for row in read_manifest(manifest)]
+    os.utime(merged, (1, 1))
+    merge(manifests, merged)
+    assert merged.stat().st_mtime == 1
+    merge(manifests[:1], merged)
+    assert len(list(read_manifest(merged))) == 2
+
+
+def test_merge_refuses_an_utterance_that_is_in_two_manifests(tmp_path):
+    write_corpus(tmp_path, {"train": (1, 2)})
+    manifest = prepare_split(tmp_path, "train", tmp_path, progress=False)
+    other = shutil.copy(manifest, tmp_path / "other.csv")
+    with pytest.raises(DataError) as error:
+        merge([manifest, other], tmp_path / "all.csv")
+    assert str(error.value) == f"utterance 101-1101-0000 is in both {manifest} and {other}; leave one out"
+    assert not (tmp_path / "all.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no manifest {}: write it with python -m data_prep.librispeech"),
+        (b"a,b\n1,2\n", "{} is no manifest: its first line isn't ID,duration,wav,spk_id,wrd"),
+        (b"ID,duration,wav,spk_id,wrd\n1-2-3,1.0,$data_", "{}, line 2: not 5 columns; prepare it again"),
+        (b"ID,duration,wav,spk_id,wrd\n\xff", "{} is unreadable ("),
+    ],
+    ids=["missing", "other-columns", "cut", "not-text"],
+)
+def test_unusable_manifest_is_named(tmp_path, content, message):
+    manifest = tmp_path / "train.csv"
+    if content is not None:
+        manifest.write_bytes(content)
+    with pytest.raises(DataError) as error:
+        list(read_manifest(manifest))
+    assert message.format(manifest) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "shown"),
+    [
+        (DataError("what, where, what to do"), 2, "error: what, where, what to do\n"),
+        (PermissionError(13, "Permission denied", "out"), 2, "error: [Errno 13] Permission denied: 'out'\n"),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+    ],
+    ids=["data-error", "system-error", "ctrl-c"],
+)
+def test_command_line_shows_one_line(capsys, raised, status, shown):
+    @command_line
+    def main(argv=None):
+        raise raised
+
+    assert main() == status
+    assert capsys.readouterr().err == shown
+
+
+def test_command_line_keeps_the_traceback_of_a_bug():
+    @command_line
+    def main(argv=None):
+        raise KeyError("bug")
+
+    with pytest.raises(KeyError):
+        main()

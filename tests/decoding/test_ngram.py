@@ -1,0 +1,279 @@
+"""CTC search with an n-gram: against all alignments, with ambiguous sounds, and its one-line errors."""
+
+import importlib.util
+import itertools
+import math
+import sys
+
+import pytest
+import torch
+
+from data_prep.manifest import to_csv
+from data_prep.ngram import estimate, write_arpa
+from data_prep.tokenizer import BLANK, load_tokenizer, train_tokenizer
+from recipes.decoding import ngram as ngram_search
+from recipes.decoding.ngram import NgramCTCSearch
+from recipes.errors import RecipeError
+from recipes.models.encoder import Encoded
+
+extra = pytest.mark.skipif(
+    ngram_search.kenlm is None, reason="flashlight-text and kenlm are not installed (requirements-ngram.txt)"
+)
+
+TEXT = ["THE SEA IS GREEN", "I SEE THE SEA", "THE SEA IS WIDE", "SHE SEES HERS", "SEE THE GREEN SEAS"]
+
+
+def make_tokenizer(folder, text=TEXT, kind="char", size=1000):
+    folder.mkdir(exist_ok=True)
+    rows = [[f"1-1-{at}", 1.0, "x.flac", "1-1", sentence] for at, sentence in enumerate(text)]
+    (folder / "train.csv").write_bytes(to_csv(rows))
+    return load_tokenizer(train_tokenizer(folder / "train.csv", folder, kind, size))
+
+
+def make_ngram(folder, text=TEXT, order=2):
+    write_arpa(estimate(text, order), folder / "it.arpa")
+    return str(folder / "it.arpa")
+
+
+def prepared(tokenizer, **options) -> NgramCTCSearch:
+    search = NgramCTCSearch(**options)
+    search.prepare(tokenizer)
+    return search
+
+
+def frames(tokenizer, alignment, outputs: int, sharpness=8.0):
+    """Log probabilities ``[1, T, outputs]``: of each frame its one piece, or several with their shares."""
+    rows = []
+    for frame in alignment:
+        row = torch.full((outputs,), -sharpness)
+        for piece, share in (frame if isinstance(frame, dict) else {frame: 1.0}).items():
+            row[BLANK if piece == "" else tokenizer.piece_to_id(piece)] = math.log(share)
+        rows.append(row.log_softmax(-1))
+    return torch.stack(rows)[None]
+
+
+def search_one(search, log_probs):
+    (found,) = search(None, Encoded(log_probs, torch.tensor([log_probs.shape[1]])), log_probs)
+    return found
+
+
+def all_scores(log_probs, tokenizer, words, arpa, lm_weight, word_bonus):
+    """Of every sentence of words, from all alignments with ``[T, outputs]`` and whole n-gram scores."""
+    ctc, outputs = {}, [BLANK, *range(3, log_probs.shape[1])]
+    rows = log_probs.tolist()
+    for alignment in itertools.product(outputs, repeat=len(rows)):
+        tokens = tuple(token for token, _ in itertools.groupby(alignment) if token != BLANK)
+        ctc.setdefault(tokens, []).append(sum(row[token] for row, token in zip(rows, alignment)))
+    model, scores = ngram_search.kenlm.Model(arpa), {}
+    for tokens, parts in ctc.items():
+        sentence = tokenizer.decode(list(tokens))
+        if tuple(tokenizer.encode(sentence)) == tokens and set(sentence.split()) <= words:
+            total = math.log(sum(map(math.exp, parts)))
+            ngram = math.log(10) * model.score(sentence)
+            scores[tokens] = total + lm_weight * ngram + word_bonus * len(sentence.split())
+    return scores
+
+
+@extra
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("lm_weight, word_bonus", [(0.0, 0.0), (0.7, 0.0), (1.5, 2.0)])
+def test_wide_beam_equals_all_alignments(tmp_path, lm_weight, word_bonus, seed):
+    text = ["A AB", "B A A", "AA AB", "BB", "A ABB B"]
+    tokenizer, arpa = make_tokenizer(tmp_path, text), make_ngram(tmp_path, text)
+    assert tokenizer.vocab_size() == 6  # unknown and blank, begin, end, ▁, A, B
+    logits = 2 * torch.randn(1, 6, 6, generator=torch.Generator().manual_seed(seed))
+    log_probs = logits.log_softmax(-1)
+    search = prepared(tokenizer, ngram=arpa, beam=5000, candidates=6, lm_weight=lm_weight, word_bonus=word_bonus)
+    scores = all_scores(log_probs[0], tokenizer, {"A", "AB", "B", "AA", "BB", "ABB"}, arpa, lm_weight, word_bonus)
+    found = search_one(search, log_probs)
+    assert len(scores) > 30
+    assert {tuple(one.tokens) for one in found} == set(scores)
+    assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+    for tokens, score in found:
+        assert score == pytest.approx(scores[tuple(tokens)], abs=1e-3), tokenizer.decode(tokens)
+
+
+# --- what it writes -----------------------------------------------------------------------------------------
+
+
+@extra
+@pytest.mark.parametrize(
+    "lm_weight, expected", [(0.0, "THE SEE IS GREEN"), (1.0, "THE SEA IS GREEN")], ids=["sound", "n-gram"]
+)
+def test_the_ngram_decides_where_the_sound_does_not(tmp_path, lm_weight, expected):
+    tokenizer, arpa = make_tokenizer(tmp_path), make_ngram(tmp_path)
+    sound = [*"▁THE▁SE", "", {"E": 0.55, "A": 0.45}, *"▁IS▁GRE", "", *"EN"]
+    log_probs = frames(tokenizer, sound, tokenizer.vocab_size())
+    best, second, *_ = search_one(prepared(tokenizer, ngram=arpa, lm_weight=lm_weight), log_probs)
+    assert tokenizer.decode(best.tokens) == expected
+    other = {"THE SEE IS GREEN", "THE SEA IS GREEN"} - {expected}
+    assert tokenizer.decode(second.tokens) in other and second.score < best.score
+
+
+@extra
+def test_a_last_letter_may_last_and_needs_a_blank_to_be_doubled(tmp_path):
+    text = ["SE SEE"]
+    tokenizer = make_tokenizer(tmp_path, text)
+    search = prepared(tokenizer, ngram=make_ngram(tmp_path, text), lm_weight=0.0)
+    for sound, expected in ((list("▁SEEE"), "SE"), ([*"▁SEE", "", "E"], "SEE")):
+        best = search_one(search, frames(tokenizer, sound, tokenizer.vocab_size()))[0]
+        assert tokenizer.decode(best.tokens) == expected
+        assert best.score == pytest.approx(0, abs=0.1), "the sound is all but certain"
+
+
+@extra
+def test_word_bonus_makes_more_words(tmp_path):
+    text = ["AB", "A B", "AB AB", "A B A"]
+    tokenizer, arpa = make_tokenizer(tmp_path, text), make_ngram(tmp_path, text)
+    log_probs = frames(tokenizer, ["▁", "A", {"": 0.7, "▁": 0.3}, "B"], tokenizer.vocab_size())
+    texts = [
+        tokenizer.decode(search_one(prepared(tokenizer, ngram=arpa, word_bonus=bonus), log_probs)[0].tokens)
+        for bonus in (-5.0, 5.0)
+    ]
+    assert texts == ["AB", "A B"]
+
+
+@extra
+@pytest.mark.parametrize("spare_outputs", [0, 7], ids=["equal", "spare_outputs"])
+@pytest.mark.parametrize("kind, size", [("char", 100), ("unigram", 24), ("bpe", 24)])
+def test_every_kind_of_tokenizer(tmp_path, kind, size, spare_outputs):
+    tokenizer = make_tokenizer(tmp_path, kind=kind, size=size)
+    search = prepared(tokenizer, ngram=make_ngram(tmp_path, order=3))
+    for sentence in TEXT:
+        sound = [part for piece in tokenizer.encode(sentence, out_type=str) for part in (piece, piece, "")]
+        log_probs = frames(tokenizer, sound, tokenizer.vocab_size() + spare_outputs)
+        best = search_one(search, log_probs)[0]
+        assert best.tokens == tokenizer.encode(sentence)
+
+
+@extra
+def test_words_out_of_the_ngram_come_out_as_others(tmp_path):
+    tokenizer, arpa = make_tokenizer(tmp_path), make_ngram(tmp_path, ["THE SEA", "SEA"])
+    log_probs = frames(tokenizer, list("▁THE▁SEES"), tokenizer.vocab_size())
+    for one in search_one(prepared(tokenizer, ngram=arpa), log_probs):
+        assert set(tokenizer.decode(one.tokens).split()) <= {"THE", "SEA"}
+    (tmp_path / "words.txt").write_text("THE\nSEES\n")
+    listed = prepared(tokenizer, ngram=arpa, words=str(tmp_path / "words.txt"))
+    log_probs = frames(tokenizer, [*"▁THE▁SE", "", *"ES"], tokenizer.vocab_size())
+    assert tokenizer.decode(search_one(listed, log_probs)[0].tokens) == "THE SEES"
+
+
+@extra
+def test_an_unfinished_last_word_is_left_out(tmp_path):
+    tokenizer, arpa = make_tokenizer(tmp_path), make_ngram(tmp_path, ["THE GREEN"])
+    log_probs = frames(tokenizer, list("▁THE▁GR"), tokenizer.vocab_size(), sharpness=200.0)
+    (best,) = search_one(prepared(tokenizer, ngram=arpa), log_probs)
+    assert tokenizer.decode(best.tokens) == "THE"
+    assert best.score < -1e8
+
+
+@extra
+def test_silence_gives_an_empty_sentence(tmp_path):
+    tokenizer = make_tokenizer(tmp_path)
+    best = search_one(
+        prepared(tokenizer, ngram=make_ngram(tmp_path)), frames(tokenizer, [""] * 5, tokenizer.vocab_size())
+    )[0]
+    assert best.tokens == []
+
+
+@extra
+@pytest.mark.parametrize("candidates", [2, 6, 100])
+def test_results_do_not_depend_on_the_batch(tmp_path, candidates):
+    tokenizer, lengths = make_tokenizer(tmp_path), [9, 1, 30, 4, 2]
+    search = prepared(tokenizer, ngram=make_ngram(tmp_path), beam=8, candidates=candidates)
+    noise = torch.Generator().manual_seed(0)
+    log_probs = (3 * torch.randn(5, 30, tokenizer.vocab_size(), generator=noise)).log_softmax(-1)
+    for row, length in enumerate(lengths):
+        log_probs[row, length:] = float("nan")
+    encoded = Encoded(log_probs, torch.tensor(lengths))
+    in_batch = search(None, encoded, log_probs)
+    backwards = search(None, Encoded(log_probs.flip(0), encoded.lengths.flip(0)), log_probs.flip(0))[::-1]
+    alone = [search_one(search, log_probs[row : row + 1, :length].double()) for row, length in enumerate(lengths)]
+    assert in_batch == backwards == alone
+    assert all(1 <= len(found) <= 8 for found in alone)
+
+
+# --- errors -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("absent", ["kenlm", "flashlight.lib.text"])
+def test_without_the_extra(tmp_path, monkeypatch, absent):
+    monkeypatch.setitem(sys.modules, absent, None)  # as if it was not installed
+    spec = importlib.util.spec_from_file_location("without_extra", ngram_search.__file__)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with pytest.raises(RecipeError) as error:
+        module.NgramCTCSearch(ngram="it.arpa").prepare(make_tokenizer(tmp_path))
+    assert str(error.value) == (
+        "the search with an n-gram needs flashlight-text and kenlm: pip install -r requirements-ngram.txt"
+    )
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"beam": 0}, "NgramCTCSearch: beam must be 1 or more, not 0"),
+        ({"candidates": 1}, "NgramCTCSearch: candidates must be 2 or more, not 1"),
+        ({"lm_weight": -0.5}, "NgramCTCSearch: lm_weight must be 0 or more, not -0.5"),
+    ],
+    ids=["beam", "candidates", "lm_weight"],
+)
+def test_option_errors(options, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        NgramCTCSearch(ngram="it.arpa", **options)
+
+
+@extra
+@pytest.mark.parametrize(
+    "content, options, message",
+    [
+        (None, {}, "no n-gram {path}: write one with python -m data_prep.ngram TEXT {path}"),
+        ("no n-gram\n", {}, "{path} is no ARPA file nor KenLM binary, or damaged; write it again"),
+        ("", {}, "{path} is no ARPA file nor KenLM binary, or damaged; write it again"),
+        (
+            ["other words"],
+            {},
+            "the tokenizer can spell no word of {path}:"
+            + " estimate the n-gram on a text written like the training transcripts",
+        ),
+        (TEXT, {"words": "nowhere.txt"}, "no list of words nowhere.txt: write one, a word a line"),
+    ],
+    ids=["missing", "no_arpa", "empty", "other_alphabet", "no_word_list"],
+)
+def test_ngram_errors(tmp_path, content, options, message):
+    path = tmp_path / "it.arpa"
+    if isinstance(content, str):
+        path.write_text(content)
+    elif content:
+        make_ngram(tmp_path, content)
+    with pytest.raises(RecipeError) as error:
+        prepared(make_tokenizer(tmp_path / "tokenizer"), ngram=str(path), **options)
+    assert str(error.value) == message.format(path=path)
+
+
+def test_a_kenlm_binary_does_not_list_its_words(tmp_path):
+    (tmp_path / "it.binary").write_bytes(b"mmap lm http://kheafield.com/code format version 5\n\x00\xff")
+    with pytest.raises(RecipeError) as error:
+        ngram_search.read_words(tmp_path / "it.binary")
+    assert str(error.value) == (
+        f"{tmp_path / 'it.binary'} is a KenLM binary, which does not list its words: give words, a file of them"
+    )
+
+
+@extra
+def test_words_that_cannot_be_spelled_are_reported(tmp_path, caplog):
+    search = prepared(make_tokenizer(tmp_path), ngram=make_ngram(tmp_path, ["THE CAFÉ", "THE SEA"]))
+    assert caplog.messages == [
+        f"1 of 3 words of {tmp_path / 'it.arpa'} cannot be spelled by the tokenizer, such as CAFÉ;"
+        + " they are left out"
+    ]
+    assert len(search.language_model.root.children) == 1
+
+
+@extra
+def test_a_second_language_model_is_refused(tmp_path):
+    tokenizer = make_tokenizer(tmp_path)
+    search, log_probs = prepared(tokenizer, ngram=make_ngram(tmp_path)), torch.zeros(1, 2, 9)
+    with pytest.raises(RecipeError) as error:
+        search(None, Encoded(log_probs, torch.tensor([2])), log_probs, lm=object())
+    assert str(error.value) == ("the search with an n-gram takes no second language model: leave one of the two out")

@@ -1,0 +1,293 @@
+"""Training a language model from end to end, through `train_lm.py` as a user gives it."""
+
+import gzip
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from data_prep.lm_text import sentences
+from data_prep.manifest import to_csv
+from data_prep.tokenizer import END, START, load_tokenizer, train_tokenizer
+from recipes.lm.brain import LanguageModelTrainer
+from recipes.lm.experiment import NEEDED
+from recipes.lm.saved_model import load_language_model
+from tests.support.runs import ROOT, epochs, same_weights, summary
+from tests.support.stock_models import tokenizer
+from train_lm import main
+
+RECIPE = ROOT / "hparams" / "lm_quickstart.yaml"
+SENTENCES = ["THE RIVER JUMPED OVER A STONE", "THE HOUSE IS VERY GREEN", "I WALKED SLOWLY", "SEVEN BOX"]
+TINY = (
+    "--device cpu --noprogressbar --d_model 16 --heads 2 --layers 1 --d_ffn 32 --number_of_epochs 2"
+    " --batch_sentences 4 --warmup_steps 2 --average_checkpoints 2"
+).split()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Tokenizer and texts."""
+    made = tmp_path_factory.mktemp("texts")
+    (made / "tokenizer.model").write_bytes(tokenizer())
+    (made / "train.txt.gz").write_bytes(gzip.compress("\n".join(SENTENCES * 6).encode()))
+    (made / "valid.txt").write_text("\n".join(SENTENCES[:3]))
+    (made / "test.txt").write_text("THE STONE JUMPED\nA RIVER\n")
+    return made
+
+
+def train(folder: Path, output: Path, *options: str, recipe: Path = RECIPE) -> int:
+    """Run it in this process; the exit status. Later options win."""
+    where = {"tokenizer": "tokenizer.model", "train_text": "train.txt.gz", "valid_text": "valid.txt"}
+    given = [part for key, name in where.items() for part in (f"--{key}", str(folder / name))]
+    return main([str(recipe), *given, "--output_folder", str(output), *TINY, *options])
+
+
+@pytest.fixture(scope="module")
+def finished(folder, tmp_path_factory) -> Path:
+    output = tmp_path_factory.mktemp("finished") / "run"
+    assert train(folder, output, "--test_text", str(folder / "test.txt")) == 0
+    return output
+
+
+def nats_and_tokens(output: Path, text: Path) -> tuple[float, int]:
+    """One sentence at a time, one token at a time, by the definition."""
+    model, pieces = load_language_model(output), load_tokenizer(output / "tokenizer" / "tokenizer.model")
+    nats, count = 0.0, 0
+    for sentence in sentences([text]):
+        cache, last = model.start(1), START
+        for token in [*pieces.encode(sentence), END]:
+            with torch.no_grad():
+                logits, cache = model.step(torch.tensor([last]), cache)
+            nats, count, last = nats - float(logits.log_softmax(-1)[0, token]), count + 1, token
+    return nats, count
+
+
+def test_it_learns(folder, tmp_path):
+    assert train(folder, tmp_path / "run", "--number_of_epochs", "25", "--d_model", "32") == 0
+    log = epochs(tmp_path / "run")
+    assert [epoch["epoch"] for epoch in log] == [*range(1, 26)]
+    assert log[0]["valid_perplexity_token"] > 8
+    assert log[-1]["valid_perplexity_token"] < 2
+    assert log[-1]["train_loss"] < log[0]["train_loss"] / 2
+
+
+@pytest.mark.parametrize("use", ["valid", "test"])
+def test_perplexity_is_what_the_steps_of_the_search_give(folder, finished, use):
+    text = folder / f"{use}.txt"
+    nats, tokens = nats_and_tokens(finished, text)
+    words = sum(len(sentence.split()) + 1 for sentence in sentences([text]))
+    found = summary(finished)["texts"][use]
+    assert found["tokens"] == tokens
+    assert found["perplexity_token"] == pytest.approx(math.exp(nats / tokens), rel=1e-3)
+    assert found["perplexity_word"] == pytest.approx(math.exp(nats / words), rel=1e-3)
+
+
+def test_what_a_run_leaves(folder, finished):
+    found = summary(finished)
+    assert found.keys() == {
+        "recipe", "seed", "texts", "train_text", "parameters", "seconds", "peak_memory_mb", "device", "versions",
+        "commit", "recipe_hash",
+    }  # fmt: skip
+    assert found["train_text"] == {"sentences": 24, "words": 96}
+    assert found["texts"]["valid"]["words"] == 14 and found["texts"]["valid"]["unknown_tokens"] == 0
+    model = load_language_model(finished, folder / "tokenizer.model")
+    assert found["parameters"] == sum(one.numel() for one in model.parameters())
+    log = epochs(finished)
+    assert [epoch["steps"] for epoch in log] == [6, 12]
+    assert log[0].keys() == {
+        "time", "epoch", "steps", "seconds", "lr", "train_loss", "valid_loss", "valid_perplexity_token",
+        "valid_perplexity_word",
+    }  # fmt: skip
+    assert log[1]["lr"] == pytest.approx(0, abs=1e-9), "the schedule ends with the run"
+    assert "valid perplexity" in (finished / "log.txt").read_text()
+
+
+def test_the_same_again_gives_the_same_weights_and_another_seed_others(folder, finished, tmp_path):
+    assert train(folder, tmp_path / "same", "--test_text", str(folder / "test.txt")) == 0
+    assert same_weights(tmp_path / "same", finished)
+    assert train(folder, tmp_path / "other", "--seed", "5") == 0
+    assert not same_weights(tmp_path / "other", finished)
+
+
+def test_a_finished_run_is_not_trained_again(folder, finished):
+    test = ["--test_text", str(folder / "test.txt")]
+    before, log = {path: path.stat().st_mtime_ns for path in finished.rglob("CKPT*")}, epochs(finished)
+    for again in ([], ["--test_only"]):
+        texts = summary(finished)["texts"]
+        (finished / "summary.json").unlink()
+        assert train(folder, finished, *test, *again) == 0
+        assert {path: path.stat().st_mtime_ns for path in finished.rglob("CKPT*")} == before
+        assert (epochs(finished), summary(finished)["texts"]) == (log, texts)
+
+
+def test_the_best_epochs_are_averaged(folder, tmp_path):
+    assert train(folder, tmp_path / "run", "--number_of_epochs", "3") == 0
+    checkpoints = (tmp_path / "run").glob("checkpoints/CKPT*")
+    kept = {int((one / "epoch.ckpt").read_text()): torch.load(one / "model.ckpt") for one in checkpoints}
+    losses = {epoch["epoch"]: epoch["valid_loss"] for epoch in epochs(tmp_path / "run")}
+    one, other = (kept[epoch] for epoch in sorted(losses, key=losses.get)[:2])
+    for name, weight in torch.load(tmp_path / "run" / "averaged.ckpt").items():
+        torch.testing.assert_close(weight, (one[name] + other[name]) / 2)
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing of the program catches it."""
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_broken_run_goes_on_and_ends_as_if_unbroken(folder, tmp_path, monkeypatch, capsys, workers):
+    """Broken off in the middle of the second epoch, one step behind a checkpoint."""
+    options = ["--workers", workers, "--dropout", "0.2", "--ckpt_interval_minutes", "0"]
+    options += ["--ckpt_interval_steps", "3", "--grad_accumulation_factor", "3"]
+    whole, steps = LanguageModelTrainer.on_fit_batch_end, []
+
+    def broken(brain, *arguments):
+        whole(brain, *arguments)
+        steps.append((brain.epoch, brain.step))
+        if (brain.epoch, brain.step) == (2, 4):
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LanguageModelTrainer, "on_fit_batch_end", broken)
+        with pytest.raises(Killed):
+            train(folder, tmp_path / "broken", *options)
+        del steps[:]
+        patch.setattr(LanguageModelTrainer, "on_fit_batch_end", lambda brain, *arguments: (
+            whole(brain, *arguments), steps.append((brain.epoch, brain.step))
+        ))  # fmt: skip
+        assert train(folder, tmp_path / "broken", *options) == 0
+    assert "going on from" in capsys.readouterr().out
+    assert steps == [(2, 4), (2, 5), (2, 6)]
+    assert train(folder, tmp_path / "unbroken", *options) == 0
+    assert same_weights(tmp_path / "broken", tmp_path / "unbroken")
+    assert epochs(tmp_path / "broken")[-1]["train_loss"] == pytest.approx(
+        epochs(tmp_path / "unbroken")[-1]["train_loss"]
+    )
+
+
+VARIANTS = {
+    "bfloat16": ["--precision", "bf16"],
+    "post-normalised": ["--norm_first", "false"],
+    "few steps": ["--optimizer_step_limit", "3"],
+    "long sentences cut": ["--longest_sentence", "5"],
+    "several texts": ["--train_text", "[{folder}/train.txt.gz, {folder}/valid.txt]"],
+    "debug": ["--debug"],
+}
+
+
+@pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS)
+def test_variants_train(folder, tmp_path, options):
+    assert train(folder, tmp_path / "run", *(option.format(folder=folder) for option in options)) == 0
+    assert all(one.isfinite().all() for one in load_language_model(tmp_path / "run").parameters())
+
+
+# --- what goes wrong ---
+
+
+@pytest.fixture
+def error_of(folder, tmp_path, capsys):
+    """The one line on stderr of a run with these options."""
+
+    def run(*options: str, output: Path = tmp_path / "run", recipe: Path = RECIPE) -> str:
+        capsys.readouterr()
+        assert train(folder, output, *options, recipe=recipe) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("error: ") and said.count("\n") == 1, said
+        return said.removeprefix("error: ").rstrip("\n")
+
+    return run
+
+
+ERRORS = {
+    "no validation text": (
+        ["--valid_text", "[]"],
+        f"{RECIPE}: valid_text is empty: give {NEEDED['valid_text']}",
+    ),
+    "no text to train on": (
+        ["--train_text", "null"],
+        f"{RECIPE}: train_text is empty: give text to train on, such as the recogniser's run folder",
+    ),
+    "no such text": (
+        ["--train_text", "none.txt"],
+        "there is no text none.txt: give a text file (.gz too), a manifest, a run or a corpus folder",
+    ),
+    "no such tokenizer": (
+        ["--tokenizer", "none.model"],
+        "no tokenizer none.model: train it with python -m data_prep.tokenizer",
+    ),
+    "too few outputs": (
+        ["--vocab_size", "8"],
+        (
+            "{folder}/tokenizer.model has {pieces} pieces, but the model only 8 outputs: "
+            "give --vocab_size as in the recogniser's recipe"
+        ),
+    ),
+    "size of batches": (
+        ["--batch_sentences", "0"],
+        f"{RECIPE}: batch_sentences must be a whole number from 1 up, not 0",
+    ),
+    "heads": (
+        ["--heads", "3"],
+        f"{RECIPE}: language_model: TransformerLM: heads 3 must divide d_model 16",
+    ),
+}
+
+
+@pytest.mark.parametrize(("options", "message"), ERRORS.values(), ids=ERRORS)
+def test_mistakes(folder, error_of, options, message):
+    pieces = load_tokenizer(folder / "tokenizer.model").vocab_size()
+    assert error_of(*options) == message.format(folder=folder, pieces=pieces)
+
+
+def test_missing_keys(capsys):
+    assert main([str(RECIPE)]) == 2
+    hint = "tokenizer and train_text and valid_text are not set: give --tokenizer VALUE --train_text VALUE"
+    assert capsys.readouterr().err.startswith(f"error: {RECIPE}: {hint}")
+
+
+def test_recipe_of_a_recogniser(capsys):
+    recipe = ROOT / "hparams" / "quickstart.yaml"
+    assert main([str(recipe), "--data_folder", "unused"]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {recipe} is no recipe of a language model, it has no key 'language_model': for a recogniser there "
+        "is train.py\n"
+    )
+
+
+def test_other_runs_are_not_overwritten(folder, finished, tmp_path, error_of):
+    kept = (finished / "recipe.yaml").read_text()
+    said = error_of("--d_model", "32", output=finished)
+    assert said.startswith(f"{finished} holds a run of another recipe (it differs in d_model")
+    assert (finished / "recipe.yaml").read_text() == kept
+
+
+def test_another_tokenizer_for_the_same_run(folder, tmp_path, error_of):
+    output, texts = tmp_path / "run", tmp_path / "texts"
+    shutil.copytree(folder, texts)
+    assert train(texts, output) == 0
+    manifest = texts / "words.csv"
+    manifest.write_bytes(to_csv([["1-2-3", 1.0, "a.flac", "1-2", "QUITE ANOTHER WORD"]]))
+    train_tokenizer(manifest, texts, "char", 32)
+    own = output / "tokenizer" / "tokenizer.model"
+    before = own.read_bytes()
+    names = {"tokenizer": "tokenizer.model", "train_text": "train.txt.gz", "valid_text": "valid.txt"}
+    options = [f"--{key}={texts / name}" for key, name in names.items()]
+    assert error_of(*options, output=output) == (
+        f"{output} holds a run with another tokenizer than {texts / 'tokenizer.model'}: give another --output_folder"
+    )
+    assert own.read_bytes() == before
+
+
+def test_testing_without_a_finished_epoch(error_of, tmp_path):
+    assert error_of("--test_only") == (f"no finished epoch in {tmp_path / 'run' / 'checkpoints'}: train before testing")
+
+
+def test_weights_without_checkpoints(finished, tmp_path, error_of, folder):
+    output = tmp_path / "copy"
+    assert train(folder, output) == 0
+    shutil.rmtree(output / "checkpoints")
+    assert error_of(output=output) == (
+        f"{output} holds weights (averaged.ckpt) and no checkpoints to go on from: give another --output_folder"
+    )

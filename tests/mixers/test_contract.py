@@ -1,0 +1,186 @@
+"""The contract, on every mixer and its variants; and the errors of their constructors."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from mixers import (
+    XNOR,
+    Attention,
+    Context,
+    ConvOnly,
+    CosFormer,
+    FastFormer,
+    HyperMixing,
+    LinearAttention,
+    LocalOnly,
+    Mamba,
+    RelposAttention,
+    SummaryMixing,
+)
+from mixers.testing import CHECKS, allocations, fresh
+
+MIXERS = {
+    "summarymixing": SummaryMixing,
+    "summarymixing-heads4": partial(SummaryMixing, heads=4, hidden_sizes=[24, 8], local_size=12, summary_size=20),
+    "summarymixing-lite": partial(SummaryMixing, variant="lite", heads=4),
+    "summarymixing-fast": partial(SummaryMixing, variant="fast", heads=2),
+    "summarymixing-expdecay": partial(SummaryMixing, variant="expdecay", decay=0.8),
+    "local_only": LocalOnly,
+    "conv_only": ConvOnly,
+    "hypermixing": HyperMixing,
+    "hypermixing-heads1-tied": partial(HyperMixing, heads=1, hypernet_size=12, tied=True),
+    "xnor": XNOR,
+    "xnor-cos": partial(XNOR, variant="cos"),
+    "xnor-weighted-heads1-sigmoid": partial(XNOR, variant="weighted", heads=1, feature_map="sigmoid"),
+    "xnor-gated": partial(XNOR, variant="gated"),
+    "xnor-term_gated": partial(XNOR, variant="term_gated"),
+    "linear_attention": LinearAttention,
+    "linear_attention-heads1-softmax": partial(LinearAttention, heads=1, feature_map="softmax"),
+    "cosformer": CosFormer,
+    "fastformer": FastFormer,
+    "fastformer-heads1-untied": partial(FastFormer, heads=1, tied=False),
+    "mamba": Mamba,
+    "attention": Attention,
+    "attention-heads1-model-scale": partial(Attention, heads=1, scale="model"),
+    "relpos_attention": RelposAttention,
+}
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
+@pytest.mark.parametrize("key", MIXERS)
+def test_contract(key, check):
+    check(MIXERS[key])
+
+
+def test_quadratic_memory_is_seen():
+    """The watch of the contract would see a T x T tensor if a linear mixer made one."""
+    frames = 4096
+    mixer = fresh(partial(RelposAttention, heads=1), torch.float32)
+    assert allocations(mixer, frames, None).largest >= frames * frames
+
+
+ERRORS = {
+    "summarymixing-heads": (
+        lambda: SummaryMixing(16, heads=3),
+        "SummaryMixing: heads 3 must divide d_model 16",
+    ),
+    "summarymixing-hidden-heads": (
+        lambda: SummaryMixing(16, heads=4, hidden_sizes=[10]),
+        "SummaryMixing: heads 4 must divide hidden_size 10",
+    ),
+    "summarymixing-summary-heads": (
+        lambda: SummaryMixing(16, heads=4, summary_size=10),
+        "SummaryMixing: heads 4 must divide summary_size 10",
+    ),
+    "summarymixing-variant": (
+        lambda: SummaryMixing(16, variant="light"),
+        "SummaryMixing: unknown variant 'light'; it is one of full, lite, fast, expdecay",
+    ),
+    "summarymixing-fast-hidden": (
+        lambda: SummaryMixing(16, variant="fast", hidden_sizes=[16]),
+        "SummaryMixing: variant 'fast' has no hidden layers; leave hidden_sizes out",
+    ),
+    "summarymixing-decay": (
+        lambda: SummaryMixing(16, variant="expdecay", decay=1.5),
+        "SummaryMixing: decay 1.5 must be above 0 and at most 1",
+    ),
+    "local_only-heads": (lambda: LocalOnly(16, heads=3), "LocalOnly: heads 3 must divide d_model 16"),
+    "hypermixing-heads": (lambda: HyperMixing(16, heads=3), "HyperMixing: heads 3 must divide d_model 16"),
+    "hypermixing-size": (
+        lambda: HyperMixing(16, heads=4, hypernet_size=30),
+        "HyperMixing: heads 4 must divide hypernet_size 30",
+    ),
+    "hypermixing-odd": (
+        lambda: HyperMixing(15, heads=3),
+        "HyperMixing: its positions need an even d_model, not 15",
+    ),
+    "xnor-heads": (lambda: XNOR(16, heads=0), "XNOR: heads 0 must divide d_model 16"),
+    "xnor-variant": (
+        lambda: XNOR(16, variant="gate"),
+        "XNOR: unknown variant 'gate'; it is one of plain, cos, weighted, gated, term_gated",
+    ),
+    "xnor-feature_map": (
+        lambda: XNOR(16, feature_map="relu"),
+        "XNOR: unknown feature_map 'relu'; it is one of softmax, sigmoid",
+    ),
+    "linear_attention-feature_map": (
+        lambda: LinearAttention(16, feature_map="gelu"),
+        "LinearAttention: unknown feature_map 'gelu'; it is one of softmax, sigmoid, relu, elu",
+    ),
+    "cosformer-heads": (lambda: CosFormer(16, heads=5), "CosFormer: heads 5 must divide d_model 16"),
+    "fastformer-heads": (lambda: FastFormer(16, heads=5), "FastFormer: heads 5 must divide d_model 16"),
+    "mamba-state_size": (lambda: Mamba(16, state_size=0), "Mamba: state_size 0 must be at least 1"),
+    "attention-heads": (lambda: Attention(16, heads=5), "Attention: heads 5 must divide d_model 16"),
+    "attention-odd": (
+        lambda: Attention(12, heads=4),
+        "Attention: its positions need an even head size, not 3",
+    ),
+    "relpos_attention-odd": (
+        lambda: RelposAttention(15, heads=3),
+        "RelposAttention: its positions need an even d_model, not 15",
+    ),
+    "relpos_attention-scale": (
+        lambda: RelposAttention(16, scale="root"),
+        "RelposAttention: unknown scale 'root'; it is one of head, model",
+    ),
+}
+
+
+@pytest.mark.parametrize("make, message", ERRORS.values(), ids=ERRORS.keys())
+def test_errors_say_what_is_wrong(make, message):
+    with pytest.raises(ValueError) as error:
+        make()
+    assert str(error.value) == message
+
+
+def test_unknown_option_is_named():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'haeds'"):
+        SummaryMixing(16, haeds=4)
+
+
+STREAM_NOT = {
+    "cosformer": "CosFormer cannot stream or take a context: its cosine weights need the utterance's length",
+    "xnor-cos": ("XNOR cannot stream or take a context: the weights of variant 'cos' need the utterance's length"),
+    "xnor-term_gated": (
+        "XNOR cannot stream or take a context: the gate of variant 'term_gated' needs the mean over the whole utterance"
+    ),
+    "fastformer": (
+        "FastFormer cannot stream or take a context: "
+        "every new chunk changes the global query, and with it the weights of all past keys"
+    ),
+    "mamba": ("Mamba cannot stream or take a context: its backward direction starts at the utterance's last frame"),
+}
+
+
+@pytest.mark.parametrize("key", MIXERS)
+def test_only_these_cannot_stream(key):
+    """The contract tests what each does; this pins down which, and the words."""
+    mixer = MIXERS[key](16)
+    expected = next((message for start, message in STREAM_NOT.items() if key.startswith(start)), None)
+    if expected is None:
+        assert mixer.state_size(100, Context(10, 2)) >= 0
+    else:
+        with pytest.raises(ValueError) as error:
+            mixer.init_state(1, Context(10, 2))
+        assert str(error.value) == expected
+
+
+def test_local_only_is_summarymixing_in_size():
+    def sizes(mixer):
+        return {name: parameter.shape for name, parameter in mixer.named_parameters()}
+
+    assert sizes(LocalOnly(16, heads=4)) == sizes(SummaryMixing(16, heads=4))
+
+
+def test_local_only_crosses_no_frames():
+    mixer, x = fresh(LocalOnly), torch.randn(1, 9, 16, dtype=torch.float64)
+    each = torch.cat([mixer(frame) for frame in x.split(1, 1)], 1)
+    torch.testing.assert_close(mixer(x), each, atol=1e-12, rtol=1e-12)
+
+
+def test_conv_only_is_silent_and_empty():
+    mixer = ConvOnly(16)
+    assert not list(mixer.parameters())
+    assert not mixer(torch.randn(2, 5, 16)).any()

@@ -1,0 +1,228 @@
+"""Mixers without reference vectors against their equations, written out with loops and T x T matrices.
+
+And the two scans, on times long enough to use every level of them.
+"""
+
+import math
+from functools import partial
+
+import pytest
+import torch
+from torch.nn.functional import elu, gelu, silu, softmax, softplus
+
+from mixers import (
+    XNOR,
+    Attention,
+    Context,
+    CosFormer,
+    FastFormer,
+    HyperMixing,
+    LinearAttention,
+    Mamba,
+    RelposAttention,
+    SummaryMixing,
+    mamba,
+)
+from mixers.chunks import fading_sum
+from mixers.positions import sinusoids
+from mixers.testing import D_MODEL, assert_near, fresh, noise
+
+FRAMES = 23
+HEADS = 4
+
+
+def split(x):
+    """``[T, d]`` → ``[heads, T, d / heads]``."""
+    return x.unflatten(-1, (HEADS, -1)).transpose(0, 1)
+
+
+def joined(x):
+    return x.transpose(0, 1).flatten(1)
+
+
+def seen(frames, context):
+    """Ones ``[T, T]`` where frame t (row) sees frame u (column)."""
+    if context is None:
+        return torch.ones(frames, frames, dtype=torch.float64)
+    chunk = torch.arange(frames) // context.chunk
+    behind = chunk[:, None] - chunk
+    most = frames if context.left_chunks is None else context.left_chunks
+    return ((behind >= 0) & (behind <= most)).double()
+
+
+def linear_attention(mixer, x, context):
+    q, k, v = (split(layer(x)) for layer in (mixer.query, mixer.key, mixer.value))
+    scores = (elu(q) + 1) @ (elu(k) + 1).mT * seen(len(x), context)
+    return mixer.out(joined(scores / scores.sum(-1, keepdim=True) @ v))
+
+
+def cosformer(mixer, x, context):
+    q, k, v = (split(layer(x)) for layer in (mixer.query, mixer.key, mixer.value))
+    frame = torch.arange(len(x), dtype=torch.float64)
+    scores = q.relu() @ k.relu().mT * torch.cos(math.pi / 2 * (frame[:, None] - frame) / len(x))
+    # A query without a positive feature scores zero everywhere, and gets nothing.
+    return mixer.out(joined((scores / scores.sum(-1, keepdim=True)).nan_to_num(0.0) @ v))
+
+
+def xnor(mixer, x, context):
+    q, k, v = (split(layer(x)) for layer in (mixer.query, mixer.key, mixer.value))
+    q, k = q.softmax(-1), k.softmax(-1)
+    a, b = q @ k.mT * seen(len(x), context), (1 - q) @ (1 - k).mT * seen(len(x), context)
+    return mixer.out(joined((a / a.sum(-1, keepdim=True) + b / b.sum(-1, keepdim=True)) @ v))
+
+
+def hypermixing(mixer, x, context):
+    z = split(x + sinusoids(torch.arange(len(x)), x.shape[1], torch.float64))
+    outputs = []
+    for head, values in enumerate(split(x)):
+        w1, w2 = (
+            gelu(z[head] @ net.fc1_weights[head].T + net.fc1_biases[head]) @ net.fc2_weights[head].T
+            + net.fc2_biases[head]
+            for net in (mixer.w1, mixer.w2)
+        )
+        visible = seen(len(x), context)
+        outputs.append(torch.stack([w2[t] @ gelu((w1 * visible[t, :, None]).T @ values) for t in range(len(x))]))
+    return mixer.norm(torch.cat(outputs, -1))
+
+
+def summarymixing(mixer, x, context, weights=1.0):
+    weights = weights * seen(len(x), context)
+    mean = weights @ mixer.summary(x) / weights.sum(1, keepdim=True)
+    return gelu(mixer.merge(torch.cat([mixer.local(x), mean], -1)))
+
+
+def expdecay(mixer, x, context):
+    frame = torch.arange(len(x), dtype=torch.float64)
+    return summarymixing(mixer, x, context, 0.9 ** (frame[:, None] - frame).abs())
+
+
+def fastformer(mixer, x, context):
+    q, k, v = mixer.query(x), mixer.key(x), mixer.value(x)
+    size = x.shape[1] // HEADS
+    alpha = (mixer.query_score(q) / math.sqrt(size)).softmax(0)
+    p = (alpha.T[..., None] * split(q)).sum(1).flatten() * k
+    beta = (mixer.key_score(p) / math.sqrt(size)).softmax(0)
+    return mixer.out((beta.T[..., None] * split(p)).sum(1).flatten() * v) + q
+
+
+def mamba_by_frame(mixer, x, context):
+    u, z = mixer.into(x).chunk(2, -1)
+    s = direction(mixer.ahead, u) + direction(mixer.back, u.flip(0)).flip(0)
+    return mixer.out(s * silu(z))
+
+
+def direction(scan, u):
+    kernel = scan.conv.weight[:, 0]
+    padded = torch.cat([u.new_zeros(kernel.shape[1] - 1, u.shape[1]), u])
+    convolved = torch.stack([(padded[t : t + kernel.shape[1]] * kernel.T).sum(0) for t in range(len(u))])
+    u = silu(convolved + scan.conv.bias)
+    step, write, read = scan.select(u).split(scan.sizes, -1)
+    step = softplus(scan.step(step))
+    state, outputs = u.new_zeros(scan.log_rates.shape), []
+    for t in range(len(u)):
+        state = (-step[t, :, None] * scan.log_rates.exp()).exp() * state + (step[t] * u[t])[:, None] * write[t]
+        outputs.append(state @ read[t] + scan.skip * u[t])
+    return torch.stack(outputs)
+
+
+def attention(mixer, x, context):
+    q, k, v = mixer.queries_keys_values(x).chunk(3, -1)
+    pairs = torch.arange(0, x.shape[1] // HEADS, 2, dtype=torch.float64)
+    turns = torch.polar(
+        torch.ones(1, 1, dtype=torch.float64),
+        torch.arange(len(x))[:, None] * 10000.0 ** (-pairs * HEADS / x.shape[1]),
+    )
+    q, k = (torch.view_as_complex(split(part).unflatten(-1, (-1, 2))) * turns for part in (q, k))
+    scores = (q @ k.conj().mT).real / math.sqrt(x.shape[1] / HEADS)
+    return mixer.out(joined(scores.masked_fill(seen(len(x), context) == 0, -math.inf).softmax(-1) @ split(v)))
+
+
+def relpos_attention(mixer, x, context):
+    q, k, v = (split(part) for part in mixer.queries_keys_values(x).chunk(3, -1))
+    distances = (torch.arange(len(x))[:, None] - torch.arange(len(x))).abs()
+    positions = mixer.positions(sinusoids(distances, x.shape[1], torch.float64)).unflatten(-1, (HEADS, -1))
+    scores = (q + mixer.content_bias[:, None]) @ k.mT
+    scores += torch.einsum("htd,tuhd->htu", q + mixer.position_bias[:, None], positions)
+    scores = (scores / math.sqrt(x.shape[1] / HEADS)).masked_fill(seen(len(x), context) == 0, -math.inf)
+    return mixer.out(joined(softmax(scores, -1) @ v))
+
+
+EQUATIONS = {
+    "linear_attention": (LinearAttention, linear_attention),
+    "cosformer": (CosFormer, cosformer),
+    "xnor": (XNOR, xnor),
+    "hypermixing": (partial(HyperMixing, heads=HEADS), hypermixing),
+    "summarymixing": (SummaryMixing, summarymixing),
+    "summarymixing-expdecay": (partial(SummaryMixing, variant="expdecay", decay=0.9), expdecay),
+    "fastformer": (FastFormer, fastformer),
+    "mamba": (Mamba, mamba_by_frame),
+    "mamba-small": (partial(Mamba, state_size=4, expansion=1, conv_size=2, step_rank=3), mamba_by_frame),
+    "attention": (Attention, attention),
+    "relpos_attention": (RelposAttention, relpos_attention),
+}
+CONTEXTS = {"whole": None, "all-past": Context(4), "no-past": Context(5, 0), "two-chunks-back": Context(3, 2)}
+
+
+CASES = [
+    pytest.param(*EQUATIONS[key], context, id=f"{key}-{name}")
+    for key in EQUATIONS
+    for name, context in CONTEXTS.items()
+    if name == "whole" or key not in ("cosformer", "fastformer", "mamba", "mamba-small")
+]
+
+
+@pytest.mark.parametrize("build, equation, context", CASES)
+def test_equation(build, equation, context):
+    mixer, x = fresh(build), noise(2, FRAMES, D_MODEL)
+    for row, y in zip(x, mixer(x, None, context)):
+        assert_near(y, equation(mixer, row, context))
+
+
+def test_mamba_over_many_blocks():
+    mixer, x = fresh(Mamba), noise(1, 3 * mamba.BLOCK + 5, D_MODEL)
+    assert_near(mixer(x)[0], mamba_by_frame(mixer, x[0], None))
+
+
+def test_fading_mean_over_many_blocks_and_chunks():
+    mixer, x = fresh(partial(SummaryMixing, variant="expdecay", decay=0.9)), noise(1, 700, D_MODEL)
+    for context in (None, Context(150), Context(90, 1), Context(1), Context(1, 200)):
+        assert_near(mixer(x, None, context)[0], expdecay(mixer, x[0], context), str(context))
+
+
+def test_fading_sum_over_an_hour():
+    """Ones give a geometric series; in float32, at 40 ms a frame."""
+    frames, fade = 90_000, 0.995
+    sums = fading_sum(torch.ones(1, frames, 1), fade)[0, :, 0].double()
+    expected = (1 - fade ** torch.arange(1, frames + 1, dtype=torch.float64)) / (1 - fade)
+    assert ((sums - expected).abs() / expected).max() < 1e-5
+
+
+def test_running_total_stays_true_over_an_hour():
+    """A stream's summary after an hour is the mean of the hour, in float32."""
+    mixer, x = fresh(partial(SummaryMixing, variant="lite"), torch.float32), noise(1, 90_000, D_MODEL)
+    context = Context(1000)
+    state = mixer.init_state(1, context)
+    with torch.no_grad():
+        for chunk in x.float().split(1000, 1):
+            y, state = mixer.step(chunk, state)
+        expected = mixer.double()(x)
+    assert_near(y[:, -1], expected[:, -1].float())
+
+
+def test_fused_kernel_is_given_what_it_documents(monkeypatch):
+    """A stand-in with the interface of mamba_ssm's kernel: u, delta [B, D, L]; A [D, N]; B, C [B, N, L]."""
+
+    def kernel(u, delta, A, B, C):
+        assert A.dtype == torch.float32 and all(part.is_contiguous() for part in (u, delta, B, C))
+        state, outputs = u.new_zeros(*u.shape[:2], A.shape[1]), []
+        for t in range(u.shape[-1]):
+            state = (delta[:, :, t, None] * A).exp() * state
+            state = state + (delta * u)[:, :, t, None] * B[:, None, :, t]
+            outputs.append((state * C[:, None, :, t]).sum(-1))
+        return torch.stack(outputs, -1)
+
+    monkeypatch.setattr(mamba, "fused_kernel", kernel)
+    u, step = noise(2, 9, 6, dtype=torch.float32), noise(2, 9, 6, dtype=torch.float32, seed=2).exp()
+    write, read = noise(2, 9, 3, dtype=torch.float32, seed=3), noise(2, 9, 3, dtype=torch.float32, seed=4)
+    rates = -noise(6, 3, dtype=torch.float32, seed=5).exp()
+    assert_near(mamba.fused_scan(u, step, rates, write, read), mamba.blocked_scan(u, step, rates, write, read))

@@ -1,0 +1,324 @@
+"""report.html of a run: what its tables say, and what is said when the folder does not hold what it needs."""
+
+import json
+import re
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from recipes.errors import RecipeError
+from recipes.reports import errors as html_errors
+from recipes.reports import run_report as html_report
+from recipes.reports.run_report import write_report
+from recipes.reports.run_sections import duration
+from recipes.scoring.significance import bootstrap_interval
+from tests.support.report_runs import epoch_line, random_decoded, utterance, write_run
+
+ROWS = [
+    utterance("1-1-0000", "THE QUEEN WALKED", "THE QUEEN WALKED", duration=1.5),
+    utterance("1-1-0001", "A BOX OF STONES", "A FOX STONES", duration=2.0),
+    utterance("2-1-0000", "DON'T JUMP OVER", "DONE JUMP OVER THE IT", duration=7.0, greedy="DON JUMP"),
+]
+
+
+def report_of(folder: Path, rows: list[dict] = ROWS, **options) -> str:
+    return write_report(write_run(folder, {"test-clean": rows}, **options)).read_text(encoding="utf-8")
+
+
+def section(page: str, anchor: str) -> str:
+    return re.search(rf'<section id="{anchor}">.*?</section>', page, re.DOTALL)[0]
+
+
+def table(page: str, label: str) -> list[list[str]]:
+    """Heads and rows of the table with this label, as text."""
+    found = re.search(rf'aria-label="{re.escape(label)}"><table.*?</table>', page, re.DOTALL)[0]
+    rows = re.findall(r"<tr>(.*?)</tr>", found, re.DOTALL)
+    return [[text(cell) for cell in re.findall(r"<t[hd].*?>(.*?)</t[hd]>", row)] for row in rows]
+
+
+def text(markup: str) -> str:
+    return unescape(re.sub(r"<[^>]*>", "", markup)).replace("\u00a0", " ")
+
+
+def test_results(tmp_path):
+    page = report_of(tmp_path)
+    low, high = bootstrap_interval([0, 2, 3], [3, 4, 3])
+    heads, row = table(page, "Errors by test set")
+    assert dict(zip(heads, row, strict=True)) == {
+        "test set": "test-clean", "WER %": "50.00", "95 % interval": f"{low:.2f} – {high:.2f}",
+        "sub": "2", "del": "1", "ins": "2", "words": "10", "utterances": "3", "greedy CTC WER %": "40.00",
+        "real-time factor": "0.125",
+    }  # fmt: skip
+    results = text(section(page, "results"))
+    assert "50.00 % WER" in results
+    assert "nothing is normalised" in results
+
+
+def test_the_summarys_own_interval_and_homophones_are_shown(tmp_path):
+    folder = write_run(tmp_path, {"test-clean": ROWS})
+    summary = json.loads((folder / "summary.json").read_text())
+    summary["splits"]["test-clean"] |= {
+        "interval": [12.5, 87.5],
+        "merged_wer": 30.0,
+        "homophone_error": 25.25,
+    }
+    (folder / "summary.json").write_text(json.dumps(summary))
+    heads, row = table(write_report(folder).read_text(), "Errors by test set")
+    shown = dict(zip(heads, row, strict=True))
+    assert shown["95 % interval"] == "12.50 – 87.50"
+    assert (shown["WER %, homophones as one"], shown["homophone errors %"]) == ("30.00", "25.25")
+
+
+def test_one_utterance_has_no_interval(tmp_path):
+    results = text(section(report_of(tmp_path, ROWS[1:2]), "results"))
+    assert "no interval from one utterance" in results
+
+
+def test_speakers_come_worst_first(tmp_path):
+    heads, *rows = table(report_of(tmp_path), "WER by speaker, test-clean")
+    assert heads == ["speaker", "utterances", "words", "errors", "WER %"]
+    assert rows == [["2", "1", "3", "3", "100.00"], ["1", "2", "7", "2", "28.57"]]
+
+
+def test_lengths_are_binned(tmp_path):
+    rows = [utterance(f"1-1-{n:04d}", "A B", "A B" if n else "A", duration=0.7 * n + 0.25) for n in range(20)]
+    heads, *bins = table(report_of(tmp_path, rows), "WER by length, test-clean")
+    assert heads == ["seconds", "utterances", "WER %", "95 % interval"]
+    assert [(name, count) for name, count, *_ in bins] == [
+        ("0–2", "3"), ("2–4", "3"), ("4–6", "3"), ("6–8", "3"), ("8–10", "2"), ("10–12", "3"), ("12–14", "3"),
+    ]  # fmt: skip
+    assert bins[0][2:] == ["16.67", "–"]
+
+
+@pytest.mark.parametrize("longest, step", [(2.9, 0.5), (6.2, 1), (35.2, 5), (90, 20), (4000, 500)])
+def test_there_are_at_most_eight_bins(longest, step):
+    assert html_errors.length_step(longest) == step
+
+
+def test_an_interval_needs_ten_utterances():
+    rows = [html_errors.Utterance("u", "s", 1.0, "", ["A"], ["A"], [], "A", None)] * 10
+    assert [group.interval is None for group in html_errors.by_length(rows, 5)] == [False]
+    assert [group.interval is None for group in html_errors.by_length(rows[1:], 5)] == [True]
+
+
+def test_words(tmp_path):
+    heads, *rows = table(report_of(tmp_path), "Words most often wrong, test-clean")
+    assert heads == ["word", "said", "missed", "heard wrongly"]
+    assert rows == [
+        ["BOX", "1", "1", "0"], ["DON'T", "1", "1", "0"], ["OF", "1", "1", "0"], ["THE", "1", "0", "1"],
+        ["DONE", "0", "0", "1"], ["FOX", "0", "0", "1"], ["IT", "0", "0", "1"],
+    ]  # fmt: skip
+
+
+def test_confusions(tmp_path):
+    rows = [*ROWS, utterance("3-1-0000", "BOX BOX", "FOX FOX")]
+    page = report_of(tmp_path, rows)
+    assert table(page, "Most frequent substitutions, test-clean")[1:] == [
+        ["BOX", "FOX", "3"],
+        ["DON'T", "DONE", "1"],
+    ]
+    assert table(page, "Most frequent deletions, test-clean")[1:] == [["OF", "1"]]
+    assert table(page, "Most frequent insertions, test-clean")[1:] == [["IT", "1"], ["THE", "1"]]
+
+
+def test_worst_utterances_are_aligned(tmp_path):
+    page = section(report_of(tmp_path), "worst")
+    assert re.findall(r"<h4>(.*?)</h4>", page) == ["2-1-0000", "1-1-0001"]
+    first, second = re.findall(r'<p class="words">(.*?)</p>', page)
+    assert text(first) == "DON'T → DONE JUMP OVER THE IT"
+    assert re.findall(r"<ins.*?>(\w+)</ins>", first) == ["DONE", "THE", "IT"]
+    assert text(second) == "A BOX → FOX OF STONES"
+    assert re.findall(r"<del.*?>(\w+)</del>", second) == ["BOX", "OF"]
+    assert "WER 100.0 % (1 substitution, 2 insertions in 3 words), score −1.5" in text(page)
+    assert "greedy CTC: DON JUMP" in page and page.count("greedy CTC") == 1
+    assert "2 of 3 utterances have errors." in text(page)
+
+
+def test_only_the_thirty_worst_are_shown(tmp_path):
+    rows = [utterance(f"1-1-{n:04d}", " ".join("ABCDE"), " ".join("ABCDE"[: n % 5])) for n in range(50)]
+    page = section(report_of(tmp_path, rows), "worst")
+    assert page.count("<article>") == page.count("<audio ") == 30
+    assert "50 of 50 utterances have errors; the 30 of highest WER:" in page
+
+
+def test_a_perfect_run(tmp_path):
+    page = report_of(tmp_path, ROWS[:1] * 3)
+    assert "0.00 % WER" in text(section(page, "results"))
+    assert "No word is wrong." in page and "No substitutions." in page
+    assert "0 of 3 utterances have errors." in page
+
+
+def test_audio_paths_are_quoted(tmp_path):
+    page = report_of(tmp_path, [ROWS[0], utterance("1-1-0001", "A", "B", audio="../my 100% corpus/a:b#1.flac")])
+    assert 'preload="none" src="../my%20100%25%20corpus/a%3Ab%231.flac"' in page
+
+
+def test_everything_is_escaped(tmp_path):
+    bad = "<script>alert(\"&')</script>"
+    rows = [ROWS[0], utterance(bad, f"A {bad}", f"{bad}2 B", speaker=bad, audio=bad, greedy=f"{bad}3")]
+    page = report_of(tmp_path, rows)
+    assert page.count("<script>") == page.count("</script>") == 1
+    assert "&lt;script&gt;alert(&quot;&amp;&#x27;)&lt;/script&gt;" in page
+    assert "<marks>" not in page and "with &lt;marks&gt; &amp; more" in page
+
+
+def test_the_page_refers_to_nothing_outside(tmp_path):
+    page = report_of(tmp_path)
+    assert re.findall(r"(?:src|href)=\"(?!#|data:,|\.\./)[^\"]*", page) == []
+    assert not re.search(r"https?:|@import|url\(", page.replace(text(section(page, "run")), ""))
+
+
+def test_learning_curves(tmp_path):
+    page = section(report_of(tmp_path), "curves")
+    assert re.findall(r"<figcaption>(.*?)</figcaption>", page) == ["Loss", "Validation WER", "Learning rate"]
+    assert page.count("validation: ") == page.count("greedy CTC: ") == 5
+    assert page.count("beam search: ") == 1
+
+
+def test_a_search_of_every_fifth_epoch_is_a_line_of_its_own(tmp_path):
+    page = section(report_of(tmp_path, epochs=20), "curves")
+    assert page.count("beam search: ") == 4
+    lines = re.findall(r'd="(M[^"]*)" fill="none"', page)
+    assert [line.count("L") for line in lines] == [19, 19, 19, 3, 19]
+
+
+def test_a_loss_that_is_not_a_number_is_a_gap(tmp_path):
+    folder = write_run(tmp_path, {"test-clean": ROWS})
+    with open(folder / "log.jsonl", "a") as log:
+        log.write(json.dumps(epoch_line(6, train_loss=float("nan"))) + "\n")
+    page = section(write_report(folder).read_text(), "curves")
+    assert page.count("training: ") == 5 and page.count("validation: ") == 6
+
+
+def test_a_repeated_epoch_counts_as_it_was_last(tmp_path):
+    folder = write_run(tmp_path, {"test-clean": ROWS})
+    with open(folder / "log.jsonl", "a") as log:
+        log.write(json.dumps(epoch_line(5, valid_loss=1234.0)) + "\n")
+    page = section(write_report(folder).read_text(), "curves")
+    assert "validation: 5, 1,234<" in page and "validation: 5, 8<" not in page
+
+
+def test_a_damaged_line_of_the_log_is_left_out_and_said(tmp_path):
+    folder = write_run(tmp_path, {"test-clean": ROWS})
+    with open(folder / "log.jsonl", "a") as log:
+        log.write('{"epoch": 6, "los')
+    page = section(write_report(folder).read_text(), "curves")
+    assert "Left out: 1 line of log.jsonl, cut short or damaged." in page
+    assert page.count("validation: ") == 5
+
+
+def test_a_converted_model_has_no_curves(tmp_path):
+    page = report_of(tmp_path, epochs=0)
+    assert "There is no log.jsonl: this model was not trained in this folder." in section(page, "curves")
+    assert f"python train.py {tmp_path}/recipe.yaml --test_only" in page
+
+
+def test_what_repeats_the_run(tmp_path):
+    folder = tmp_path / "two words"
+    run = section(report_of(folder), "run")
+    assert f"python train.py '{folder}/recipe.yaml' --output_folder ANOTHER_FOLDER" in text(run)
+    for said in ("1234", "2,589,120", "4 min 46 s", "1,460 MB", "python 3.11, torch 2.11", "0123456789ab"):
+        assert said in text(run)
+    assert "<details><summary>The whole recipe</summary><pre># A recipe of a test" in run
+
+
+@pytest.mark.parametrize("seconds, said", [(9.6, "10 s"), (286.4, "4 min 46 s"), (90061, "25 h 1 min")])
+def test_durations(seconds, said):
+    assert duration(seconds) == said
+
+
+def test_a_run_without_test_sets(tmp_path):
+    page = write_report(write_run(tmp_path, {})).read_text()
+    assert "This run has no test set." in page and 'id="worst"' not in page
+
+
+def test_a_report_of_librispeechs_size_is_small(tmp_path):
+    splits = {"test-clean": (40, 66), "test-other": (33, 89)}
+    path = write_report(write_run(tmp_path, random_decoded(splits)))
+    assert path.stat().st_size < 2e6
+    assert section(path.read_text(), "worst").count("<article>") == 60
+
+
+def test_an_evaluation_names_its_weights_and_the_run_it_is_of(tmp_path):
+    folder = write_run(tmp_path / "run" / "evaluations" / "beam=20", {"test-clean": ROWS}, epochs=0)
+    summary = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").write_text(json.dumps({**summary, "weights": "average of epochs 3, 4"}))
+    run = text(section(write_report(folder).read_text(), "run"))
+    assert "average of epochs 3, 4" in run
+    assert re.search(rf"python evaluate.py {re.escape(str(tmp_path))}/run(?!/)", run)
+    (folder / "decoded_test-clean.jsonl").unlink()
+    with pytest.raises(RecipeError, match=re.escape(f"evaluate again: python evaluate.py {tmp_path}/run") + "$"):
+        write_report(folder)
+
+
+# --- errors -------------------------------------------------------------------------------------------------
+
+
+def remove_field(path: Path, field: str) -> None:
+    first, *rest = path.read_text().splitlines(keepends=True)
+    values = json.loads(first)
+    del values[field]
+    path.write_text(json.dumps(values) + "\n" + "".join(rest))
+
+
+DAMAGES = {
+    "no summary": (
+        lambda run: (run / "summary.json").unlink(),
+        "{run} holds no results: python train.py {run}/recipe.yaml --test_only",
+    ),
+    "summary cut short": (
+        lambda run: (run / "summary.json").write_text('{"recipe": "qu'),
+        "{run}/summary.json: cut short or damaged: {again}",
+    ),
+    "summary without seed": (
+        lambda run: remove_field(run / "summary.json", "seed"),
+        "{run}/summary.json: no field 'seed': {again}",
+    ),
+    "decoded file missing": (
+        lambda run: (run / "decoded_test-clean.jsonl").unlink(),
+        "{run}/decoded_test-clean.jsonl is missing, though summary.json has test-clean: {again}",
+    ),
+    "decoded file empty": (
+        lambda run: (run / "decoded_test-clean.jsonl").write_text(""),
+        "{run}/decoded_test-clean.jsonl is empty: {again}",
+    ),
+    "decoded line cut short": (
+        lambda run: (run / "decoded_test-clean.jsonl").write_bytes(
+            (run / "decoded_test-clean.jsonl").read_bytes()[:-20]
+        ),
+        "{run}/decoded_test-clean.jsonl, line 3: cut short or damaged: {again}",
+    ),
+    "decoded without speaker": (
+        lambda run: remove_field(run / "decoded_test-clean.jsonl", "speaker"),
+        "{run}/decoded_test-clean.jsonl, line 1: no usable field 'speaker': {again}",
+    ),
+    "decoded of another evaluation": (
+        lambda run: (
+            write_run(run, {"dev-clean": ROWS[1:], "test-clean": ROWS[:1]})
+            and (run / "decoded_dev-clean.jsonl").write_text(json.dumps(ROWS[1]) + "\n")
+        ),
+        "{run}/decoded_dev-clean.jsonl has 1 utterances, summary.json says 2: {again}",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_errors_are_one_line(tmp_path, capsys, damage):
+    run = write_run(tmp_path / "run", {"test-clean": ROWS})
+    spoil, hint = DAMAGES[damage]
+    spoil(run)
+    again = f"evaluate again: python train.py {run}/recipe.yaml --test_only"
+    assert html_report.main([str(run)]) == 2
+    assert capsys.readouterr().err == f"error: {hint.format(run=run, again=again)}\n"
+    assert not (run / "report.html").exists()
+
+
+def test_a_report_that_fails_leaves_the_one_before(tmp_path):
+    run = write_run(tmp_path, {"test-clean": ROWS})
+    assert html_report.main([str(run)]) == 0
+    before = (run / "report.html").read_bytes()
+    (run / "decoded_test-clean.jsonl").unlink()
+    assert html_report.main([str(run)]) == 2
+    assert (run / "report.html").read_bytes() == before
+    assert [path.name for path in run.glob(".*")] == []

@@ -1,0 +1,310 @@
+"""Checkpoints that survive a kill and a full disk, which of them are kept, and their average."""
+
+import errno
+import os
+import resource
+import signal
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from speechbrain.core import INTRA_EPOCH_CKPT_FLAG
+from speechbrain.utils.checkpoints import mark_as_loader, mark_as_saver, register_checkpoint_hooks
+from speechbrain.utils.epoch_loop import EpochCounter
+
+from recipes.errors import RecipeError
+from recipes.training.averaging import average, choose_checkpoints, epoch_of, save_weights
+from recipes.training.checkpoints import AtomicCheckpointer, Clock
+
+
+@register_checkpoint_hooks
+class Trouble:
+    """A part of the run whose saving can be made to fail; it is saved after the model."""
+
+    def __init__(self):
+        self.strikes = lambda path: None
+
+    @mark_as_saver
+    def save(self, path):
+        Path(path).write_text("begun")
+        self.strikes(path)
+
+    @mark_as_loader
+    def load(self, path, end_of_epoch):
+        assert Path(path).read_text() == "begun"
+
+
+class Run:
+    """A model of one number, the trouble, and their checkpointer, as a program has them after its start."""
+
+    def __init__(self, folder: Path):
+        self.model, self.trouble = torch.nn.Linear(1, 1, bias=False), Trouble()
+        self.checkpointer = AtomicCheckpointer(folder, {"model": self.model, "trouble": self.trouble})
+
+    def set(self, number: float) -> None:
+        with torch.no_grad():
+            self.model.weight.fill_(number)
+
+    def resumed(self) -> float | None:
+        """The number that a resumed run goes on from; None when it has to begin anew."""
+        return None if self.checkpointer.recover_if_possible() is None else self.model.weight.item()
+
+
+@pytest.fixture
+def saved_once(tmp_path):
+    run = Run(tmp_path)
+    run.set(1.0)
+    run.checkpointer.save_checkpoint()
+    return run
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+# --- kills --------------------------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_is_found_and_loaded(saved_once, tmp_path):
+    saved_once.set(2.0)
+    saved = saved_once.checkpointer.save_checkpoint()
+    assert saved.path.is_dir() and all(path.is_file() for path in saved.paramfiles.values())
+    assert Run(tmp_path).resumed() == 2.0
+    assert len(names(tmp_path)) == 2
+
+
+def test_an_error_in_the_middle_of_a_save_leaves_the_one_before(saved_once, tmp_path):
+    def strike(path):
+        raise ZeroDivisionError("a bug")
+
+    before = names(tmp_path)
+    saved_once.set(2.0)
+    saved_once.trouble.strikes = strike
+    with pytest.raises(ZeroDivisionError, match="^a bug$"):
+        saved_once.checkpointer.save_checkpoint()
+    assert len(names(tmp_path)) == 2, "the unfinished one lies beside it"
+    assert saved_once.resumed() == 1.0
+    assert Run(tmp_path).resumed() == 1.0
+    assert names(tmp_path) == before, "and is removed at the next start"
+
+
+@pytest.mark.parametrize("earlier", [True, False], ids=["after-one", "first-of-all"])
+def test_sigkill_in_the_middle_of_a_save_leaves_the_one_before(tmp_path, earlier):
+    child = os.fork()
+    if child == 0:
+        run = Run(tmp_path)
+        if earlier:
+            run.set(1.0)
+            run.checkpointer.save_checkpoint()
+        run.set(2.0)
+        run.trouble.strikes = lambda path: os.kill(os.getpid(), signal.SIGKILL)
+        run.checkpointer.save_checkpoint()
+        os._exit(0)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    assert len(names(tmp_path)) == 1 + earlier
+    run = Run(tmp_path)
+    assert run.resumed() == (1.0 if earlier else None)
+    run.set(3.0)
+    run.checkpointer.save_checkpoint()
+    assert Run(tmp_path).resumed() == 3.0
+    assert len(names(tmp_path)) == 1 + earlier
+
+
+# --- a full disk --------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def room_for(size: int):
+    """No file of this process can grow beyond ``size`` bytes, as on a disk that is nearly full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def write_to_full_device(path):
+    with open("/dev/full", "w") as full:
+        full.write("no room")
+
+
+def raise_no_space(path):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+def torch_save_beyond_the_limit(path):
+    with room_for(2000):
+        torch.save({"large": torch.zeros(10_000)}, path)
+
+
+FULL = {
+    "no space": raise_no_space,
+    "file": write_to_full_device,
+    "torch.save to a full device": lambda path: torch.save({"large": torch.zeros(10_000)}, "/dev/full"),
+    "torch.save beyond a limit": torch_save_beyond_the_limit,
+}
+
+
+@pytest.mark.parametrize("strike", FULL.values(), ids=FULL)
+def test_full_disk_is_one_line_and_keeps_the_older_checkpoints(saved_once, tmp_path, strike):
+    before = names(tmp_path)
+    saved_once.set(2.0)
+    saved_once.trouble.strikes = strike
+    with pytest.raises(RecipeError) as error:
+        saved_once.checkpointer.save_epoch(keep_best=1, WER=50.0)
+    assert str(error.value) == (
+        f"no disk space left for a checkpoint in {tmp_path}: the last complete one is kept; "
+        "free some space and give the same command again to go on from it"
+    )
+    assert names(tmp_path) == before, "what was begun gives its room back"
+    saved_once.trouble.strikes = lambda path: None
+    saved_once.checkpointer.save_checkpoint()
+    assert Run(tmp_path).resumed() == 2.0
+
+
+def test_other_errors_of_a_save_are_not_taken_for_a_full_disk(saved_once):
+    def strike(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    saved_once.trouble.strikes = strike
+    with pytest.raises(PermissionError):
+        saved_once.checkpointer.save_checkpoint()
+
+
+# --- which are kept -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keep_best", [1, 2, 10])
+def test_the_best_and_the_newest_are_kept(tmp_path, keep_best):
+    run, wers = Run(tmp_path), [50.0, 30.0, 40.0, 20.0, 60.0, 60.0]
+    for epoch, wer in enumerate(wers):
+        run.set(epoch)
+        run.checkpointer.save_epoch(keep_best, WER=wer)
+        kept = sorted(one.meta["WER"] for one in run.checkpointer.list_checkpoints())
+        assert kept[:keep_best] == sorted(wers[: epoch + 1])[:keep_best]
+        assert len(kept) <= keep_best + 1
+        assert Run(tmp_path).resumed() == epoch, "the newest, from which a run goes on"
+
+
+def test_checkpoints_from_within_an_epoch_end_with_it(tmp_path):
+    """As stock Brain saves them: each replaces the one before; the end of the epoch replaces the last."""
+
+    def save_within(number: float) -> None:
+        run.set(number)
+        run.checkpointer.save_and_keep_only(
+            end_of_epoch=False, num_to_keep=1, meta={INTRA_EPOCH_CKPT_FLAG: True},
+            ckpt_predicate=lambda one: INTRA_EPOCH_CKPT_FLAG in one.meta,
+        )  # fmt: skip
+
+    run = Run(tmp_path)
+    for epoch, wer in enumerate([50.0, 40.0]):
+        save_within(epoch + 0.3)
+        save_within(epoch + 0.6)
+        assert Run(tmp_path).resumed() == pytest.approx(epoch + 0.6)
+        assert len(names(tmp_path)) == epoch + 1
+        run.set(epoch + 1)
+        run.checkpointer.save_epoch(keep_best=5, WER=wer)
+        assert Run(tmp_path).resumed() == epoch + 1
+        assert [INTRA_EPOCH_CKPT_FLAG in one.meta for one in run.checkpointer.list_checkpoints()] == [False] * (
+            epoch + 1
+        )
+
+
+# --- the average --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """Five epochs, the model being their number, and one checkpoint from within a sixth."""
+    run, counter = Run(tmp_path), EpochCounter(6)
+    run.checkpointer.add_recoverable("epoch", counter)
+    for epoch, wer in zip(counter, [50.0, 30.0, 40.0, 20.0, 60.0]):
+        run.set(epoch)
+        run.checkpointer.save_epoch(keep_best=10, WER=wer)
+    run.set(99.0)
+    run.checkpointer.save_checkpoint(end_of_epoch=False, meta={INTRA_EPOCH_CKPT_FLAG: True})
+    return run
+
+
+@pytest.mark.parametrize(
+    "which, epochs",
+    [
+        ("best-1", [4]), ("best-2", [2, 4]), ("best-50", [1, 2, 3, 4, 5]), ("last-1", [5]), ("last-2", [4, 5]),
+        ("2-4", [2, 3, 4]), ("3", [3]), ("4-99", [4, 5]),
+    ],
+)  # fmt: skip
+def test_average_of_the_chosen(trained, tmp_path, which, epochs):
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    chosen = choose_checkpoints(trained.checkpointer, which)
+    assert [epoch_of(one) for one in chosen] == epochs
+    assert average(chosen)["weight"].item() == pytest.approx(sum(epochs) / len(epochs))
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("which", ["best", "best-0", "worst-3", "0", "a-b", "-3", ""])
+def test_averages_that_there_are_not(trained, which):
+    with pytest.raises(RecipeError) as error:
+        choose_checkpoints(trained.checkpointer, which)
+    assert str(error.value) == f"there is no average '{which}': say best-5, last-5, or a range of epochs, 3-7"
+
+
+def test_epochs_that_were_not_kept(trained, tmp_path):
+    with pytest.raises(RecipeError) as error:
+        choose_checkpoints(trained.checkpointer, "7-9")
+    assert str(error.value) == f"no checkpoint of epochs 7-9 in {tmp_path}; kept are those of 1, 2, 3, 4, 5"
+
+
+def test_the_last_ones_can_be_kept_too(tmp_path):
+    run = Run(tmp_path)
+    for epoch, wer in enumerate([10.0, 50.0, 40.0, 30.0, 60.0]):
+        run.set(epoch)
+        run.checkpointer.save_epoch(keep_best=1, keep_last=3, WER=wer)
+    assert sorted(one.meta["WER"] for one in run.checkpointer.list_checkpoints()) == [10.0, 30.0, 40.0, 60.0]
+
+
+def test_average_equals_the_mean_of_every_weight(tmp_path):
+    torch.manual_seed(0)
+    model, saved = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.LayerNorm(4)), []
+    checkpointer = AtomicCheckpointer(tmp_path, {"model": model})
+    for wer in (3.0, 1.0, 2.0):
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.normal_()
+        saved.append({name: value.clone() for name, value in model.state_dict().items()})
+        checkpointer.save_epoch(keep_best=3, WER=wer)
+    weights = average(choose_checkpoints(checkpointer, "best-2"))
+    for name, value in weights.items():
+        torch.testing.assert_close(value, (saved[1][name] + saved[2][name]) / 2)
+
+
+def test_no_finished_epoch_to_average(tmp_path):
+    run = Run(tmp_path)
+    run.checkpointer.save_checkpoint(end_of_epoch=False, meta={INTRA_EPOCH_CKPT_FLAG: True})
+    with pytest.raises(RecipeError) as error:
+        choose_checkpoints(run.checkpointer, "best-3")
+    assert str(error.value) == f"no finished epoch in {tmp_path}: train before testing"
+
+
+def test_weights_are_replaced_as_a_whole(tmp_path):
+    path = tmp_path / "averaged.ckpt"
+    save_weights({"a": torch.ones(3)}, path)
+    with pytest.raises(RecipeError) as error, room_for(2000):
+        save_weights({"a": torch.zeros(10_000)}, path)
+    assert str(error.value) == f"no disk space left for {path}: free some space and give the same command again"
+    assert torch.equal(torch.load(path)["a"], torch.ones(3))
+    assert names(tmp_path) == ["averaged.ckpt"]
+
+
+def test_clock_counts_over_all_resumptions(tmp_path, monkeypatch):
+    now = 100.0
+    monkeypatch.setattr("recipes.training.checkpoints.time.monotonic", lambda: now)
+    first = Clock()
+    now = 107.0
+    first.save(tmp_path / "clock")
+    now = 5000.0
+    second = Clock()
+    second.load(tmp_path / "clock", end_of_epoch=False)
+    now = 5002.5
+    assert second.seconds() == 9.5
