@@ -1,14 +1,11 @@
 """Word error rates, the alignments behind them, and the table of a run."""
 
 import json
-import subprocess
 
 import pytest
-import torch
 
 from data_prep.manifest import to_csv
 from recipes.files import write_json
-from recipes.scoring import wer as report
 from recipes.scoring.wer import Scored, Transcribed, split_summary, table, write_alignments, write_decoded
 
 
@@ -126,6 +123,3 @@ def test_json_is_written_as_a_whole(tmp_path, monkeypatch):
         write_json(path, {"wer": object()})
     assert json.loads(path.read_text()) == {"wer": 5.5}
     assert [one.name for one in tmp_path.iterdir()] == ["summary.json"]
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="it is the GPU's memory there")
