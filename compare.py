@@ -35,9 +35,11 @@ COMMITTED = ("runs.csv", "summary.json", "table.md")
 def arguments(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """The options of this program, and what it hands on to train.py."""
     parser = argparse.ArgumentParser(
-        usage="%(prog)s hparams/NAME.yaml --mixers ENTRY [ENTRY ...] [--key value ...]", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
-    )  # fmt: skip
+        usage="%(prog)s hparams/NAME.yaml --mixers ENTRY [ENTRY ...] [--key value ...]",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     parser.add_argument("--mixers", nargs="+", metavar="ENTRY", help="[NAME=]MIXER[,KEY=VALUE...]")
     parser.add_argument(
         "--seeds",
@@ -58,7 +60,9 @@ def arguments(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--out", type=Path, help="folder of the comparison (default: runs/compare/RECIPE)")
     parser.add_argument("--table", action="store_true", help="only make tables and report anew, of what is there")
     parser.add_argument("--results", type=Path, metavar="FOLDER", help="copy the small files there, to be committed")
-    parser.add_argument("--benchmark", type=Path, metavar="FILE", help="of benchmarks.memory --out: time against length")
+    parser.add_argument(
+        "--benchmark", type=Path, metavar="FILE", help="of benchmarks.memory --out: time against length"
+    )
     return parser.parse_known_args(argv)
 
 
@@ -72,9 +76,14 @@ def run(options: argparse.Namespace, shared: list[str], command: str) -> tuple[P
     read_record(folder)  # refuses a folder of other things before a lock is put there
     with locked(folder) as lock:
         plan = make_plan(
-            shared, options.mixers, options.seeds, folder=folder, baseline=options.baseline,
-            seconds=options.seconds, match_parameters=options.match_parameters,
-        )  # fmt: skip
+            shared,
+            options.mixers,
+            options.seeds,
+            folder=folder,
+            baseline=options.baseline,
+            seconds=options.seconds,
+            match_parameters=options.match_parameters,
+        )
         note_origin(plan.record, options, shared, command)
         plan.save()
         if options.seconds:

@@ -74,9 +74,14 @@ def main(argv=None):
         overrides["test_splits"] = own.split
     tune = own.tune or bool(own.tune_split)
     run = SavedRun(
-        own.run, overrides, of_recipe.run_options, average=own.average, output=own.output,
-        label="tuned" if tune else "", command=shlex.join(["python", "evaluate.py", *argv]),
-    )  # fmt: skip
+        own.run,
+        overrides,
+        of_recipe.run_options,
+        average=own.average,
+        output=own.output,
+        label="tuned" if tune else "",
+        command=shlex.join(["python", "evaluate.py", *argv]),
+    )
     if tune:
         run.tune(own.tune_split)
     run.evaluate(nbest=own.nbest)

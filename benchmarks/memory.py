@@ -5,6 +5,7 @@
 Every figure comes from a process of its own, so that no run profits from memory that another one took.
 `--table FILE` prints a file that `--out` wrote as a Markdown table.
 """
+
 import argparse
 import json
 import os
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 import weakref
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -201,7 +203,17 @@ def limit_memory(device) -> None:
 
 
 def in_own_process(options: argparse.Namespace, recipe: str, mixer: str | None, frames: int) -> dict:
-    command = [sys.executable, "-m", "benchmarks.memory", recipe, "--one", "--frames", str(frames), "--part", options.part]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.memory",
+        recipe,
+        "--one",
+        "--frames",
+        str(frames),
+        "--part",
+        options.part,
+    ]
     command += ["--batch", str(options.batch), "--precision", options.precision, "--device", options.device]
     command += ["--repeats", str(options.repeats)] + (["--mixers", mixer] if mixer else [])
     command += ["--set", *options.set] if options.set else []
@@ -213,8 +225,6 @@ def in_own_process(options: argparse.Namespace, recipe: str, mixer: str | None, 
     if done.returncode < 0 or "memory" in said.lower():
         said = "does not fit"
     return {"recipe": Path(recipe).stem, "mixer": mixer or "", "frames": frames, "problem": said}
-
-
 
 
 def markdown(file: Path) -> str:
@@ -233,7 +243,7 @@ def markdown(file: Path) -> str:
     for (recipe, mixer), by_length in groups.items():
         first = next((row for row in by_length.values() if "problem" not in row), {})
         peaks = [by_length.get(frames, {}).get("peak_mb") for frames in lengths]
-        growth = [f"{b / a:.2f}" for a, b in zip(peaks, peaks[1:]) if a and b]
+        growth = [f"{b / a:.2f}" for a, b in pairwise(peaks) if a and b]
         cells = [*([recipe] if several else []), mixer, f"{first.get('parameters', 0):,}"]
         cells += [f"{first.get('multiply_adds_per_frame', 0):,}"]
         cells += [f"{peak:,.0f}" if peak else "does not fit" for peak in peaks] + [", ".join(growth)]

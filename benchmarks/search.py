@@ -88,8 +88,18 @@ class Speech:
 
 
 @torch.no_grad()
-def made_up(batch: int, frames: int, *, vocab_size: int = 5000, d_model: int = 144, heads: int = 4, layers: int = 4,
-            d_ffn: int = 1024, frames_per_token: int = 8, seed: int = 0) -> Task:  # fmt: skip
+def made_up(
+    batch: int,
+    frames: int,
+    *,
+    vocab_size: int = 5000,
+    d_model: int = 144,
+    heads: int = 4,
+    layers: int = 4,
+    d_ffn: int = 1024,
+    frames_per_token: int = 8,
+    seed: int = 0,
+) -> Task:
     """Random sentences, CTC peaks that spell them, and a decoder that knows how they go on; its default size is that
     of conformer_small.
 
@@ -129,7 +139,7 @@ def compare(batches: list[Task], search: BeamSearch) -> dict[str, dict]:
         ours = [best for best, *_ in search(batch.decoder, batch.encoded, batch.ctc_log_probs)]
         for name, partial in STOCK.items():
             theirs = run_stock(stock_search(batch, search, partial=partial), batch.encoded)
-            for row, (one, other) in enumerate(zip(ours, theirs)):
+            for row, (one, other) in enumerate(zip(ours, theirs, strict=True)):
                 alone = batch.utterance(row)
                 scores = [joint_score(alone, sentence.tokens, search) for sentence in (one, other)]
                 deficit = scores[1] - scores[0] if one.tokens != other.tokens else 0.0

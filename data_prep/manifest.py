@@ -3,6 +3,7 @@
 ID, duration (seconds), wav (`$data_root/<split>/SPK/CHAP/ID.flac`, so that a corpus can move), spk_id
 (`SPK-CHAP`), wrd (the words).
 """
+
 import csv
 import hashlib
 import io
@@ -57,7 +58,3 @@ def to_csv(rows: Iterable[list]) -> bytes:
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
     return text.getvalue().encode()
-
-
-
-

@@ -106,7 +106,7 @@ def count(sentences: Iterable[str], order: int) -> tuple[list[Counter[Ngram]], i
             f"no n-gram of order {order}: the longest sentence has {longest} words with its begin and end;"
             f" give order {longest} or less"
         )
-    for shorter, longer in zip(counts[-2::-1], counts[:0:-1]):
+    for shorter, longer in zip(counts[-2::-1], counts[:0:-1], strict=True):
         shorter.update(ngram[1:] for ngram in longer)
     return counts, number
 
@@ -136,7 +136,7 @@ def _arpa_lines(model: NgramModel) -> Iterator[str]:
     yield "\\data\\\n"
     for length, ngrams in enumerate(model.probabilities, 1):
         yield f"ngram {length}={len(ngrams) + (length == 1)}\n"
-    for length, (ngrams, backoffs) in enumerate(zip(model.probabilities, model.backoffs), 1):
+    for length, (ngrams, backoffs) in enumerate(zip(model.probabilities, model.backoffs, strict=True), 1):
         yield f"\n\\{length}-grams:\n"
         if length == 1:
             yield _arpa_line("-99", (BEGIN,), backoffs)  # the format's zero: it is never predicted
@@ -157,9 +157,11 @@ def main(argv=None):
         description="Estimate a word n-gram, interpolated modified Kneser-Ney, and write it as an ARPA file.",
     )
     parser.add_argument(
-        "texts", nargs="+", metavar="TEXT",
+        "texts",
+        nargs="+",
+        metavar="TEXT",
         help="manifest (.csv), text with a sentence a line (plain or .gz), run folder or corpus folder",
-    )  # fmt: skip
+    )
     parser.add_argument("out", metavar="OUT.arpa", help="the file to write")
     parser.add_argument("--order", type=int, default=3, help="longest n-gram, in words (default: 3)")
     arguments = parser.parse_args(argv)

@@ -77,7 +77,7 @@ class FeatureMapAttention(Mixer):
             y = self.attend(q, self.total(k, v, weights), weights)
         else:
             # A matrix for every chunk, so one head at a time.
-            heads = zip(*(part.split(1, -3) for part in (q, k, v)))
+            heads = zip(*(part.split(1, -3) for part in (q, k, v)), strict=True)
             y = torch.cat([recomputed(self.mix, *head, weights, context.left_chunks) for head in heads], -3)
         return from_chunks(self.joined(y), x.shape[1])
 

@@ -91,7 +91,7 @@ class HyperMixing(Mixer):
             y = write(w2, read(w1, x_heads))
         else:
             # A matrix for every chunk, so one head at a time.
-            heads = zip(w1, w2, x_heads)
+            heads = zip(w1, w2, x_heads, strict=True)
             y = torch.stack([recomputed(mix_chunks, *head, context.left_chunks) for head in heads])
         return from_chunks(self.joined(y), x.shape[1])
 

@@ -113,7 +113,7 @@ def blocked_scan(u: Tensor, step: Tensor, rates: Tensor, write: Tensor, read: Te
         rates = rates.to(parts[0].dtype)
         state = parts[0].new_zeros(u.shape[0], *rates.shape)
         blocks = []
-        for block in zip(*(part.split(BLOCK, 1) for part in parts)):
+        for block in zip(*(part.split(BLOCK, 1) for part in parts), strict=True):
             s, state = recomputed(scan_block, *block, rates, state)
             blocks.append(s)
         return torch.cat(blocks, 1).to(dtype)
@@ -150,7 +150,7 @@ def recurrence(decays: Tensor, inputs: Tensor, start: Tensor) -> Tensor:
 def steps(decays: Tensor, inputs: Tensor, state: Tensor, dim: int) -> list[Tensor]:
     """The states after each step along ``dim``."""
     states = []
-    for decay, entry in zip(decays.unbind(dim), inputs.unbind(dim)):
+    for decay, entry in zip(decays.unbind(dim), inputs.unbind(dim), strict=True):
         state = decay * state + entry
         states.append(state)
     return states

@@ -25,13 +25,13 @@ class ParallelMLP(nn.Module):
         shapes = [(heads, into // heads, out // heads) for into, out in pairwise(sizes)]
         self.weights = nn.ParameterList(torch.empty(shape) for shape in shapes)
         self.biases = nn.ParameterList(torch.empty(shape[0], shape[2]) for shape in shapes)
-        for weight, bias in zip(self.weights, self.biases):
+        for weight, bias in zip(self.weights, self.biases, strict=True):
             bound = 1 / math.sqrt(weight.shape[1])  # nn.Linear's own initialisation, per head
             nn.init.uniform_(weight, -bound, bound)
             nn.init.uniform_(bias, -bound, bound)
 
     def forward(self, x: Tensor) -> Tensor:
-        for weight, bias in zip(self.weights, self.biases):
+        for weight, bias in zip(self.weights, self.biases, strict=True):
             if self.heads == 1:
                 x = linear(x, weight[0].T, bias[0])
             else:

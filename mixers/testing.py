@@ -94,7 +94,9 @@ def check_padding(build: Build) -> None:
     for dtype in (torch.float64, torch.float32):
         mixer = fresh(build, dtype)
         for context in contexts(mixer):
-            alone = [mixer(row[None, :length].to(dtype), None, context)[0] for row, length in zip(x, LENGTHS)]
+            alone = [
+                mixer(row[None, :length].to(dtype), None, context)[0] for row, length in zip(x, LENGTHS, strict=True)
+            ]
             plain = gradients(mixer, x.masked_fill(~MASK[..., None], 0.0).to(dtype), MASK, context)
             for frames in (FRAMES, 3 * FRAMES):
                 mask = lengths_to_mask(LENGTHS, frames)
@@ -102,7 +104,7 @@ def check_padding(build: Build) -> None:
                     garbage = 0 * noise(len(LENGTHS), frames, D_MODEL) + padding
                     garbage[mask] = x[MASK]
                     y = mixer(garbage.to(dtype), mask, context)
-                    for row, expected in zip(y, alone):
+                    for row, expected in zip(y, alone, strict=True):
                         assert_near(row[: len(expected)], expected, f"{context}, {frames} frames")
                     # The loss's noise is laid out by frames, so gradients compare at one length only.
                     if frames == FRAMES:

@@ -12,6 +12,7 @@
 
 Nothing is computed or allocated: tensors are fake and know their shapes alone.
 """
+
 import argparse
 import json
 import re
@@ -79,10 +80,6 @@ def describe(path: Path) -> Description:
     )
 
 
-
-
-
-
 def streaming_state(model: Recogniser) -> int | None:
     """Numbers that all mixers keep at the end of a stream of 60 s; None where one cannot stream."""
     try:
@@ -129,11 +126,11 @@ def lines(described: list[Description]) -> list[str]:
     rows = []
     for one in described:
         name, encoder, total, *parts, ten, sixty, state, published = cells(one).values()
-        sizes = ", ".join(f"{kind} {part}" for kind, part in zip(("encoder", "decoder", "heads"), parts))
+        sizes = ", ".join(f"{kind} {part}" for kind, part in zip(("encoder", "decoder", "heads"), parts, strict=True))
         work = f"{ten} / {sixty} G multiply-adds"
         rows.append((name, total, sizes, work, f"state {state}", f"{encoder}; published: {published}"))
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def markdown(described: list[Description]) -> list[str]:

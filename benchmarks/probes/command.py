@@ -4,6 +4,7 @@ Trains a small stack of two blocks around each mixer on four tasks and prints th
 those of hparams/conformer.yaml; `a+b` is a hybrid, a in the first block and b in the second. Every trained
 stack is written to the results file at once: give the command again, and what is there is not made again.
 """
+
 import argparse
 import hashlib
 import inspect

@@ -17,7 +17,9 @@ def read(path: Path) -> dict:
         if not {"settings", "cells"} <= results.keys():
             raise ValueError("it lacks 'settings' or 'cells'")
     except FileNotFoundError as error:
-        raise DataError(f"there is no results file '{path}': python -m benchmarks.probes --out {path} makes one") from error
+        raise DataError(
+            f"there is no results file '{path}': python -m benchmarks.probes --out {path} makes one"
+        ) from error
     except (ValueError, AttributeError) as error:
         raise DataError(f"{path} is no results file of the probes ({error}): give another --out") from error
     return results
@@ -69,8 +71,10 @@ def markdown(results: dict) -> str:
         seconds = sum(statistics.mean(cell["seconds"] for cell in group) for group in groups if group)
         parameters = f"{settings[f'mixer {mixer}']['parameters']:,}"
         rows.append([mixer, *map(accuracy, groups), parameters, f"{seconds:.0f}"])
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
+    ]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join([*lines, "", note(seeds)])
 

@@ -19,9 +19,15 @@ from data_prep.synthetic.kinds import COMMON_ACCENTS, Kind, Split
 # Pairs that no accent of espeak-ng tells apart. It does tell apart, in some, red and read, route and root, one
 # and won, four and for, prince and prints, bean and been.
 HOMOPHONES = (
-    ("night", "knight"), ("sea", "see"), ("flower", "flour"), ("meat", "meet"), ("sun", "son"), ("week", "weak"),
-    ("piece", "peace"), ("sail", "sale"),
-)  # fmt: skip
+    ("night", "knight"),
+    ("sea", "see"),
+    ("flower", "flour"),
+    ("meat", "meet"),
+    ("sun", "son"),
+    ("week", "weak"),
+    ("piece", "peace"),
+    ("sail", "sale"),
+)
 HOMOPHONES_PER_SENTENCE = 3
 CUES = (("sailor", "anchor", "captain"), ("teacher", "pencil", "lesson"))  # two syllables each: equal melody
 
@@ -57,7 +63,7 @@ def draw_far_cue(grammar, count, generator, spent):
     """List of `count` sentences of the kind `context`; see `draw_sentences`. No filler comes twice."""
     fillers = draw_sentences(grammar, count, generator, spent, reads_well=_says_no_word_twice)
     sentences = []
-    for filler, deal in zip(fillers, _deals(count, 4, generator)):
+    for filler, deal in zip(fillers, _deals(count, 4, generator), strict=True):
         asked, cue_is_first = deal % 2, deal < 2
         cue = f"the {generator.choice(CUES[asked])}"
         homophones = _homophones(asked, generator)
@@ -70,7 +76,7 @@ def draw_first_cue(grammar, count, generator, spent):
     """List of `count` sentences of the kind `order`; see `draw_sentences`. No filler comes twice."""
     fillers = draw_sentences(grammar, count, generator, spent, reads_well=_says_no_clause_twice)
     sentences = []
-    for filler, asked in zip(fillers, _deals(count, 2, generator)):
+    for filler, asked in zip(fillers, _deals(count, 2, generator), strict=True):
         filler = filler.replace("FIRST", generator.choice(CUES[asked]))
         filler = filler.replace("SECOND", generator.choice(CUES[1 - asked]))
         sentences.append(f"{filler}, {_homophones(asked, generator)}")
@@ -103,9 +109,31 @@ def _says_no_clause_twice(sentence):
 RATE = (150, 180)  # words a minute; the shortest gap is then still above 3 s
 # Of the voices of the story, 24 that speak at an ordinary speed; accents that keep the promise of HOMOPHONES.
 VARIANTS = (
-    "Annie", "belinda", "f1", "f2", "f3", "f4", "steph", "steph3", "Andy", "Gene", "Mario", "Mike",
-    "adam", "announcer", "ed", "john", "max", "m1", "m2", "m3", "m4", "m6", "m8", "paul",
-)  # fmt: skip
+    "Annie",
+    "belinda",
+    "f1",
+    "f2",
+    "f3",
+    "f4",
+    "steph",
+    "steph3",
+    "Andy",
+    "Gene",
+    "Mario",
+    "Mike",
+    "adam",
+    "announcer",
+    "ed",
+    "john",
+    "max",
+    "m1",
+    "m2",
+    "m3",
+    "m4",
+    "m6",
+    "m8",
+    "paul",
+)
 UTTERANCES_PER_SPEAKER = 14
 
 

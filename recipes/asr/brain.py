@@ -1,4 +1,5 @@
 """The one Brain of all recipes: joint CTC/attention training, validation and decoding."""
+
 from speechbrain.core import Stage
 from torch import Tensor
 from torch.nn.functional import cross_entropy, ctc_loss, pad
@@ -48,16 +49,24 @@ class ASR(Trainer):
         batch = batch.to(self.device)
         log_probs = output.ctc_logits.float().log_softmax(-1)
         ctc = ctc_loss(
-            log_probs.transpose(0, 1), batch.tokens, output.encoded.lengths, batch.token_lengths,
-            blank=BLANK, reduction="sum", zero_infinity=True,
-        )  # fmt: skip
+            log_probs.transpose(0, 1),
+            batch.tokens,
+            output.encoded.lengths,
+            batch.token_lengths,
+            blank=BLANK,
+            reduction="sum",
+            zero_infinity=True,
+        )
         loss = ctc
         if output.attention_logits is not None:
             targets = next_tokens(batch.tokens, batch.token_lengths)
             attention = cross_entropy(
-                output.attention_logits.float().transpose(1, 2), targets, ignore_index=IGNORED, reduction="sum",
+                output.attention_logits.float().transpose(1, 2),
+                targets,
+                ignore_index=IGNORED,
+                reduction="sum",
                 label_smoothing=self.hparams.label_smoothing if stage == Stage.TRAIN else 0.0,
-            )  # fmt: skip
+            )
             loss = self.hparams.ctc_weight * ctc + (1 - self.hparams.ctc_weight) * attention
             self.note_accuracy(output.attention_logits, targets, stage)
         if stage != Stage.TRAIN:
@@ -118,9 +127,12 @@ class ASR(Trainer):
         searched = 100 * score(words, [one.hypothesis for one in self.transcribed]).wer if self.search else None
         accuracy = 100 * self.tokens_right / self.tokens_seen if self.tokens_seen else None
         measured = {
-            "train_loss": self.train_loss, "valid_loss": float(valid_loss),
-            "valid_wer": searched, "valid_wer_greedy_ctc": wer, "valid_token_accuracy": accuracy,
-        }  # fmt: skip
+            "train_loss": self.train_loss,
+            "valid_loss": float(valid_loss),
+            "valid_wer": searched,
+            "valid_wer_greedy_ctc": wer,
+            "valid_token_accuracy": accuracy,
+        }
         if self.homophones:
             scores = homophone_scores(self.homophones, words, [one.greedy for one in self.transcribed])
             measured |= {f"valid_{name}": scores[name] for name in ("homophone_error", "homophones_seen")}

@@ -1,4 +1,5 @@
 """Decode test sets with a trained model and write what came out: for the end of a training run and for evaluate.py."""
+
 import time
 from pathlib import Path
 
@@ -25,9 +26,12 @@ def make_brain(recipe: Recipe, run_options, checkpointer=None) -> ASR:
     """The Brain of a recipe. Raises RecipeError for run options that do not fit the machine."""
     try:
         return ASR(
-            modules={"model": recipe.hparams["model"]}, opt_class=recipe.hparams["opt_class"],
-            hparams=recipe.hparams, run_opts=run_options, checkpointer=checkpointer,
-        )  # fmt: skip
+            modules={"model": recipe.hparams["model"]},
+            opt_class=recipe.hparams["opt_class"],
+            hparams=recipe.hparams,
+            run_opts=run_options,
+            checkpointer=checkpointer,
+        )
     except (ValueError, RuntimeError, SystemExit) as error:
         raise RecipeError(f"{recipe.path}: {str(error).splitlines()[0]}") from None
 

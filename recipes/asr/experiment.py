@@ -1,4 +1,5 @@
 """A recipe from data to report: prepare, train, average, decode, summarise. Each stage picks up what is done."""
+
 import random
 import shlex
 from pathlib import Path
@@ -62,17 +63,23 @@ class Experiment:
         self.train_reader = data.AudioReader(speeds=self.hparams["speeds"], seed=self.hparams["seed"])
         self.brain.prepare(tokenizer=self.tokenizer, journal=self.journal)
         self.brain.prepare_training(
-            train_reader=self.train_reader, clock=self.clock, epoch_counter=self.epoch_counter,
+            train_reader=self.train_reader,
+            clock=self.clock,
+            epoch_counter=self.epoch_counter,
             homophones=read_pairs(self.manifests.root),
-        )  # fmt: skip
+        )
         load_lm(self.brain, self.hparams["lm_folder"], self.folder)  # before training: an error there comes early
 
     def make_manifests(self) -> librispeech.Prepared:
         train, valid = ([], []) if self.weights_alone else (self.hparams["train_splits"], self.hparams["valid_splits"])
         prepared = librispeech.prepare(
-            self.hparams["data_folder"], self.folder / "manifests", train=train,
-            valid=valid, test=self.hparams["test_splits"], progress=not self.brain.noprogressbar,
-        )  # fmt: skip
+            self.hparams["data_folder"],
+            self.folder / "manifests",
+            train=train,
+            valid=valid,
+            test=self.hparams["test_splits"],
+            progress=not self.brain.noprogressbar,
+        )
         if self.weights_alone:
             return prepared
         for use in ("train", "valid"):
@@ -110,11 +117,14 @@ class Experiment:
             valid_set=valid,
             progressbar=False,  # the Brain's own bar knows neither learning rate nor the end of the run
             train_loader_kwargs=data.train_loading(
-                train, batch_seconds=batch_seconds, buckets=self.hparams["batch_buckets"],
-                seed=self.hparams["seed"], workers=workers,
+                train,
+                batch_seconds=batch_seconds,
+                buckets=self.hparams["batch_buckets"],
+                seed=self.hparams["seed"],
+                workers=workers,
             ),
             valid_loader_kwargs=data.test_loading(valid, batch_seconds=batch_seconds, workers=workers),
-        )  # fmt: skip
+        )
 
     def measure_features(self, train) -> None:
         """Mean and variance of the features over a random sample of the training set."""
@@ -135,9 +145,13 @@ class Experiment:
         seconds = round(self.clock.seconds(), 1)
         splits = decode_splits(self.brain, self.manifests, self.hparams, self.folder)
         summary = summarise(
-            self.recipe, self.brain, splits, self.folder, seconds=seconds,
+            self.recipe,
+            self.brain,
+            splits,
+            self.folder,
+            seconds=seconds,
             decoded_by=shlex.join(["python", "train.py", str(self.folder / "recipe.yaml"), "--test_only"]),
-        )  # fmt: skip
+        )
         self.journal.say(f"alignments, summary and logs: {self.folder}")
         return summary
 

@@ -1,4 +1,5 @@
 """A run that is trained, to be decoded again with other settings: what evaluate.py does."""
+
 import hashlib
 import json
 import re
@@ -37,9 +38,16 @@ class SavedRun:
     """
 
     def __init__(
-        self, run: Path, overrides: dict, run_options, *, average: str | None = None, output: Path | None = None,
-        label: str = "", command: str = "",
-    ):  # fmt: skip
+        self,
+        run: Path,
+        overrides: dict,
+        run_options,
+        *,
+        average: str | None = None,
+        output: Path | None = None,
+        label: str = "",
+        command: str = "",
+    ):
         self.run, self.overrides, self.which, self.label = run, overrides, average, label
         self.command, self.eval_precision = command, run_options.eval_precision
         self.recipe = load(run / "recipe.yaml", overrides)
@@ -122,9 +130,13 @@ class SavedRun:
 
     def prepare(self, splits) -> librispeech.Prepared:
         return librispeech.prepare(
-            self.hparams["data_folder"], self.manifests(), train=[], valid=[], test=splits,
+            self.hparams["data_folder"],
+            self.manifests(),
+            train=[],
+            valid=[],
+            test=splits,
             progress=not self.brain.noprogressbar,
-        )  # fmt: skip
+        )
 
     # --- tuning ----------------------------------------------------------------------------------------------
 
@@ -195,10 +207,15 @@ class SavedRun:
         before = self.tested_before(settings)
         splits = before | decode_splits(self.brain, prepared, self.hparams, self.folder, nbest)
         return summarise(
-            self.recipe, self.brain, splits, self.folder, weights=self.weights_name, settings=settings,
+            self.recipe,
+            self.brain,
+            splits,
+            self.folder,
+            weights=self.weights_name,
+            settings=settings,
             seconds=read_summary(self.run).get("seconds"),  # of the training
             decoded_by=self.command or shlex.join(["python", "evaluate.py", str(self.run)]),
-        )  # fmt: skip
+        )
 
     def settings(self, text: str, root: Path) -> str:
         """A hash of all that the result of a split depends on."""

@@ -4,6 +4,7 @@ An entry is one mixer with settings of its own, written `[NAME=]MIXER[,KEY=VALUE
 `xnor,lr=5e-4,warmup_steps=300`, `half=summarymixing*2+attention*2`. Its runs lie in
 `FOLDER/runs/NAME/SEED`; FOLDER/comparison.json records data, recipe, budget and entries.
 """
+
 import functools
 import json
 import re
@@ -131,25 +132,30 @@ def make_plan(
         baseline = first if first in names else names[0]
     check_known_name("--baseline", baseline, names)
     prepared = librispeech.prepare(
-        hparams["data_folder"], folder / "manifests", train=hparams["train_splits"],
-        valid=hparams["valid_splits"], test=hparams["test_splits"],
+        hparams["data_folder"],
+        folder / "manifests",
+        train=hparams["train_splits"],
+        valid=hparams["valid_splits"],
+        test=hparams["test_splits"],
         progress=sys.stderr.isatty(),
-    )  # fmt: skip
+    )
     if match_parameters:
         check_known_name("--match_parameters", baseline, [entry.name for entry in entries])
         entries = match_sizes(arguments, entries, baseline)
     record = {
         "recipe": hparams["recipe"],
         "content": {key: value for key, value in content.items() if key not in ENTRY_KEYS},
-        "data": {use: {name: checksum(path) for name, path in getattr(prepared, use).items()}
-                 for use in ("train", "valid", "test")},
+        "data": {
+            use: {name: checksum(path) for name, path in getattr(prepared, use).items()}
+            for use in ("train", "valid", "test")
+        },
         "seconds": seconds,
         "match_parameters": baseline if match_parameters else None,
         "optimizer_step_limit": limit,
         "run_options": changed_options(recipe.run_options),
         "baseline": baseline,
         "mixers": {entry.name: entry_record(arguments, entry, content) for entry in entries},
-    }  # fmt: skip
+    }
     for one in record["mixers"].values():
         one["seeds"] = seeds
     record = json.loads(json.dumps(record, default=str))  # as it will be read again
@@ -170,8 +176,11 @@ def changed_options(options: RunOptions) -> dict:
     """SpeechBrain's run options that are not as they come, without those that change no result."""
     plain = vars(RunOptions())
     left_out = {"device", "noprogressbar", "param_file", "optimizer_step_limit", "overridden_args"}
-    return {key: value for key, value in vars(options).items() if key in plain and value != plain[key]
-            and key not in left_out}  # fmt: skip
+    return {
+        key: value
+        for key, value in vars(options).items()
+        if key in plain and value != plain[key] and key not in left_out
+    }
 
 
 # --- entries and seeds --------------------------------------------------------------------------------------

@@ -32,8 +32,12 @@ def check_same(folder: Path, before: dict, now: dict) -> None:
     if not before["mixers"]:
         return
     advice = "give another --out, or remove that folder"
-    splits = [name for use in now["data"] for name in {**before["data"][use], **now["data"][use]}
-              if before["data"][use].get(name) != now["data"][use].get(name)]  # fmt: skip
+    splits = [
+        name
+        for use in now["data"]
+        for name in {**before["data"][use], **now["data"][use]}
+        if before["data"][use].get(name) != now["data"][use].get(name)
+    ]
     if splits:
         splits = ", ".join(dict.fromkeys(splits))
         raise RecipeError(f"{folder} holds a comparison on other data (it differs in {splits}): {advice}")

@@ -38,16 +38,18 @@ def write_report(folder: Path, summary: dict, results: Sequence[Result], benchma
     heads, rows = table_cells(summary)
     told = map(html.paragraph, notes(summary))
     figures = map(html.columns, cost_figures(summary))
-    body = html.join([
-        html.Html(f"<h1>{html.text(title)}</h1>\n"),
-        html.section("table", "Results", html.table("results by mixer", heads, rows), *told),
-        html.section("cost", "Error against cost", *figures) if results else "",
-        curves(summary, results),
-        html.section("length", "Time against length", lengths) if lengths else "",
-        html.section("significance", "Which differ", *significance(summary)) if results else "",
-        html.section("runs", "Every run", runs_table(results)) if results else "",
-        html.section("origin", "How it was made", html.facts(origin(summary))),
-    ])  # fmt: skip
+    body = html.join(
+        [
+            html.Html(f"<h1>{html.text(title)}</h1>\n"),
+            html.section("table", "Results", html.table("results by mixer", heads, rows), *told),
+            html.section("cost", "Error against cost", *figures) if results else "",
+            curves(summary, results),
+            html.section("length", "Time against length", lengths) if lengths else "",
+            html.section("significance", "Which differ", *significance(summary)) if results else "",
+            html.section("runs", "Every run", runs_table(results)) if results else "",
+            html.section("origin", "How it was made", html.facts(origin(summary))),
+        ]
+    )
     write_atomically(folder / "report.html", html.page(title, body))
     return drawings
 
@@ -122,11 +124,13 @@ def curve(name: str, key: str, results: Sequence[Result]) -> Series | None:
 def time_against_length(benchmark: Path) -> html.Html:
     rows = [row for row in read_json(benchmark).get("rows", []) if row.get("step_s")]
     if not rows:
-        raise RecipeError(f"--benchmark {benchmark}: no times in it; benchmarks.memory writes them with --repeats 1 or more")
+        raise RecipeError(
+            f"--benchmark {benchmark}: no times in it; benchmarks.memory writes them with --repeats 1 or more"
+        )
     by_mixer = {}
     for row in rows:
         by_mixer.setdefault(row["mixer"], []).append((row["frames"] * SECONDS_PER_FRAME, row["step_s"]))
-    series = [Series(name, *zip(*sorted(points))) for name, points in by_mixer.items()]
+    series = [Series(name, *zip(*sorted(points), strict=True)) for name, points in by_mixer.items()]
     title = "Time of one training step"
     plot = line_plot(series, title=title, x_label="seconds of speech", y_label="seconds a step", zero_y=True)
     return html.figure(title, plot)
@@ -166,10 +170,14 @@ def pair_cell(summary: dict, split: str, row: str, column: str, found: dict) -> 
 
 def runs_table(results: Sequence[Result]) -> html.Html:
     rows = [
-        [row["mixer"], str(row["seed"]), row["split"],
-         *(html.Number(row[key], digits) for key, digits in RUN_COLUMNS.items())]
+        [
+            row["mixer"],
+            str(row["seed"]),
+            row["split"],
+            *(html.Number(row[key], digits) for key, digits in RUN_COLUMNS.items()),
+        ]
         for row in run_rows(results)
-    ]  # fmt: skip
+    ]
     return html.table("every run", ["mixer", "seed", "split", *(key.replace("_", " ") for key in RUN_COLUMNS)], rows)
 
 

@@ -2,6 +2,7 @@
 
 Word errors come from `decoded_<split>.jsonl` of each run, by jiwer; costs from its summary.json.
 """
+
 import csv
 import io
 import itertools
@@ -21,9 +22,17 @@ from recipes.scoring.significance import bootstrap_interval, holm, matched_pairs
 from recipes.scoring.wer import score, utterance_errors
 
 COLUMNS = [
-    "mixer", "seed", "split", "wer", "errors", "words",
-    "parameters", "train_seconds", "rtf", "peak_memory_mb",
-]  # fmt: skip
+    "mixer",
+    "seed",
+    "split",
+    "wer",
+    "errors",
+    "words",
+    "parameters",
+    "train_seconds",
+    "rtf",
+    "peak_memory_mb",
+]
 SAMPLES = 10_000  # of a paired bootstrap: with fewer, p corrected for 36 pairs could not go below 0.05
 
 
@@ -52,8 +61,6 @@ class Result(NamedTuple):
 
 
 # --- reading ------------------------------------------------------------------------------------------------
-
-
 
 
 def is_complete(folder: Path) -> bool:
@@ -135,11 +142,17 @@ def run_rows(results: Sequence[Result]) -> list[dict]:
         for split, scored in one.splits.items():
             found = one.summary["splits"][split]
             row = {
-                "mixer": one.name, "seed": one.seed, "split": split, "wer": round(scored.wer, 3),
-                "errors": int(scored.errors.sum()), "words": int(scored.words.sum()),
-                "parameters": one.summary["parameters"], "train_seconds": one.summary["seconds"],
-                "rtf": found.get("rtf"), "peak_memory_mb": one.summary["peak_memory_mb"],
-            }  # fmt: skip
+                "mixer": one.name,
+                "seed": one.seed,
+                "split": split,
+                "wer": round(scored.wer, 3),
+                "errors": int(scored.errors.sum()),
+                "words": int(scored.words.sum()),
+                "parameters": one.summary["parameters"],
+                "train_seconds": one.summary["seconds"],
+                "rtf": found.get("rtf"),
+                "peak_memory_mb": one.summary["peak_memory_mb"],
+            }
             rows.append(row | {key: found[key] for key in EXTRAS if key in found})
     return rows
 
@@ -258,10 +271,10 @@ def compared(split: str, runs: dict[str, list[Result]], pairs: list[tuple[str, s
         words = runs[pair[0]][0].splits[split].words
         tests["p"].append(matched_pairs(a, b))
         tests["p_bootstrap"].append(paired_bootstrap(a, b, words, samples=SAMPLES))
-    corrected = zip(*map(holm, tests.values()))
+    corrected = zip(*map(holm, tests.values()), strict=True)
     return [
-        {"mixers": list(pair), **{test: float(f"{p:.3g}") for test, p in zip(tests, values)}}
-        for pair, values in zip(pairs, corrected)
+        {"mixers": list(pair), **{test: float(f"{p:.3g}") for test, p in zip(tests, values, strict=True)}}
+        for pair, values in zip(pairs, corrected, strict=True)
     ]
 
 

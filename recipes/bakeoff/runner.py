@@ -101,9 +101,14 @@ def start(run: Run, jobs: int, lock: TextIO, program: Sequence[str]) -> Running:
         environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     with open(log_file(run), "a") as log:
         process = subprocess.Popen(
-            [*program, *run.arguments], env=environment, stdin=subprocess.DEVNULL, stdout=log,
-            stderr=subprocess.STDOUT, start_new_session=True, pass_fds=[lock.fileno()],
-        )  # fmt: skip
+            [*program, *run.arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=[lock.fileno()],
+        )
     return Running(run, process, time.monotonic())
 
 

@@ -26,13 +26,18 @@ def notes(summary: dict) -> list[str]:
     said += speaker_notes(summary)
     said.append("dev WER: greedy CTC of the best epoch, mean over seeds. Choose settings by it, not by the test sets.")
     if any("homophone_error" in one for mixer in mixers.values() for one in mixer["splits"].values()):
-        said.append("homophone error: wrong spellings among the homophones recognised as either; 50 is guessing. "
-                    "merged WER: both spellings count as one word.")  # fmt: skip
+        said.append(
+            "homophone error: wrong spellings among the homophones recognised as either; 50 is guessing. "
+            "merged WER: both spellings count as one word."
+        )
     few = [name for name, one in mixers.items() if len(one["seeds"]) == 1]
     if few:
         said.append(f"Fewer than two seeds, so no spread over seeds can be given: {', '.join(few)}.")
-    changed = [f"{name} {', '.join(f'{key}={value}' for key, value in one['settings'].items())}"
-               for name, one in mixers.items() if one["settings"]]  # fmt: skip
+    changed = [
+        f"{name} {', '.join(f'{key}={value}' for key, value in one['settings'].items())}"
+        for name, one in mixers.items()
+        if one["settings"]
+    ]
     if changed:
         said.append(f"Settings of their own: {'; '.join(changed)}.")
     seeds = distinct(seed for one in mixers.values() for seed in one["seeds"])
@@ -61,8 +66,10 @@ def speaker_notes(summary: dict) -> list[str]:
 def table_cells(summary: dict) -> tuple[list[str], list[list[str]]]:
     """Heads and rows of the one table, as texts."""
     splits = list(summary["pairs"])
-    extras = {split: [key for key in EXTRAS if any(key in one["splits"].get(split, {}) for one in
-                      summary["mixers"].values())] for split in splits}  # fmt: skip
+    extras = {
+        split: [key for key in EXTRAS if any(key in one["splits"].get(split, {}) for one in summary["mixers"].values())]
+        for split in splits
+    }
     heads = ["mixer", "parameters", f"10⁹ multiply-adds, {SECONDS} s"]
     for split in splits:
         heads += [f"{split} WER %", "p", *(EXTRAS[key] for key in extras[split])]

@@ -3,9 +3,15 @@
 from recipes.config.recipe import Recipe
 from recipes.errors import RecipeError
 
-LEAST = {"number_of_epochs": 1, "batch_buckets": 1, "workers": 0, "average_checkpoints": 1,
-         "keep_last_checkpoints": 1, "warmup_steps": 0,
-         "valid_search_interval": 1}  # fmt: skip
+LEAST = {
+    "number_of_epochs": 1,
+    "batch_buckets": 1,
+    "workers": 0,
+    "average_checkpoints": 1,
+    "keep_last_checkpoints": 1,
+    "warmup_steps": 0,
+    "valid_search_interval": 1,
+}
 ABOVE_ZERO = ("batch_seconds", "test_batch_seconds", "lr", "max_grad_norm")
 SHARES = ("ctc_weight", "label_smoothing")
 

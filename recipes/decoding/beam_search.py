@@ -1,4 +1,5 @@
 """From encoder frames to text: greedy CTC, and one joint CTC/attention/LM beam search for whole batches."""
+
 from typing import NamedTuple
 
 import torch
@@ -11,10 +12,6 @@ from recipes.decoding.search import Hypothesis, Search
 from recipes.models.encoder import Encoded
 
 HOPELESS = 1e-10 * NEVER  # below it a score holds a log 0, whatever its weight
-
-
-
-
 
 
 class Open(NamedTuple):
@@ -45,11 +42,9 @@ class Ended(NamedTuple):
         return Ended(best, tokens.gather(1, index[..., None].expand(-1, -1, tokens.shape[2])))
 
     def hypotheses(self, utterance: int) -> list[Hypothesis]:
-        rows = zip(self.tokens[utterance].tolist(), self.scores[utterance].tolist())
+        rows = zip(self.tokens[utterance].tolist(), self.scores[utterance].tolist(), strict=True)
         found = [Hypothesis([one for one in row[1:] if one != BLANK], score) for row, score in rows if score > HOPELESS]
         return found or [Hypothesis([], NEVER)]
-
-
 
 
 class BeamSearch(Search):
@@ -74,9 +69,13 @@ class BeamSearch(Search):
         length_bonus: float = 0.0,
     ):
         numbers = {
-            "beam": beam, "ctc_weight": ctc_weight, "temperature": temperature, "lm_weight": lm_weight,
-            "lm_temperature": lm_temperature, "length_bonus": length_bonus,
-        }  # fmt: skip
+            "beam": beam,
+            "ctc_weight": ctc_weight,
+            "temperature": temperature,
+            "lm_weight": lm_weight,
+            "lm_temperature": lm_temperature,
+            "length_bonus": length_bonus,
+        }
         for name, value in numbers.items():
             if not isinstance(value, (int, float)) or isinstance(value, bool):
                 raise ValueError(f"BeamSearch: {name} must be a number, not {value!r}")

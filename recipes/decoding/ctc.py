@@ -1,4 +1,5 @@
 """CTC prefix probabilities for a whole beam at once, with no loop over frames."""
+
 from typing import NamedTuple
 
 import torch
@@ -118,7 +119,7 @@ def greedy_ctc(log_probs: Tensor, lengths: Tensor) -> list[list[int]]:
     """Best token of every frame, repeats and blanks removed. log_probs: ``[B, T, vocab]``."""
     best = log_probs.argmax(-1)
     sentences = []
-    for row, length in zip(best.tolist(), lengths.tolist()):
+    for row, length in zip(best.tolist(), lengths.tolist(), strict=True):
         changes = [token for at, token in enumerate(row[:length]) if at == 0 or token != row[at - 1]]
         sentences.append([token for token in changes if token != BLANK])
     return sentences

@@ -91,16 +91,24 @@ class NgramCTCSearch(Search):
         if unspelled:
             logging.getLogger(__name__).warning(
                 "%d of %d words of %s cannot be spelled by the tokenizer, such as %s; they are left out",
-                len(unspelled), len(unspelled) + len(spelled), self.words or self.ngram, unspelled[0],
-            )  # fmt: skip
+                len(unspelled),
+                len(unspelled) + len(spelled),
+                self.words or self.ngram,
+                unspelled[0],
+            )
         self.pieces = torch.tensor(sorted(set().union(*spelled)))
         self.word_starts = {tokens[0] for tokens in spelled}
         # Held here, because flashlight keeps no reference to it.
         self.language_model = WordNgram(model, spelled)
         options = flashlight.LexiconFreeDecoderOptions(
-            beam_size=self.beam, beam_size_token=self.candidates, beam_threshold=BEAM_THRESHOLD,
-            lm_weight=1.0, sil_score=0.0, log_add=True, criterion_type=flashlight.CriterionType.CTC,
-        )  # fmt: skip
+            beam_size=self.beam,
+            beam_size_token=self.candidates,
+            beam_threshold=BEAM_THRESHOLD,
+            lm_weight=1.0,
+            sil_score=0.0,
+            log_add=True,
+            criterion_type=flashlight.CriterionType.CTC,
+        )
         self.decoder = flashlight.LexiconFreeDecoder(options, self.language_model, BLANK, BLANK, [])
 
     def tunable(self, lm) -> dict[str, tuple[float, ...]]:
@@ -119,7 +127,7 @@ class NgramCTCSearch(Search):
             raise RuntimeError("NgramCTCSearch: call prepare(tokenizer) before searching")
         self.language_model.weigh(self.lm_weight, self.word_bonus)
         log_probs = ctc_log_probs.detach().float().cpu()
-        return [self.search(one[:length]) for one, length in zip(log_probs, encoded.lengths.tolist())]
+        return [self.search(one[:length]) for one, length in zip(log_probs, encoded.lengths.tolist(), strict=True)]
 
     def search(self, log_probs: Tensor) -> list[Hypothesis]:
         """log_probs: ``[T, vocab]`` of one utterance, float32 on the CPU."""

@@ -27,7 +27,7 @@ class Perplexity(NamedTuple):
     sentences: int = 0
 
     def plus(self, *more) -> "Perplexity":
-        return Perplexity(*(one + other for one, other in zip(self, more)))
+        return Perplexity(*(one + other for one, other in zip(self, more, strict=True)))
 
     @property
     def loss(self) -> float:
@@ -82,9 +82,12 @@ class LanguageModelTrainer(Trainer):
         """Mean over the tokens of the batch, in nats."""
         targets = batch.to(self.device).targets
         nats = cross_entropy(
-            logits.float().transpose(1, 2), targets, ignore_index=IGNORED, reduction="sum",
+            logits.float().transpose(1, 2),
+            targets,
+            ignore_index=IGNORED,
+            reduction="sum",
             label_smoothing=self.hparams.label_smoothing if stage == Stage.TRAIN else 0.0,
-        )  # fmt: skip
+        )
         tokens = int((targets != IGNORED).sum())
         if stage != Stage.TRAIN:
             unknown = int((targets == UNKNOWN).sum())
@@ -109,9 +112,11 @@ class LanguageModelTrainer(Trainer):
 
     def note_epoch(self, valid: Perplexity, epoch: int) -> None:
         measured = {
-            "train_loss": self.train_loss, "valid_loss": valid.loss,
-            "valid_perplexity_token": valid.per_token, "valid_perplexity_word": valid.per_word,
-        }  # fmt: skip
+            "train_loss": self.train_loss,
+            "valid_loss": valid.loss,
+            "valid_perplexity_token": valid.per_token,
+            "valid_perplexity_word": valid.per_word,
+        }
         self.record_epoch(epoch, measured)
         self.journal.say(
             f"epoch {epoch}/{self.epochs}: train loss {self.train_loss:.3f}, valid loss {valid.loss:.3f}, "

@@ -1,4 +1,5 @@
 """Batches of sentences for a language model, streamed from files of any size."""
+
 import random
 from collections.abc import Iterator
 from itertools import islice
@@ -115,7 +116,7 @@ def check_tokenizer(files: list[Path], tokenizer: SentencePieceProcessor) -> Non
     """Raises DataError when many of a text's first words are new to the tokenizer: in lower case, say."""
     for file in files:
         words = [word for sentence in islice(sentences([file]), LOOKED_AT) for word in sentence.split()]
-        unknown = [word for word, tokens in zip(words, tokenizer.encode(words)) if UNKNOWN in tokens]
+        unknown = [word for word, tokens in zip(words, tokenizer.encode(words), strict=True) if UNKNOWN in tokens]
         if len(unknown) > UNKNOWN_AT_MOST * len(words):
             share = 100 * len(unknown) / len(words)
             raise DataError(

@@ -1,4 +1,5 @@
 """A language model from text to perplexity: read, train, average, measure; what is done is picked up."""
+
 from pathlib import Path
 
 import torch
@@ -52,15 +53,20 @@ class LanguageModelExperiment:
         self.checkpointer.add_recoverables({"model": model, "epoch": self.epoch_counter, "clock": self.clock})
         try:
             self.brain = LanguageModelTrainer(
-                modules={"model": model}, opt_class=self.hparams["opt_class"], hparams=self.hparams,
-                run_opts=run_options, checkpointer=self.checkpointer,
-            )  # fmt: skip
+                modules={"model": model},
+                opt_class=self.hparams["opt_class"],
+                hparams=self.hparams,
+                run_opts=run_options,
+                checkpointer=self.checkpointer,
+            )
         except (ValueError, RuntimeError, SystemExit) as error:  # of run options that do not fit the machine
             raise RecipeError(f"{recipe.path}: {str(error).splitlines()[0]}") from None
         self.brain.prepare(
-            journal=self.journal, epoch_counter=self.epoch_counter, clock=self.clock,
+            journal=self.journal,
+            epoch_counter=self.epoch_counter,
+            clock=self.clock,
             end_of_epoch=self.save_epoch,
-        )  # fmt: skip
+        )
         self.parameters = parameter_count(model)
         self.journal.say(
             f"{recipe.name}: {self.parameters / 1e6:.2f} M parameters on {self.brain.device}; "
@@ -119,10 +125,14 @@ class LanguageModelExperiment:
 
     def batches(self, use: str, **settings) -> DataLoader:
         text = TextBatches(
-            self.files[use], self.tokenizer, self.counted[use],
-            batch_sentences=self.hparams["batch_sentences"], buffer=self.hparams["shuffle_sentences"],
-            seed=self.hparams["seed"], **settings,
-        )  # fmt: skip
+            self.files[use],
+            self.tokenizer,
+            self.counted[use],
+            batch_sentences=self.hparams["batch_sentences"],
+            buffer=self.hparams["shuffle_sentences"],
+            seed=self.hparams["seed"],
+            **settings,
+        )
         return text.loader()
 
     # --- training -------------------------------------------------------------------------------------------
@@ -139,9 +149,12 @@ class LanguageModelExperiment:
             )
         ranks = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
         text = self.batches(
-            "train", longest=self.hparams["longest_sentence"], workers=self.hparams["workers"], ranks=ranks,
+            "train",
+            longest=self.hparams["longest_sentence"],
+            workers=self.hparams["workers"],
+            ranks=ranks,
             rank=get_rank() or 0,
-        )  # fmt: skip
+        )
         self.brain.train(text, self.batches("valid"))
 
     def save_epoch(self, valid: Perplexity) -> None:

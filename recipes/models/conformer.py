@@ -1,4 +1,5 @@
 """What every encoder shares, and the Conformer around any mixer (https://arxiv.org/abs/2005.08100)."""
+
 from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn

@@ -1,4 +1,5 @@
 """The attention decoder: a pre-norm Transformer that keeps keys and values from one step to the next."""
+
 from typing import NamedTuple
 
 import torch
@@ -22,16 +23,6 @@ class Cross(NamedTuple):
     def select(self, index: Tensor) -> "Cross":
         """What is needed of utterances ``index``, in that order."""
         return Cross([k[index] for k in self.keys], [v[index] for v in self.values], self.mask[index])
-
-
-
-
-
-
-
-
-
-
 
 
 class DecoderLayer(AttentionLayer):
@@ -102,7 +93,7 @@ class TransformerDecoder(nn.Module):
         """tokens ``[B, U]``, from the sentence start on → logits of the next tokens ``[B, U, vocab_size]``."""
         cross = self.prepare(encoded)
         x = self.dropout(embed(self.embedding, tokens, 0))
-        for layer, keys, values in zip(self.layers, cross.keys, cross.values):
+        for layer, keys, values in zip(self.layers, cross.keys, cross.values, strict=True):
             x = layer(x, keys, values, cross.mask)
         return self.out(self.norm(x))
 
@@ -119,7 +110,7 @@ class TransformerDecoder(nn.Module):
     def step(self, tokens: Tensor, cross: Cross, cache: Cache) -> tuple[Tensor, Cache]:
         """The last token of each hypothesis ``[B * beam]`` → logits ``[B * beam, vocab_size]`` and the new cache."""
         x, longer = embed(self.embedding, tokens[:, None], len(cache.past[0])), []
-        for layer, past, keys, values in zip(self.layers, cache.past, cross.keys, cross.values):
+        for layer, past, keys, values in zip(self.layers, cache.past, cross.keys, cross.values, strict=True):
             x, past = layer.step(x, past, cache.order, keys, values, cross.mask)
             longer.append(past)
         return self.out(self.norm(x))[:, 0], Cache(longer, torch.arange(len(x), device=x.device))

@@ -42,9 +42,14 @@ class LogMel(nn.Module):
         audio = zero_padding(audio, lengths_to_mask(lengths, audio.shape[1]))
         with torch.autocast(audio.device.type, enabled=False):  # energies span more than 16 bits can hold
             spectrum = torch.stft(
-                audio.float(), self.window_length, self.hop, window=self.window,
-                center=True, pad_mode="constant", return_complex=True,
-            )  # fmt: skip
+                audio.float(),
+                self.window_length,
+                self.hop,
+                window=self.window,
+                center=True,
+                pad_mode="constant",
+                return_complex=True,
+            )
             power = torch.view_as_real(spectrum).square().sum(-1).transpose(1, 2)
             features, lengths = 10 * (power @ self.filters).clamp(min=self.floor).log10(), 1 + lengths // self.hop
             if self.range_db is not None:

@@ -43,7 +43,7 @@ class ConvFrontend(nn.Module):
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """features ``[B, T, n_mels]`` → frames ``[B, ceil(T / 4), d_model]``; lengths likewise."""
         x = features[..., None]  # [B, T, bands, channels]
-        for conv, norm in zip(self.convs, self.norms):
+        for conv, norm in zip(self.convs, self.norms, strict=True):
             mask = lengths_to_mask(lengths, x.shape[1])
             x = zero_padding(x, mask) if self.ends == "zeros" else reflect_ends(x, mask, 1)
             x = x.permute(0, 3, 1, 2)

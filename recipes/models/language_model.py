@@ -1,6 +1,5 @@
 """The Transformer language model: tokens to logits of the next token, at once or one token at a time."""
 
-
 import torch
 from torch import Tensor, nn
 
@@ -105,11 +104,7 @@ class TransformerLM(nn.Module):
     def step(self, tokens: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
         """The last token of each hypothesis ``[N]`` → logits ``[N, vocab_size]`` and the new cache."""
         x, longer = embed(self.embedding, tokens[:, None], len(cache.past[0])), []
-        for layer, past in zip(self.layers, cache.past):
+        for layer, past in zip(self.layers, cache.past, strict=True):
             x, past = layer.step(x, past, cache.order)
             longer.append(past)
         return self.out(self.norm(x))[:, 0], Cache(longer, torch.arange(len(x), device=x.device))
-
-
-
-

@@ -12,8 +12,13 @@ WORST = 30  # utterances of each split
 MOST_WORDS = 40
 MOST_CONFUSIONS = 30
 
-SECTIONS = {"speakers": "By speaker", "lengths": "By length", "words": "By word",
-            "confusions": "Most frequent confusions", "worst": "Worst utterances"}  # fmt: skip
+SECTIONS = {
+    "speakers": "By speaker",
+    "lengths": "By length",
+    "words": "By word",
+    "confusions": "Most frequent confusions",
+    "worst": "Worst utterances",
+}
 
 Decoded = dict[str, list[Utterance]]  # by split
 
@@ -24,10 +29,13 @@ def speakers(decoded: Decoded) -> html.Html:
     heads, parts = ["speaker", "utterances", "words", "errors", "WER %"], []
     for split, groups in by_split.items():
         rows = [
-            [group.name, *map(html.Number, (group.utterances, group.words, group.errors)),
-             html.Number(group.wer, 2, share=(group.wer or 0) / highest)]
+            [
+                group.name,
+                *map(html.Number, (group.utterances, group.words, group.errors)),
+                html.Number(group.wer, 2, share=(group.wer or 0) / highest),
+            ]
             for group in groups
-        ]  # fmt: skip
+        ]
         middle = median([group.wer for group in groups if group.wer is not None] or [0.0])
         told = f"{len(groups)} speakers, median WER {middle:.2f} %" if len(groups) > 1 else "one speaker"
         shown = html.table(f"WER by speaker, {split}", heads, rows)
@@ -49,9 +57,12 @@ def lengths(decoded: Decoded) -> html.Html:
         heads = ["seconds", "utterances", "WER %", "95 % interval"]
         parts.append(html.join([_heading(split), html.table(f"WER by length, {split}", heads, rows, sortable=False)]))
     plot = line_plot(
-        series, title="WER by length of the utterance", x_label="length of the utterance, seconds",
-        y_label="WER, %", zero_y=True,
-    )  # fmt: skip
+        series,
+        title="WER by length of the utterance",
+        x_label="length of the utterance, seconds",
+        y_label="WER, %",
+        zero_y=True,
+    )
     note = (
         "Each point stands at the mean length of its bin. The band is the 95 % bootstrap interval, given for "
         f"{html_errors.LEAST_FOR_AN_INTERVAL} utterances or more."

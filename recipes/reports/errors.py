@@ -13,8 +13,16 @@ from recipes.errors import RecipeError
 from recipes.scoring.significance import bootstrap_interval
 from recipes.scoring.wer import score
 
-FIELDS = {"id": str, "speaker": str, "duration": (int, float), "audio": str, "words": str, "hypothesis": str,
-          "greedy": str, "score": (int, float, type(None))}  # fmt: skip
+FIELDS = {
+    "id": str,
+    "speaker": str,
+    "duration": (int, float),
+    "audio": str,
+    "words": str,
+    "hypothesis": str,
+    "greedy": str,
+    "score": (int, float, type(None)),
+}
 LENGTH_STEPS = (0.5, 1, 2, 5, 10, 20, 60)  # seconds
 MOST_BINS = 8
 LEAST_FOR_AN_INTERVAL = 10  # utterances; fewer say too little about their spread
@@ -195,6 +203,11 @@ def _group(name: str, utterances: Sequence[Utterance], with_interval: bool) -> G
     words, errors = sum(len(one.words) for one in utterances), sum(one.errors() for one in utterances)
     enough = with_interval and len(utterances) >= LEAST_FOR_AN_INTERVAL
     return Group(
-        name, len(utterances), words, errors, 100 * errors / words if words else None,
-        sum(one.duration for one in utterances) / len(utterances), interval(utterances) if enough else None,
-    )  # fmt: skip
+        name,
+        len(utterances),
+        words,
+        errors,
+        100 * errors / words if words else None,
+        sum(one.duration for one in utterances) / len(utterances),
+        interval(utterances) if enough else None,
+    )

@@ -47,9 +47,15 @@ class Point(NamedTuple):
 
 
 def line_plot(
-    series: Sequence[Series], *, title: str, x_label: str, y_label: str,
-    log_x: bool = False, log_y: bool = False, zero_y: bool = False,
-) -> str:  # fmt: skip
+    series: Sequence[Series],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    log_x: bool = False,
+    log_y: bool = False,
+    zero_y: bool = False,
+) -> str:
     """Lines with a legend where there are several. Labels name their units; zero_y: the axis begins at 0.
 
     Raises ValueError where there is nothing to draw, or a value of a logarithmic axis is not positive.
@@ -68,9 +74,15 @@ def line_plot(
 
 
 def scatter_plot(
-    points: Sequence[Point], *, title: str, x_label: str, y_label: str,
-    log_x: bool = False, log_y: bool = False, zero_y: bool = False,
-) -> str:  # fmt: skip
+    points: Sequence[Point],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    log_x: bool = False,
+    log_y: bool = False,
+    zero_y: bool = False,
+) -> str:
     """Points with their names beside them, and error bars where intervals are given.
 
     Raises ValueError where there is nothing to draw, or a value of a logarithmic axis is not positive.

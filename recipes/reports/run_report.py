@@ -16,8 +16,18 @@ from recipes.reports import page as html
 from recipes.reports import run_sections as html_run
 from recipes.reports.errors import evaluation, read_decoded
 
-RUN_FIELDS = ("recipe", "mixer", "seed", "splits", "parameters", "peak_memory_mb", "device",
-              "versions", "commit", "recipe_hash")  # fmt: skip
+RUN_FIELDS = (
+    "recipe",
+    "mixer",
+    "seed",
+    "splits",
+    "parameters",
+    "peak_memory_mb",
+    "device",
+    "versions",
+    "commit",
+    "recipe_hash",
+)
 
 
 def write_report(folder: Path) -> Path:
@@ -33,9 +43,12 @@ def write_report(folder: Path) -> Path:
     parts = [html_run.heading(summary), html_run.results(summary, decoded), html_run.learning_curves(folder)]
     if decoded:
         parts += [
-            html_sections.speakers(decoded), html_sections.lengths(decoded), html_sections.words(decoded),
-            html_sections.confusions(decoded), html_sections.worst_utterances(decoded),
-        ]  # fmt: skip
+            html_sections.speakers(decoded),
+            html_sections.lengths(decoded),
+            html_sections.words(decoded),
+            html_sections.confusions(decoded),
+            html_sections.worst_utterances(decoded),
+        ]
     parts.append(html_run.this_run(folder, summary))
     path = folder / "report.html"
     write_atomically(path, html.page(html_run.title(summary), html.join(parts)))

@@ -75,9 +75,12 @@ def results(summary: dict, decoded: Decoded) -> html.Html:
             row.append(html.Number(None if one.get(key) is None else one[key] * factor, digits))
         rows.append(row)
     return html.section(
-        "results", "Results", html.Html(f'<div class="headlines">{"".join(headlines)}</div>'),
-        html.table("Errors by test set", heads, rows, sortable=False), html.paragraph(NOTE, "note"),
-    )  # fmt: skip
+        "results",
+        "Results",
+        html.Html(f'<div class="headlines">{"".join(headlines)}</div>'),
+        html.table("Errors by test set", heads, rows, sortable=False),
+        html.paragraph(NOTE, "note"),
+    )
 
 
 def learning_curves(folder: Path) -> html.Html:

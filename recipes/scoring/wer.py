@@ -1,4 +1,5 @@
 """Word error rates, the alignments behind them, and the summary of a run."""
+
 import json
 import os
 from pathlib import Path
@@ -40,10 +41,13 @@ def score(references: list[str], hypotheses: list[str]) -> jiwer.WordOutput:
 def utterance_errors(result: jiwer.WordOutput) -> list[int]:
     """Substitutions, deletions and insertions of each utterance."""
     return [
-        sum(max(one.ref_end_idx - one.ref_start_idx, one.hyp_end_idx - one.hyp_start_idx)
-            for one in alignment if one.type != "equal")
+        sum(
+            max(one.ref_end_idx - one.ref_start_idx, one.hyp_end_idx - one.hyp_start_idx)
+            for one in alignment
+            if one.type != "equal"
+        )
         for alignment in result.alignments
-    ]  # fmt: skip
+    ]
 
 
 def split_summary(transcribed: list[Transcribed], homophones: list[tuple[str, str]] = ()) -> dict:
@@ -74,8 +78,11 @@ def write_alignments(transcribed: list[Transcribed], path: Path) -> None:
     scored.sort(key=lambda pair: (-pair[0].wer, pair[1].id))
     total = score([one.words for one in transcribed], [one.hypothesis for one in transcribed])
     errors = total.substitutions + total.deletions + total.insertions
-    lines = [f"%WER {100 * total.wer:.2f} [{errors} / {total.hits + total.substitutions + total.deletions}, "
-             f"{total.insertions} ins, {total.deletions} del, {total.substitutions} sub]", ""]  # fmt: skip
+    lines = [
+        f"%WER {100 * total.wer:.2f} [{errors} / {total.hits + total.substitutions + total.deletions}, "
+        f"{total.insertions} ins, {total.deletions} del, {total.substitutions} sub]",
+        "",
+    ]
     for result, one in scored:
         lines.append(f"{one.id}  WER {100 * result.wer:.1f} %")
         lines.append(jiwer.visualize_alignment(result, show_measures=False, skip_correct=False).split("\n", 1)[1])
@@ -128,13 +135,3 @@ def table(splits: dict[str, dict]) -> str:
             f" {one['utterances']:12}"
         )
     return "\n".join(lines)
-
-
-
-
-
-
-
-
-
-

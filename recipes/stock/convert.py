@@ -189,9 +189,11 @@ def check_tokenizer(file: Path, vocab_size: int) -> None:
 def main(argv=None):
     description = "Turn a model trained with stock SpeechBrain into a run of ours that computes the same."
     parser = argparse.ArgumentParser(
-        prog="python -m recipes.stock", description=description, allow_abbrev=False,
+        prog="python -m recipes.stock",
+        description=description,
+        allow_abbrev=False,
         epilog="Keys of the recipe may follow, as for train.py: --layers 12",
-    )  # fmt: skip
+    )
     parser.add_argument("folder", type=Path, help="a stock checkpoint, or the folder of a published model")
     parser.add_argument("--recipe", type=Path, required=True, help="our recipe of the same model")
     parser.add_argument("out", type=Path, help="the run folder to write")

@@ -110,9 +110,12 @@ def write_lm(state: State, stock: Hyperparameters, tokenizer: Path, folder: Path
     Raises RecipeError where they are not the weights of a whole model.
     """
     options = {
-        **lm_options(state, stock), "tokenizer": str(final / TOKENIZER), "output_folder": str(final),
-        "train_text": None, "valid_text": None,
-    }  # fmt: skip
+        **lm_options(state, stock),
+        "tokenizer": str(final / TOKENIZER),
+        "output_folder": str(final),
+        "train_text": None,
+        "valid_text": None,
+    }
     model = load(RECIPE, options).hparams["language_model"]
     try:
         model.load_state_dict(state)

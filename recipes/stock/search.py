@@ -54,10 +54,18 @@ def stock_decoder(decoder: TransformerDecoder) -> tuple[TransformerASR, Linear]:
     """Stock's Transformer, without encoder, and its output layer, with the weights of ``decoder``."""
     layer, (vocab_size, d_model) = decoder.layers[0], decoder.out.weight.shape
     transformer = TransformerASR(
-        vocab_size, 1, d_model=d_model, nhead=layer.heads, num_encoder_layers=0,
-        num_decoder_layers=len(decoder.layers), d_ffn=layer.feed_forward[1].out_features, dropout=0.0,
-        activation=type(layer.feed_forward[2]), normalize_before=True, causal=False,
-    )  # fmt: skip
+        vocab_size,
+        1,
+        d_model=d_model,
+        nhead=layer.heads,
+        num_encoder_layers=0,
+        num_decoder_layers=len(decoder.layers),
+        d_ffn=layer.feed_forward[1].out_features,
+        dropout=0.0,
+        activation=type(layer.feed_forward[2]),
+        normalize_before=True,
+        causal=False,
+    )
     model = nn.ModuleList([nn.Identity(), transformer, Linear(input_size=d_model, n_neurons=vocab_size)])
     stock: dict[str, list[Tensor]] = {}
     for name, weight in decoder.state_dict().items():  # stock: cross_query and cross_key_value in one, in that order
@@ -80,11 +88,17 @@ def stock_search(task: Task, search: BeamSearch, *, partial: bool) -> S2STransfo
     ctc = CTCScorer(Given(task.ctc_log_probs), blank_index=BLANK, eos_index=END)
     scorers = {"partial_scorers" if partial else "full_scorers": [ctc]}
     return S2STransformerBeamSearcher(
-        modules=list(stock_decoder(task.decoder)), bos_index=START, eos_index=END, min_decode_ratio=0.0,
-        max_decode_ratio=1.0, beam_size=search.beam, using_eos_threshold=False, length_normalization=False,
+        modules=list(stock_decoder(task.decoder)),
+        bos_index=START,
+        eos_index=END,
+        min_decode_ratio=0.0,
+        max_decode_ratio=1.0,
+        beam_size=search.beam,
+        using_eos_threshold=False,
+        length_normalization=False,
         temperature=search.temperature,
         scorer=ScorerBuilder(weights={"ctc": search.ctc_weight}, scorer_beam_scale=2, **scorers),
-    )  # fmt: skip
+    )
 
 
 @torch.no_grad()
@@ -92,7 +106,7 @@ def run_stock(searcher: S2STransformerBeamSearcher, encoded: Encoded) -> list[Hy
     """The best hypothesis of every utterance, with stock's own score."""
     relative = encoded.lengths / encoded.frames.shape[1]
     sentences, _, scores, _ = searcher(encoded.frames, relative)
-    return [Hypothesis(sentence, score) for sentence, score in zip(sentences, scores.tolist())]
+    return [Hypothesis(sentence, score) for sentence, score in zip(sentences, scores.tolist(), strict=True)]
 
 
 @torch.no_grad()
@@ -106,7 +120,11 @@ def joint_score(task: Task, tokens: list[int], search: BeamSearch) -> float:
     logits = decoder(encoded, torch.tensor([[START, *tokens]]))[0] / search.temperature
     attention = logits.log_softmax(-1)[torch.arange(len(tokens) + 1), torch.tensor([*tokens, END])].sum()
     ctc = -ctc_loss(
-        task.ctc_log_probs.double().transpose(0, 1), torch.tensor([tokens], dtype=torch.long), encoded.lengths,
-        torch.tensor([len(tokens)]), blank=BLANK, reduction="sum",
-    )  # fmt: skip
+        task.ctc_log_probs.double().transpose(0, 1),
+        torch.tensor([tokens], dtype=torch.long),
+        encoded.lengths,
+        torch.tensor([len(tokens)]),
+        blank=BLANK,
+        reduction="sum",
+    )
     return float((1 - search.ctc_weight) * attention + search.ctc_weight * ctc)

@@ -67,13 +67,18 @@ class AtomicCheckpointer(Checkpointer):
         self.save_checkpoint(meta=measured)
         newest = {one.path for one in sorted(self.list_checkpoints(), key=ckpt_recency)[-max(keep_last, 1) :]}
         self.delete_checkpoints(
-            num_to_keep=keep_best, min_keys=[measure], importance_keys=[], verbosity=10,
+            num_to_keep=keep_best,
+            min_keys=[measure],
+            importance_keys=[],
+            verbosity=10,
             ckpt_predicate=lambda one: one.path not in newest,
-        )  # fmt: skip
+        )
         self.delete_checkpoints(
-            num_to_keep=0, importance_keys=[ckpt_recency], verbosity=10,
+            num_to_keep=0,
+            importance_keys=[ckpt_recency],
+            verbosity=10,
             ckpt_predicate=lambda one: INTRA_EPOCH_CKPT_FLAG in one.meta,
-        )  # fmt: skip
+        )
 
 
 def publish(saved: Checkpoint) -> Checkpoint:
@@ -91,16 +96,6 @@ def is_failed_write(error: Exception) -> bool:
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return "PytorchStreamWriter" in str(error) or "inline_container" in str(error)
-
-
-
-
-
-
-
-
-
-
 
 
 @register_checkpoint_hooks

@@ -59,9 +59,14 @@ class EpochBar:
         self.epochs_after, self.batches, self.first = epochs - epoch, batches, done
         self.started = time.monotonic()
         self.bar = tqdm(
-            total=batches, initial=done, desc=f"epoch {epoch}/{epochs}", unit="batch", dynamic_ncols=True,
-            disable=not show, mininterval=0.5 if sys.stderr.isatty() else 30,
-        )  # fmt: skip
+            total=batches,
+            initial=done,
+            desc=f"epoch {epoch}/{epochs}",
+            unit="batch",
+            dynamic_ncols=True,
+            disable=not show,
+            mininterval=0.5 if sys.stderr.isatty() else 30,
+        )
 
     def update(self, loss: float, lr: float) -> None:
         self.bar.update()

@@ -12,9 +12,17 @@ TOKENIZER = "tokenizer/tokenizer.model"
 
 # What may change between two calls for the same run: how long, how it is saved and decoded, not what is trained.
 FREE_KEYS = {
-    "number_of_epochs", "workers", "ckpt_interval_minutes", "average_checkpoints", "keep_last_checkpoints",
-    "tensorboard", "test_splits", "test_search", "test_batch_seconds", "lm_folder",
-}  # fmt: skip
+    "number_of_epochs",
+    "workers",
+    "ckpt_interval_minutes",
+    "average_checkpoints",
+    "keep_last_checkpoints",
+    "tensorboard",
+    "test_splits",
+    "test_search",
+    "test_batch_seconds",
+    "lm_folder",
+}
 
 
 def claim(folder: Path, recipe: Recipe) -> None:

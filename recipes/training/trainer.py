@@ -46,9 +46,12 @@ class Trainer(Brain):
         """Into the logs; the subclass says it in words."""
         self.journal.draw(self.optimizer_step, **measured)
         self.journal.record(
-            epoch=epoch, steps=self.optimizer_step, seconds=round(self.clock.seconds(), 1),
-            lr=self.optimizer.param_groups[0]["lr"], **measured,
-        )  # fmt: skip
+            epoch=epoch,
+            steps=self.optimizer_step,
+            seconds=round(self.clock.seconds(), 1),
+            lr=self.optimizer.param_groups[0]["lr"],
+            **measured,
+        )
 
     def check_loss_isfinite(self, loss):
         try:

@@ -110,15 +110,34 @@ def test_testing_again_gives_the_same(smoke):
 def test_summary_is_complete(finished):
     found = summary(finished)
     assert found.keys() == {
-        "recipe", "mixer", "seed", "splits", "parameters", "seconds", "peak_memory_mb", "device", "versions",
-        "commit", "recipe_hash", "decoded_by",
-    }  # fmt: skip
+        "recipe",
+        "mixer",
+        "seed",
+        "splits",
+        "parameters",
+        "seconds",
+        "peak_memory_mb",
+        "device",
+        "versions",
+        "commit",
+        "recipe_hash",
+        "decoded_by",
+    }
     assert (found["recipe"], found["mixer"], found["seed"]) == ("quickstart", "summarymixing", 1234)
     assert found["splits"].keys() == {"test-clean"}
     assert found["splits"]["test-clean"].keys() == {
-        "wer", "interval", "substitutions", "deletions", "insertions", "utterances", "words", "wer_greedy_ctc",
-        "audio_seconds", "decode_seconds", "rtf",
-    }  # fmt: skip
+        "wer",
+        "interval",
+        "substitutions",
+        "deletions",
+        "insertions",
+        "utterances",
+        "words",
+        "wer_greedy_ctc",
+        "audio_seconds",
+        "decode_seconds",
+        "rtf",
+    }
     assert found["splits"]["test-clean"]["utterances"] == 3
     assert found["parameters"] == sum(
         value.numel() for name, value in weights(finished).items() if not name.startswith("normalize.")
@@ -138,9 +157,17 @@ def test_logs_and_alignments_are_there(finished):
     assert [epoch["epoch"] for epoch in log] == [1, 2]
     for epoch in log:
         assert epoch.keys() == {
-            "time", "epoch", "steps", "seconds", "lr", "train_loss", "valid_loss", "valid_wer",
-            "valid_wer_greedy_ctc", "valid_token_accuracy",
-        }  # fmt: skip
+            "time",
+            "epoch",
+            "steps",
+            "seconds",
+            "lr",
+            "train_loss",
+            "valid_loss",
+            "valid_wer",
+            "valid_wer_greedy_ctc",
+            "valid_token_accuracy",
+        }
     assert log[1]["steps"] == 2 * log[0]["steps"] > 2
     assert log[1]["lr"] < log[0]["lr"] <= 0.003
     assert log[1]["lr"] == pytest.approx(0, abs=1e-9), "the schedule ends with the run"
@@ -261,7 +288,8 @@ def test_every_epoch_is_new_and_whole(corpus, tmp_path, monkeypatch):
         assert train(corpus, tmp_path / "run", "--number_of_epochs", number, "--speeds", "[80, 100, 120]") == 0
     batches = [[ids for epoch, ids, _ in seen if epoch == number] for number in (1, 2, 3)]
     lengths = [
-        {one: n for epoch, ids, ns in seen if epoch == number for one, n in zip(ids, ns)} for number in (1, 2, 3)
+        {one: n for epoch, ids, ns in seen if epoch == number for one, n in zip(ids, ns, strict=True)}
+        for number in (1, 2, 3)
     ]
     assert len(lengths[0]) == 24
     for one, other in ((0, 1), (1, 2), (0, 2)):

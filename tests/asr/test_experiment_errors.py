@@ -226,7 +226,7 @@ def test_two_kinds_of_checkpoint_intervals(corpus, tmp_path, error_of):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_no_such_device(corpus, tmp_path, error_of):
     said = error_of(train, corpus, tmp_path / "run", "--device", "cuda")
-    assert said.startswith(f"{RECIPE}: ") and "NVIDIA" in said or "CUDA" in said
+    assert (said.startswith(f"{RECIPE}: ") and "NVIDIA" in said) or "CUDA" in said
 
 
 # --- while it runs ------------------------------------------------------------------------------------------

@@ -67,8 +67,12 @@ def test_runs_and_their_names(corpus, tmp_path):
     slow = plan.runs()[1]
     assert slow.folder == tmp_path / "runs" / "slow" / "1234"
     assert slow.arguments[-5:] == [
-        "--mixer=attention", "--lr=1e-4", "--seed=1234", f"--output_folder={slow.folder}", "--noprogressbar"
-    ]  # fmt: skip
+        "--mixer=attention",
+        "--lr=1e-4",
+        "--seed=1234",
+        f"--output_folder={slow.folder}",
+        "--noprogressbar",
+    ]
     assert plan.record["baseline"] == "xnor1+attention1"
 
 
@@ -215,8 +219,10 @@ def test_entry_with_other_settings(corpus, begun):
 def test_more_entries_and_seeds_join(corpus, begun):
     plan = plan_of(corpus, begun, "xnor", "attention", seeds=(1235, 7))
     assert {name: one["seeds"] for name, one in plan.record["mixers"].items()} == {
-        "xnor": [7, 1234, 1235], "slow": [1234, 1235], "attention": [7, 1235]
-    }  # fmt: skip
+        "xnor": [7, 1234, 1235],
+        "slow": [1234, 1235],
+        "attention": [7, 1235],
+    }
 
 
 # --- equal sizes --------------------------------------------------------------------------------------------
@@ -261,9 +267,7 @@ def test_from_end_to_end(corpus, tmp_path, capsys):
     assert "wild, seed 1234: crashed: training has diverged: in epoch 1 " in said
     assert (out / "runs" / "summarymixing" / "1234" / "averaged.ckpt").is_file()
     assert compare.main(["--table", "--out", str(out), "--results", str(results), "--baseline", "summarymixing"]) == 0
-    assert {path.name for path in results.iterdir()} == {
-        "runs.csv", "summary.json", "table.md", "wer_test-clean.svg"
-    }  # fmt: skip
+    assert {path.name for path in results.iterdir()} == {"runs.csv", "summary.json", "table.md", "wer_test-clean.svg"}
     summary = read_json(results / "summary.json")
     run = read_json(out / "runs" / "summarymixing" / "1234" / "summary.json")
     found = summary["mixers"]["summarymixing"]

@@ -124,7 +124,7 @@ def test_significance_is_corrected_over_the_mixers_of_a_split(comparison):
         (matched_pairs(one, errors["good"]), paired_bootstrap(one, errors["good"], words, samples=10_000))
         for one in (errors["same"], errors["bad"])
     ]
-    for test, values in zip(("p", "p_bootstrap"), zip(*raw)):
+    for test, values in zip(("p", "p_bootstrap"), zip(*raw, strict=True), strict=True):
         found = [summary["mixers"][name]["splits"]["test-clean"][test] for name in ("same", "bad")]
         assert found == pytest.approx(holm(values), rel=0.01)
         assert found[0] > 0.05 and found[1] < 0.01

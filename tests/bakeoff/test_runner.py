@@ -110,8 +110,11 @@ def test_only_what_is_missing_runs(corpus, tmp_path, stub, capsys):
     more = plan_of(corpus, tmp_path / "out", "xnor", "attention", "conv_only", seeds=(1234, 1235))
     assert stub.run(more) == 0
     assert sorted(call[:2] for call in stub.calls()) == [
-        ["attention", "1234"], ["conv_only", "1234"], ["conv_only", "1235"], ["xnor", "1235"]
-    ]  # fmt: skip
+        ["attention", "1234"],
+        ["conv_only", "1234"],
+        ["conv_only", "1235"],
+        ["xnor", "1235"],
+    ]
     assert stub.run(more) == 0
     assert stub.calls() == []
 
@@ -134,8 +137,9 @@ def test_crash_stops_nothing_and_is_tried_again(corpus, tmp_path, stub, capsys):
     summary, results = write_results(folder, read_record(folder), "attention")
     assert [one.name for one in results] == ["attention", "attention"]
     assert [(one["seed"], one["crashed"]) for one in summary["problems"]] == [
-        (1234, "training has diverged"), (1235, "training has diverged")
-    ]  # fmt: skip
+        (1234, "training has diverged"),
+        (1235, "training has diverged"),
+    ]
     stub.calls()
     stub.behave()
     assert stub.run(plan) == 0
@@ -192,8 +196,13 @@ def test_equal_seconds(corpus, tmp_path, stub):
         stub.behave()
         time_steps(plan, 1, lock, stub.program)
     assert {one["steps"] for one in plan.record["mixers"].values()} == {96}
-    assert [call[:2] for call in stub.calls()] == [["xnor", "10"], ["xnor", "40"], ["attention", "10"],
-                                                   ["attention", "10"], ["attention", "40"]]  # fmt: skip
+    assert [call[:2] for call in stub.calls()] == [
+        ["xnor", "10"],
+        ["xnor", "40"],
+        ["attention", "10"],
+        ["attention", "10"],
+        ["attention", "40"],
+    ]
     assert not (plan.folder / "timing" / "xnor").exists()
     assert plan.runs()[0].arguments[-2:] == ["--optimizer_step_limit=96", "--number_of_epochs=96"]
     assert stub.run(plan) == 0

@@ -40,10 +40,10 @@ def test_sizes_and_types(name):
 
 def test_norm_labels_are_signs_about_the_mean():
     x, labels = drawn("norm", 20)
-    for sequence, own in zip(x, labels):
+    for sequence, own in zip(x, labels, strict=True):
         mean = sequence.astype(np.float64).sum(0) / len(sequence)
-        for frame, label in zip(sequence, own):
-            signs = [int(value > centre) for value, centre in zip(frame, mean)]
+        for frame, label in zip(sequence, own, strict=True):
+            signs = [int(value > centre) for value, centre in zip(frame, mean, strict=True)]
             assert label == 4 * signs[0] + 2 * signs[1] + signs[2]
 
 
@@ -58,7 +58,7 @@ def test_norm_has_segments_noise_and_an_offset():
 def test_cue_labels_and_places():
     x, labels = drawn("cue", 400)
     places = set()
-    for sequence, own in zip(x, labels):
+    for sequence, own in zip(x, labels, strict=True):
         place = only(sequence[:, 4:].any(axis=1))
         marker = only(sequence[place, 4:] == 1)
         places.add(place)
@@ -71,12 +71,12 @@ def test_cue_labels_and_places():
 def test_order_labels_and_distances():
     x, labels = drawn("order", 400)
     distances, first = [], 0
-    for sequence, own in zip(x, labels):
+    for sequence, own in zip(x, labels, strict=True):
         a, b = only(sequence[:, 4] == 1), only(sequence[:, 5] == 1)
         distances.append(abs(a - b))
         first += a < b
         # Farther from the ends than the convolutions see: place must not tell what order does.
-        assert 6 < min(a, b) and max(a, b) < 96 - 1 - 6
+        assert min(a, b) > 6 and max(a, b) < 96 - 1 - 6
         for frame, label in enumerate(own):
             token = only(sequence[frame, :4] == 1)
             scored = abs(frame - a) > 14 and abs(frame - b) > 14
@@ -96,7 +96,7 @@ def test_guessing_gets_chance_on_what_the_whole_sequence_shares(sequences):
 
 def test_recall_labels():
     x, labels = drawn("recall")
-    for sequence, own in zip(x, labels):
+    for sequence, own in zip(x, labels, strict=True):
         pairs = sequence[:, 16] == 1
         keys = [only(frame[:8] == 1) for frame in sequence]
         value_of = {keys[frame]: only(sequence[frame, 8:16] == 1) for frame in np.flatnonzero(pairs)}
@@ -111,7 +111,7 @@ def test_sequences_follow_from_the_seed_and_training_never_sees_the_scored_ones(
     task = TASKS[name]
     draws = [sample(task, rng, 8)[0] for rng in (evaluation_rng(), training_rng(0), training_rng(1))]
     again = [sample(task, rng, 8)[0] for rng in (evaluation_rng(), training_rng(0), training_rng(1))]
-    assert all(torch.equal(a, b) for a, b in zip(draws, again))
+    assert all(torch.equal(a, b) for a, b in zip(draws, again, strict=True))
     sequences = {row.numpy().tobytes() for draw in draws for row in draw}
     assert len(sequences) == 3 * 8
 

@@ -19,9 +19,14 @@ RECIPES = sorted(path.stem for path in HPARAMS.glob("*.yaml") if "model" in reci
 OURS = ("quickstart", "bakeoff", "context")  # on synthetic speech
 PUBLISHED = [name for name in RECIPES if name not in (*BASES, *OURS)]
 SMALL = {
-    "data_folder": "unused", "vocab_size": 16, "d_model": 16, "heads": 8, "d_ffn": 16, "kernel_size": 3,
+    "data_folder": "unused",
+    "vocab_size": 16,
+    "d_model": 16,
+    "heads": 8,
+    "d_ffn": 16,
+    "kernel_size": 3,
     "decoder_layers": 1,
-}  # fmt: skip
+}
 MIXERS = list(load(HPARAMS / "conformer.yaml", SMALL).hparams["mixers"])
 
 
@@ -55,13 +60,27 @@ STOCK = {
 def test_every_part_is_as_large_as_in_speechbrain(recipe, sizes):
     ours = describe(HPARAMS / f"{recipe}.yaml")
     front_end = ConvolutionFrontEnd(
-        (8, 10, 80), num_blocks=2, num_layers_per_block=1, out_channels=(64, 32), kernel_sizes=(3, 3),
-        strides=(2, 2), residuals=(False, False),
-    )  # fmt: skip
+        (8, 10, 80),
+        num_blocks=2,
+        num_layers_per_block=1,
+        out_channels=(64, 32),
+        kernel_sizes=(3, 3),
+        strides=(2, 2),
+        residuals=(False, False),
+    )
     stock = TransformerASR(
-        5000, 640, 144, 8, 10, 4, activation=nn.GELU, csgu_linear_units=3072, normalize_before=True,
-        causal=False, **sizes,
-    )  # fmt: skip
+        5000,
+        640,
+        144,
+        8,
+        10,
+        4,
+        activation=nn.GELU,
+        csgu_linear_units=3072,
+        normalize_before=True,
+        causal=False,
+        **sizes,
+    )
     assert ours.encoder == count(front_end, stock.custom_src_module, stock.encoder)
     assert ours.decoder == count(stock.custom_tgt_module, stock.decoder)
     assert ours.heads == 2 * count(nn.Linear(144, 5000))
@@ -86,7 +105,7 @@ def small(recipe: str):
     overrides = {**SMALL, **encoder, "layers": len(MIXERS), "mixer": MIXERS}
     model = load(HPARAMS / f"{recipe}.yaml", overrides).hparams["model"].eval()
     assert len({type(block.mixer) for block in model.encoder.blocks}) == len(MIXERS)
-    return model, dict(zip(MIXERS, model.encoder.blocks))
+    return model, dict(zip(MIXERS, model.encoder.blocks, strict=True))
 
 
 @pytest.mark.parametrize("mixer", MIXERS)

@@ -205,10 +205,20 @@ def make_stereo(chapter):
         (remove_line, ["audio without transcript line: 1: 101-1101-0002"]),
         (repeat_line, ["duplicate ID: 1: 101-1101-0002"]),
         (repeat_elsewhere, ["duplicate ID: 1: 101-1101-0002"]),
-        (malform_line, ["audio without transcript line: 1: 101-1101-0002",
-                        "malformed transcript line: 1: 101/1101/101-1101.trans.txt:3"]),
-        (break_encoding, ["audio without transcript line: 1: 101-1101-0002",
-                          "malformed transcript line: 1: 101/1101/101-1101.trans.txt:3"]),
+        (
+            malform_line,
+            [
+                "audio without transcript line: 1: 101-1101-0002",
+                "malformed transcript line: 1: 101/1101/101-1101.trans.txt:3",
+            ],
+        ),
+        (
+            break_encoding,
+            [
+                "audio without transcript line: 1: 101-1101-0002",
+                "malformed transcript line: 1: 101/1101/101-1101.trans.txt:3",
+            ],
+        ),
         (empty_file, ["empty audio file: 1: 101-1101-0002"]),
         (no_samples, ["empty audio file: 1: 101-1101-0002"]),
         (overwrite_header, ["damaged audio file: 1: 101-1101-0002"]),
@@ -218,7 +228,7 @@ def make_stereo(chapter):
         (make_stereo, ["audio with more than one channel: 1: 101-1101-0002"]),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
-)  # fmt: skip
+)
 def test_problem_is_left_out_and_named_on_every_call(corpus, chapter, tmp_path, capsys, damage, expected):
     damage(chapter)
     expected_ids = [f"{100 + i}-{1100 + i}-{n:04d}" for i in range(1, 5) for n in range(10)]

@@ -45,11 +45,14 @@ FULL = "train-clean-100 train-clean-360 train-other-500 dev-clean dev-other test
         ([SPLIT, "dev-clean-2"], {}, ([SPLIT], ["dev-clean-2"], ["dev-clean-2"])),
         ([SPLIT, "dev-other"], {"test": []}, ([SPLIT], ["dev-other"], [])),
         (["test-other"], {"train": [], "valid": ""}, ([], [], ["test-other"])),
-        (FULL, {"train": "train-clean-360, train-clean-100 train-clean-360", "valid": ["dev-other"]},
-         (["train-clean-360", "train-clean-100"], ["dev-other"], ["test-clean", "test-other"])),
+        (
+            FULL,
+            {"train": "train-clean-360, train-clean-100 train-clean-360", "valid": ["dev-other"]},
+            (["train-clean-360", "train-clean-100"], ["dev-other"], ["test-clean", "test-other"]),
+        ),
     ],
     ids=["full", "mini", "no-test-asked", "test-only", "named"],
-)  # fmt: skip
+)
 def test_splits_by_use(available, wanted, expected):
     roles = choose_splits(available, **wanted)
     assert tuple(roles[:3]) == expected
@@ -59,12 +62,11 @@ def test_splits_by_use(available, wanted, expected):
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ({"train": "train-1"},
-         "no split 'train-1' among: dev-clean, test, train-100; did you mean 'train-100'?"),
+        ({"train": "train-1"}, "no split 'train-1' among: dev-clean, test, train-100; did you mean 'train-100'?"),
         ({"test": ["zebra"]}, "no split 'zebra' among: dev-clean, test, train-100"),
     ],
     ids=["near", "far"],
-)  # fmt: skip
+)
 def test_missing_split_is_named_with_those_there(wanted, message):
     with pytest.raises(DataError) as error:
         choose_splits(["test", "dev-clean", "train-100"], **wanted)

@@ -231,7 +231,7 @@ class Bigram:
         return self.logits[tokens], cache
 
     def score(self, sentence, temperature: float) -> float:
-        pairs = zip([START, *sentence], [*sentence, END])
+        pairs = zip([START, *sentence], [*sentence, END], strict=True)
         return sum((self.logits[a] / temperature).log_softmax(-1)[b].item() for a, b in pairs)
 
 
@@ -296,7 +296,7 @@ def test_bfloat16_decoder_finds_what_float32_finds():
     short = Encoded(encoded.frames.bfloat16(), encoded.lengths)
     found = BeamSearch(beam=4)(half, short, log_probs.bfloat16())
     expected = BeamSearch(beam=4)(decoder(), encoded, log_probs)
-    for one, other in zip(found, expected):
+    for one, other in zip(found, expected, strict=True):
         assert one[0].score == pytest.approx(other[0].score, rel=0.05)
 
 
@@ -315,7 +315,7 @@ def test_mixed_precision_finds_what_float32_finds():
     with torch.autocast("cpu", torch.bfloat16):
         found = BeamSearch(beam=4, lm_weight=0.3)(single, encoded, log_probs.float(), lm)
     expected = BeamSearch(beam=4, lm_weight=0.3)(single, encoded, log_probs.float(), lm)
-    for one, other in zip(found, expected):
+    for one, other in zip(found, expected, strict=True):
         assert one[0].score == pytest.approx(other[0].score, rel=0.05)
 
 

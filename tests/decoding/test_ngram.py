@@ -63,7 +63,7 @@ def all_scores(log_probs, tokenizer, words, arpa, lm_weight, word_bonus):
     rows = log_probs.tolist()
     for alignment in itertools.product(outputs, repeat=len(rows)):
         tokens = tuple(token for token, _ in itertools.groupby(alignment) if token != BLANK)
-        ctc.setdefault(tokens, []).append(sum(row[token] for row, token in zip(rows, alignment)))
+        ctc.setdefault(tokens, []).append(sum(row[token] for row, token in zip(rows, alignment, strict=True)))
     model, scores = ngram_search.kenlm.Model(arpa), {}
     for tokens, parts in ctc.items():
         sentence = tokenizer.decode(list(tokens))

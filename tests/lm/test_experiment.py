@@ -87,9 +87,18 @@ def test_perplexity_is_what_the_steps_of_the_search_give(folder, finished, use):
 def test_what_a_run_leaves(folder, finished):
     found = summary(finished)
     assert found.keys() == {
-        "recipe", "seed", "texts", "train_text", "parameters", "seconds", "peak_memory_mb", "device", "versions",
-        "commit", "recipe_hash",
-    }  # fmt: skip
+        "recipe",
+        "seed",
+        "texts",
+        "train_text",
+        "parameters",
+        "seconds",
+        "peak_memory_mb",
+        "device",
+        "versions",
+        "commit",
+        "recipe_hash",
+    }
     assert found["train_text"] == {"sentences": 24, "words": 96}
     assert found["texts"]["valid"]["words"] == 14 and found["texts"]["valid"]["unknown_tokens"] == 0
     model = load_language_model(finished, folder / "tokenizer.model")
@@ -97,9 +106,16 @@ def test_what_a_run_leaves(folder, finished):
     log = epochs(finished)
     assert [epoch["steps"] for epoch in log] == [6, 12]
     assert log[0].keys() == {
-        "time", "epoch", "steps", "seconds", "lr", "train_loss", "valid_loss", "valid_perplexity_token",
+        "time",
+        "epoch",
+        "steps",
+        "seconds",
+        "lr",
+        "train_loss",
+        "valid_loss",
+        "valid_perplexity_token",
         "valid_perplexity_word",
-    }  # fmt: skip
+    }
     assert log[1]["lr"] == pytest.approx(0, abs=1e-9), "the schedule ends with the run"
     assert "valid perplexity" in (finished / "log.txt").read_text()
 
@@ -154,9 +170,11 @@ def test_a_broken_run_goes_on_and_ends_as_if_unbroken(folder, tmp_path, monkeypa
         with pytest.raises(Killed):
             train(folder, tmp_path / "broken", *options)
         del steps[:]
-        patch.setattr(LanguageModelTrainer, "on_fit_batch_end", lambda brain, *arguments: (
-            whole(brain, *arguments), steps.append((brain.epoch, brain.step))
-        ))  # fmt: skip
+        patch.setattr(
+            LanguageModelTrainer,
+            "on_fit_batch_end",
+            lambda brain, *arguments: (whole(brain, *arguments), steps.append((brain.epoch, brain.step))),
+        )
         assert train(folder, tmp_path / "broken", *options) == 0
     assert "going on from" in capsys.readouterr().out
     assert steps == [(2, 4), (2, 5), (2, 6)]

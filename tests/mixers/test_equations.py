@@ -174,7 +174,7 @@ CASES = [
 @pytest.mark.parametrize("build, equation, context", CASES)
 def test_equation(build, equation, context):
     mixer, x = fresh(build), noise(2, FRAMES, D_MODEL)
-    for row, y in zip(x, mixer(x, None, context)):
+    for row, y in zip(x, mixer(x, None, context), strict=True):
         assert_near(y, equation(mixer, row, context))
 
 

@@ -132,7 +132,7 @@ def test_time_masks_of_a_short_utterance_are_those_it_would_have_alone():
         assert (beside.mean(0) - by_itself.mean(0)).abs().max() < 0.06
         assert abs(beside.mean() - by_itself.mean()) < 0.01
         assert abs(beside.mean(1).std() - by_itself.mean(1).std()) < 0.01
-        assert 0.05 < beside.mean()
+        assert beside.mean() > 0.05
         assert beside[:, 0].any() and beside[:, -1].any()
     assert not in_batch[0::2, 60:].any()
 

@@ -70,5 +70,5 @@ def test_search_finds_what_it_finds_on_the_cpu(precision, exact_products):
             output = model.to(device)(audio.to(device), lengths.to(device))
             log_probs = output.ctc_logits.float().log_softmax(-1)
             found.append(search(model.decoder, output.encoded, log_probs, lm.to(device)))
-    for expected, on_gpu in zip(*found):
+    for expected, on_gpu in zip(*found, strict=True):
         assert on_gpu[0].score == pytest.approx(expected[0].score, rel=1e-3 if precision == "fp32" else 0.05)

@@ -88,7 +88,7 @@ def alone(encoder: str, mixer: str) -> list[dict]:
     model = recogniser(encoder, mixer)
     return [
         outputs(model, audio[None], torch.tensor([len(audio)]), tokens[None], [len(tokens)])[0]
-        for audio, tokens in zip(*recordings())
+        for audio, tokens in zip(*recordings(), strict=True)
     ]
 
 
@@ -182,13 +182,17 @@ def test_gradients_reach_every_weight_and_padding_none(encoder, mixer):
 
 REFUSED = {
     "even kernel, Conformer": (
-        Conformer, {"d_ffn": 8, "kernel_size": 4}, "Conformer: kernel_size must be odd, not 4",
+        Conformer,
+        {"d_ffn": 8, "kernel_size": 4},
+        "Conformer: kernel_size must be odd, not 4",
     ),
     "even kernel, Branchformer": (
-        Branchformer, {"kernel_size": 4}, "Branchformer: kernel_size must be odd, not 4",
+        Branchformer,
+        {"kernel_size": 4},
+        "Branchformer: kernel_size must be odd, not 4",
     ),
     "odd gating branch": (Branchformer, {"csgu_units": 7}, "Branchformer: csgu_units must be even, not 7"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("encoder", "sizes", "message"), REFUSED.values(), ids=REFUSED)

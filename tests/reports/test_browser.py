@@ -15,8 +15,16 @@ from tests.support.report_runs import run_with_audio
 pytestmark = needs_chromium
 
 FIGURES = ["Loss", "Validation WER", "Learning rate", "WER by length of the utterance"]
-HEADINGS = ["Results", "Learning curves", "By speaker", "By length", "By word", "Most frequent confusions",
-            "Worst utterances", "This run"]  # fmt: skip
+HEADINGS = [
+    "Results",
+    "Learning curves",
+    "By speaker",
+    "By length",
+    "By word",
+    "Most frequent confusions",
+    "Worst utterances",
+    "This run",
+]
 
 PLAY_AND_SORT = """
   const audio = document.querySelector('audio');

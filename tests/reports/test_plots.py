@@ -159,9 +159,18 @@ def test_logarithmic_ticks(low, high):
 
 @pytest.mark.parametrize(
     "value, text",
-    [(0, "0"), (1500, "1,500"), (0.25, "0.25"), (2.59e6, "2.59 M"), (1.5e9, "1.5 G"), (5e-5, "5×10⁻⁵"),
-     (1e-6, "10⁻⁶"), (-2, "−2"), (1e13, "10¹³")],
-)  # fmt: skip
+    [
+        (0, "0"),
+        (1500, "1,500"),
+        (0.25, "0.25"),
+        (2.59e6, "2.59 M"),
+        (1.5e9, "1.5 G"),
+        (5e-5, "5×10⁻⁵"),
+        (1e-6, "10⁻⁶"),
+        (-2, "−2"),
+        (1e13, "10¹³"),
+    ],
+)
 def test_numbers_as_text(value, text):
     assert tick_text(value) == text
 

@@ -46,10 +46,17 @@ def test_results(tmp_path):
     low, high = bootstrap_interval([0, 2, 3], [3, 4, 3])
     heads, row = table(page, "Errors by test set")
     assert dict(zip(heads, row, strict=True)) == {
-        "test set": "test-clean", "WER %": "50.00", "95 % interval": f"{low:.2f} – {high:.2f}",
-        "sub": "2", "del": "1", "ins": "2", "words": "10", "utterances": "3", "greedy CTC WER %": "40.00",
+        "test set": "test-clean",
+        "WER %": "50.00",
+        "95 % interval": f"{low:.2f} – {high:.2f}",
+        "sub": "2",
+        "del": "1",
+        "ins": "2",
+        "words": "10",
+        "utterances": "3",
+        "greedy CTC WER %": "40.00",
         "real-time factor": "0.125",
-    }  # fmt: skip
+    }
     results = text(section(page, "results"))
     assert "50.00 % WER" in results
     assert "nothing is normalised" in results
@@ -86,8 +93,14 @@ def test_lengths_are_binned(tmp_path):
     heads, *bins = table(report_of(tmp_path, rows), "WER by length, test-clean")
     assert heads == ["seconds", "utterances", "WER %", "95 % interval"]
     assert [(name, count) for name, count, *_ in bins] == [
-        ("0–2", "3"), ("2–4", "3"), ("4–6", "3"), ("6–8", "3"), ("8–10", "2"), ("10–12", "3"), ("12–14", "3"),
-    ]  # fmt: skip
+        ("0–2", "3"),
+        ("2–4", "3"),
+        ("4–6", "3"),
+        ("6–8", "3"),
+        ("8–10", "2"),
+        ("10–12", "3"),
+        ("12–14", "3"),
+    ]
     assert bins[0][2:] == ["16.67", "–"]
 
 
@@ -106,9 +119,14 @@ def test_words(tmp_path):
     heads, *rows = table(report_of(tmp_path), "Words most often wrong, test-clean")
     assert heads == ["word", "said", "missed", "heard wrongly"]
     assert rows == [
-        ["BOX", "1", "1", "0"], ["DON'T", "1", "1", "0"], ["OF", "1", "1", "0"], ["THE", "1", "0", "1"],
-        ["DONE", "0", "0", "1"], ["FOX", "0", "0", "1"], ["IT", "0", "0", "1"],
-    ]  # fmt: skip
+        ["BOX", "1", "1", "0"],
+        ["DON'T", "1", "1", "0"],
+        ["OF", "1", "1", "0"],
+        ["THE", "1", "0", "1"],
+        ["DONE", "0", "0", "1"],
+        ["FOX", "0", "0", "1"],
+        ["IT", "0", "0", "1"],
+    ]
 
 
 def test_confusions(tmp_path):

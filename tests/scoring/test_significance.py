@@ -42,7 +42,7 @@ def test_interval_is_scipys(pair):
     errors, _, words = pair
     theirs = stats.bootstrap(
         (errors, words), wer, paired=True, vectorized=True, method="percentile", n_resamples=5000, rng=3
-    ).confidence_interval  # fmt: skip
+    ).confidence_interval
     low, high = bootstrap_interval(errors, words, samples=5000)
     assert low < wer(errors, words) < high
     assert (low, high) == pytest.approx((theirs.low, theirs.high), abs=0.04 * (high - low))
@@ -142,9 +142,14 @@ def test_paired_bootstrap_is_never_0():
 def test_paired_bootstrap_counts_scipys_resamples(pair):
     errors_a, errors_b, words = pair
     theirs = stats.bootstrap(
-        (errors_a, errors_b, words), lambda a, b, words, axis: wer(a, words, axis) - wer(b, words, axis),
-        paired=True, vectorized=True, method="percentile", n_resamples=10_000, rng=3,
-    )  # fmt: skip
+        (errors_a, errors_b, words),
+        lambda a, b, words, axis: wer(a, words, axis) - wer(b, words, axis),
+        paired=True,
+        vectorized=True,
+        method="percentile",
+        n_resamples=10_000,
+        rng=3,
+    )
     above = (theirs.bootstrap_distribution >= 0).mean()
     expected = 2 * min(above, 1 - above)
     assert 0.01 < paired_bootstrap(errors_a, errors_b, words, samples=10_000) == pytest.approx(expected, abs=0.03)

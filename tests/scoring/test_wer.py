@@ -63,16 +63,19 @@ def test_decoded_file(tmp_path):
     write_decoded(TRANSCRIBED, manifest, tmp_path / "corpus", folder / "decoded.jsonl")
     lines = [json.loads(line) for line in (folder / "decoded.jsonl").read_text().splitlines()]
     assert lines[1] == {
-        "id": "1-1-0001", "speaker": "1", "duration": 2.5,
+        "id": "1-1-0001",
+        "speaker": "1",
+        "duration": 2.5,
         "audio": "../../corpus/test-clean/1/1/1-1-0001.flac",
-        "words": "A BOX OF STONES", "hypothesis": "A FOX STONES", "greedy": "A BOX", "score": -1.5,
-    }  # fmt: skip
+        "words": "A BOX OF STONES",
+        "hypothesis": "A FOX STONES",
+        "greedy": "A BOX",
+        "score": -1.5,
+    }
     assert len(lines) == 3
     write_decoded(TRANSCRIBED, manifest, tmp_path / "corpus", folder / "decoded.jsonl", nbest=2)
     line = json.loads((folder / "decoded.jsonl").read_text().splitlines()[0])
-    assert line["nbest"] == [
-        {"text": "THE QUEEN WALKED SLOWLY", "score": -1.5}, {"text": "WORSE", "score": -2.5}
-    ]  # fmt: skip
+    assert line["nbest"] == [{"text": "THE QUEEN WALKED SLOWLY", "score": -1.5}, {"text": "WORSE", "score": -2.5}]
 
 
 def test_empty_hypotheses_are_deletions():
@@ -106,7 +109,7 @@ def test_table():
         "\n"
     )
     assert header.split() == "WER % 95 % interval greedy CTC sub del ins words utterances".split()
-    interval = ["{:.2f}".format(end) for end in long_name["interval"]]
+    interval = [f"{end:.2f}" for end in long_name["interval"]]
     interval.insert(1, "-")
     assert first.split() == ["test-clean", "36.36", *interval, "27.27", "2", "1", "1", "11", "3"]
     assert second.split() == ["test-clean-and-other", "100.00", *interval, "27.27", "2", "1", "1", "52576", "2620"]

@@ -47,7 +47,7 @@ def test_ours_finds_sentences_at_least_as_good_as_stock(task, beam, partial):
     ours = [best for best, *_ in search(task.decoder, task.encoded, task.ctc_log_probs)]
     stock = run_stock(stock_search(task, search, partial=partial), task.encoded)
     assert len(ours) == len(stock) == len(LENGTHS)
-    for row, (one, other) in enumerate(zip(ours, stock)):
+    for row, (one, other) in enumerate(zip(ours, stock, strict=True)):
         alone = task.utterance(row)
         scores = [joint_score(alone, found.tokens, search) for found in (one, other)]
         # Both score as the judge does, so that both look for the same thing.

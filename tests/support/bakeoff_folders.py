@@ -39,19 +39,29 @@ def refused(function, *arguments, **options) -> str:
 def write_comparison(folder: Path, names: Sequence[str], seeds: Sequence[int], **changes) -> dict:
     """Write the record and return it; the runs are for `write_run`."""
     record = {
-        "recipe": "quickstart", "command": "python compare.py …", "machines": ["a CPU, 2 cores"],
+        "recipe": "quickstart",
+        "command": "python compare.py …",
+        "machines": ["a CPU, 2 cores"],
         "content": {"number_of_epochs": 2, "lr": 0.002},
         "data": {"train": {}, "valid": {}, "test": {"test-clean": "a"}},
-        "seconds": None, "match_parameters": None, "optimizer_step_limit": None, "baseline": names[0],
+        "seconds": None,
+        "match_parameters": None,
+        "optimizer_step_limit": None,
+        "baseline": names[0],
         "mixers": {
             name: {
-                "mixer": name, "settings": {}, "content": {}, "steps": None, "seeds": list(seeds),
-                "parameters": 1_000_000 * number, "multiply_adds_10s": 10**8 * number,
+                "mixer": name,
+                "settings": {},
+                "content": {},
+                "steps": None,
+                "seeds": list(seeds),
+                "parameters": 1_000_000 * number,
+                "multiply_adds_10s": 10**8 * number,
             }
             for number, name in enumerate(names, start=1)
         },
         **changes,
-    }  # fmt: skip
+    }
     for name in names:
         (folder / "runs" / name).mkdir(parents=True)
     (folder / "comparison.json").write_text(json.dumps(record))
@@ -65,14 +75,20 @@ def write_run(folder: Path, name: str, seed: int, errors: dict[str, Sequence[int
     for split, counts in errors.items():
         write_decoded(run / f"decoded_{split}.jsonl", counts)
     summary = {
-        "recipe": "quickstart", "mixer": name, "seed": seed, "parameters": 1_000_000, "seconds": 60.0 + seed,
-        "peak_memory_mb": 500.0 + seed, "device": "cpu", "versions": {"torch": "2.11"}, "commit": "abc",
+        "recipe": "quickstart",
+        "mixer": name,
+        "seed": seed,
+        "parameters": 1_000_000,
+        "seconds": 60.0 + seed,
+        "peak_memory_mb": 500.0 + seed,
+        "device": "cpu",
+        "versions": {"torch": "2.11"},
+        "commit": "abc",
         "recipe_hash": "0",
         "splits": {
-            split: {"wer": 0, "rtf": 0.25, "audio_seconds": 100.0, "decode_seconds": 25.0, **extras}
-            for split in errors
+            split: {"wer": 0, "rtf": 0.25, "audio_seconds": 100.0, "decode_seconds": 25.0, **extras} for split in errors
         },
-    }  # fmt: skip
+    }
     (run / "summary.json").write_text(json.dumps(summary))
     lines = [{"epoch": epoch, "steps": 100 * epoch, "valid_wer_greedy_ctc": 50 / epoch + seed} for epoch in (1, 2)]
     (run / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -81,8 +97,12 @@ def write_run(folder: Path, name: str, seed: int, errors: dict[str, Sequence[int
 
 def write_decoded(path: Path, counts: Sequence[int]) -> None:
     lines = [
-        {"id": f"1-1-{number:04d}", "speaker": str(number % 4), "words": " ".join(["YES"] * WORDS),
-         "hypothesis": " ".join(["NO"] * wrong + ["YES"] * (WORDS - wrong))}
+        {
+            "id": f"1-1-{number:04d}",
+            "speaker": str(number % 4),
+            "words": " ".join(["YES"] * WORDS),
+            "hypothesis": " ".join(["NO"] * wrong + ["YES"] * (WORDS - wrong)),
+        }
         for number, wrong in enumerate(counts)
-    ]  # fmt: skip
+    ]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))

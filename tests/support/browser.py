@@ -14,9 +14,16 @@ needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="no chromium on the PATH (Debian: apt-get install chromium)"
 )
 OPTIONS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update", "--hide-scrollbars",
-]  # fmt: skip
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--hide-scrollbars",
+]
 SECONDS = 60
 
 # The page stands in a frame, because a headless window is at least 500 pixels wide and a frame is not. Frames

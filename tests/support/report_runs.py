@@ -16,10 +16,16 @@ RECIPE = "# A recipe of a test, with <marks> & more.\nmixer: summarymixing  # 'o
 def utterance(identifier: str, words: str, hypothesis: str, **fields) -> dict:
     """One line of decoded_<split>.jsonl."""
     return {
-        "id": identifier, "speaker": identifier.split("-")[0], "duration": 2.5,
-        "audio": f"../{identifier}.flac", "words": words, "hypothesis": hypothesis, "greedy": hypothesis,
-        "score": -1.5, **fields,
-    }  # fmt: skip
+        "id": identifier,
+        "speaker": identifier.split("-")[0],
+        "duration": 2.5,
+        "audio": f"../{identifier}.flac",
+        "words": words,
+        "hypothesis": hypothesis,
+        "greedy": hypothesis,
+        "score": -1.5,
+        **fields,
+    }
 
 
 def write_run(folder: Path, decoded: Mapping[str, list[dict]], *, epochs: int = 5) -> Path:
@@ -30,11 +36,18 @@ def write_run(folder: Path, decoded: Mapping[str, list[dict]], *, epochs: int = 
         (folder / f"decoded_{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         splits[split] = counts(rows)
     summary = {
-        "recipe": "quickstart", "mixer": "summarymixing", "seed": 1234, "splits": splits,
-        "parameters": 2589120, "seconds": 286.4, "peak_memory_mb": 1459.9, "device": "cpu",
-        "versions": {"python": "3.11", "torch": "2.11"}, "commit": "0123456789ab",
+        "recipe": "quickstart",
+        "mixer": "summarymixing",
+        "seed": 1234,
+        "splits": splits,
+        "parameters": 2589120,
+        "seconds": 286.4,
+        "peak_memory_mb": 1459.9,
+        "device": "cpu",
+        "versions": {"python": "3.11", "torch": "2.11"},
+        "commit": "0123456789ab",
         "recipe_hash": "a4ca6c176d8c",
-    }  # fmt: skip
+    }
     (folder / "summary.json").write_text(json.dumps(summary))
     (folder / "recipe.yaml").write_text(RECIPE)
     if epochs:
@@ -48,20 +61,31 @@ def counts(rows: list[dict]) -> dict:
     words = [row["words"] for row in rows]
     found, greedy = (score(words, [row[key] for row in rows]) for key in ("hypothesis", "greedy"))
     return {
-        "wer": round(100 * found.wer, 3), "substitutions": found.substitutions, "deletions": found.deletions,
-        "insertions": found.insertions, "utterances": len(rows),
+        "wer": round(100 * found.wer, 3),
+        "substitutions": found.substitutions,
+        "deletions": found.deletions,
+        "insertions": found.insertions,
+        "utterances": len(rows),
         "words": sum(len(one.split()) for one in words),
-        "wer_greedy_ctc": round(100 * greedy.wer, 3), "rtf": 0.125,
-    }  # fmt: skip
+        "wer_greedy_ctc": round(100 * greedy.wer, 3),
+        "rtf": 0.125,
+    }
 
 
 def epoch_line(number: int, **values) -> dict:
     """One line of log.jsonl; the search is used every fifth epoch."""
     return {
-        "epoch": number, "steps": 100 * number, "seconds": 60.0 * number, "lr": 2e-3 / number,
-        "train_loss": 80 / number, "valid_loss": 40 / number, "valid_wer_greedy_ctc": 64 / number,
-        "valid_wer": 50 / number if number % 5 == 0 else None, "valid_token_accuracy": 90.0, **values,
-    }  # fmt: skip
+        "epoch": number,
+        "steps": 100 * number,
+        "seconds": 60.0 * number,
+        "lr": 2e-3 / number,
+        "train_loss": 80 / number,
+        "valid_loss": 40 / number,
+        "valid_wer_greedy_ctc": 64 / number,
+        "valid_wer": 50 / number if number % 5 == 0 else None,
+        "valid_token_accuracy": 90.0,
+        **values,
+    }
 
 
 def random_decoded(splits: Mapping[str, tuple[int, int]], *, error: float = 0.15, seed: int = 0) -> dict:

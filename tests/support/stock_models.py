@@ -55,14 +55,30 @@ class Stock:
         self.features = Fbank(n_fft=n_fft, win_length=win_length, n_mels=80)
         self.normalize = InputNormalization(norm_type="global", update_until_epoch=4)
         cnn = ConvolutionFrontEnd(
-            (8, 10, 80), num_blocks=2, num_layers_per_block=1, out_channels=(6, 4), kernel_sizes=(3, 3),
-            strides=(2, 2), residuals=(False, False),
-        )  # fmt: skip
+            (8, 10, 80),
+            num_blocks=2,
+            num_layers_per_block=1,
+            out_channels=(6, 4),
+            kernel_sizes=(3, 3),
+            strides=(2, 2),
+            residuals=(False, False),
+        )
         transformer = TransformerASR(
-            VOCAB, 80, d_model=16, nhead=2, num_encoder_layers=2, num_decoder_layers=1, d_ffn=24, kernel_size=7,
-            activation=nn.GELU, encoder_module=encoder, attention_type=attention, normalize_before=True,
-            causal=False, csgu_linear_units=12,
-        )  # fmt: skip
+            VOCAB,
+            80,
+            d_model=16,
+            nhead=2,
+            num_encoder_layers=2,
+            num_decoder_layers=1,
+            d_ffn=24,
+            kernel_size=7,
+            activation=nn.GELU,
+            encoder_module=encoder,
+            attention_type=attention,
+            normalize_before=True,
+            causal=False,
+            csgu_linear_units=12,
+        )
         heads = Linear(input_size=16, n_neurons=VOCAB), Linear(input_size=16, n_neurons=VOCAB)
         self.model = nn.ModuleList([cnn, transformer, *heads])
         with torch.no_grad():  # no norm at one, no bias at zero
@@ -96,9 +112,16 @@ class Stock:
         """Our recipe of the same model."""
         wide = "encoder: {csgu_units: 12}" if self.encoder == "branchformer" else "encoder: {dropout: 0.0}"
         settings = {
-            "mixer": MIXERS[self.attention], "d_model": 16, "heads": 2, "layers": 2, "d_ffn": 24, "kernel_size": 7,
-            "decoder_layers": 1, "vocab_size": VOCAB, **keys,
-        }  # fmt: skip
+            "mixer": MIXERS[self.attention],
+            "d_model": 16,
+            "heads": 2,
+            "layers": 2,
+            "d_ffn": 24,
+            "kernel_size": 7,
+            "decoder_layers": 1,
+            "vocab_size": VOCAB,
+            **keys,
+        }
         lines = [
             f"base: {ROOT / 'hparams' / self.encoder}.yaml",
             *(f"{key}: {value}" for key, value in settings.items()),
@@ -119,7 +142,16 @@ def tokenizer() -> bytes:
     """A SentencePiece model of characters."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(WORDS), model_writer=model, model_type="char", vocab_size=VOCAB,
-        hard_vocab_limit=False, unk_id=0, bos_id=1, eos_id=2, pad_id=-1, num_threads=1, minloglevel=2,
-    )  # fmt: skip
+        sentence_iterator=iter(WORDS),
+        model_writer=model,
+        model_type="char",
+        vocab_size=VOCAB,
+        hard_vocab_limit=False,
+        unk_id=0,
+        bos_id=1,
+        eos_id=2,
+        pad_id=-1,
+        num_threads=1,
+        minloglevel=2,
+    )
     return model.getvalue()

@@ -194,9 +194,11 @@ def test_checkpoints_from_within_an_epoch_end_with_it(tmp_path):
     def save_within(number: float) -> None:
         run.set(number)
         run.checkpointer.save_and_keep_only(
-            end_of_epoch=False, num_to_keep=1, meta={INTRA_EPOCH_CKPT_FLAG: True},
+            end_of_epoch=False,
+            num_to_keep=1,
+            meta={INTRA_EPOCH_CKPT_FLAG: True},
             ckpt_predicate=lambda one: INTRA_EPOCH_CKPT_FLAG in one.meta,
-        )  # fmt: skip
+        )
 
     run = Run(tmp_path)
     for epoch, wer in enumerate([50.0, 40.0]):
@@ -220,7 +222,7 @@ def trained(tmp_path):
     """Five epochs, the model being their number, and one checkpoint from within a sixth."""
     run, counter = Run(tmp_path), EpochCounter(6)
     run.checkpointer.add_recoverable("epoch", counter)
-    for epoch, wer in zip(counter, [50.0, 30.0, 40.0, 20.0, 60.0]):
+    for epoch, wer in zip(counter, [50.0, 30.0, 40.0, 20.0, 60.0], strict=False):
         run.set(epoch)
         run.checkpointer.save_epoch(keep_best=10, WER=wer)
     run.set(99.0)
@@ -231,10 +233,16 @@ def trained(tmp_path):
 @pytest.mark.parametrize(
     "which, epochs",
     [
-        ("best-1", [4]), ("best-2", [2, 4]), ("best-50", [1, 2, 3, 4, 5]), ("last-1", [5]), ("last-2", [4, 5]),
-        ("2-4", [2, 3, 4]), ("3", [3]), ("4-99", [4, 5]),
+        ("best-1", [4]),
+        ("best-2", [2, 4]),
+        ("best-50", [1, 2, 3, 4, 5]),
+        ("last-1", [5]),
+        ("last-2", [4, 5]),
+        ("2-4", [2, 3, 4]),
+        ("3", [3]),
+        ("4-99", [4, 5]),
     ],
-)  # fmt: skip
+)
 def test_average_of_the_chosen(trained, tmp_path, which, epochs):
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     chosen = choose_checkpoints(trained.checkpointer, which)

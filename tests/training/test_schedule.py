@@ -30,7 +30,7 @@ def test_rates_rise_once_to_the_highest_and_fall(schedule, warmup_steps, total):
     top = shares.index(max(shares))
     assert shares[: top + 1] == sorted(shares[: top + 1])
     assert shares[top:] == sorted(shares[top:], reverse=True)
-    assert 0 <= min(shares) and max(shares) <= 1
+    assert min(shares) >= 0 and max(shares) <= 1
 
 
 @pytest.mark.parametrize("schedule", [linear, noam])
