@@ -10,8 +10,7 @@ from mixers.base import lengths_to_mask
 from recipes.asr.data import Batch, detokenize
 from recipes.decoding.ctc import greedy_ctc
 from recipes.models.recogniser import Output
-from recipes.scoring.homophones import homophone_scores
-from recipes.scoring.wer import Scored, Transcribed, score
+from recipes.scoring import ScoredText, Transcription, align_words, homophone_scores
 from recipes.training.logger import EpochBar, Journal
 from recipes.training.trainer import Trainer
 
@@ -80,13 +79,16 @@ class ASR(Trainer):
             self.tokens_seen += int(counted.sum())
 
     def note_text(self, output: Output, log_probs: Tensor, batch: Batch, stage: Stage) -> None:
-        greedy = [detokenize(self.tokenizer, one) for one in greedy_ctc(log_probs, output.encoded.lengths)]
-        found: list[list[Scored]] = [[Scored(text, None)] for text in greedy]
+        greedy = [detokenize(self.tokenizer, tokens) for tokens in greedy_ctc(log_probs, output.encoded.lengths)]
+        nbest = [[ScoredText(text, None)] for text in greedy]
         if self.search is not None:
             lm = self.lm if stage == Stage.TEST else None
             hypotheses = self.search(self.model.decoder, output.encoded, log_probs, lm)
-            found = [[Scored(detokenize(self.tokenizer, one.tokens), one.score) for one in best] for best in hypotheses]
-        self.transcribed += map(Transcribed, batch.ids, batch.words, found, greedy)
+            nbest = [
+                [ScoredText(detokenize(self.tokenizer, hypothesis.tokens), hypothesis.score) for hypothesis in best]
+                for best in hypotheses
+            ]
+        self.transcriptions += map(Transcription, batch.ids, batch.words, nbest, greedy)
 
     # --- training -------------------------------------------------------------------------------------------
 
@@ -100,7 +102,7 @@ class ASR(Trainer):
         return loader
 
     def on_stage_start(self, stage, epoch=None):
-        self.transcribed, self.tokens_right, self.tokens_seen = [], 0, 0
+        self.transcriptions, self.tokens_right, self.tokens_seen = [], 0, 0
         self.search = self.search_of(stage, epoch)
         if stage == Stage.TRAIN:
             self.train_reader.epoch = self.epoch = epoch
@@ -122,9 +124,12 @@ class ASR(Trainer):
             self.end_epoch(stage_loss, epoch)
 
     def end_epoch(self, valid_loss: float, epoch: int) -> None:
-        words = [one.words for one in self.transcribed]
-        wer = 100 * score(words, [one.greedy for one in self.transcribed]).wer
-        searched = 100 * score(words, [one.hypothesis for one in self.transcribed]).wer if self.search else None
+        words = [item.words for item in self.transcriptions]
+        greedy = [item.greedy for item in self.transcriptions]
+        wer = 100 * align_words(words, greedy).wer
+        searched = None
+        if self.search:
+            searched = 100 * align_words(words, [item.hypothesis for item in self.transcriptions]).wer
         accuracy = 100 * self.tokens_right / self.tokens_seen if self.tokens_seen else None
         measured = {
             "train_loss": self.train_loss,
@@ -134,7 +139,7 @@ class ASR(Trainer):
             "valid_token_accuracy": accuracy,
         }
         if self.homophones:
-            scores = homophone_scores(self.homophones, words, [one.greedy for one in self.transcribed])
+            scores = homophone_scores(self.homophones, words, greedy)
             measured |= {f"valid_{name}": scores[name] for name in ("homophone_error", "homophones_seen")}
         self.record_epoch(epoch, measured)
         self.journal.say(
@@ -151,13 +156,13 @@ class ASR(Trainer):
             self.bar.update()
         return loss
 
-    def transcribe(self, dataset, name: str, **loader_kwargs) -> list[Transcribed]:
+    def transcribe(self, dataset, name: str, **loader_kwargs) -> list[Transcription]:
         """Decode a whole set with the recipe's search; in the order of the manifest's IDs."""
         loader = self.make_dataloader(dataset, Stage.TEST, ckpt_prefix=None, **loader_kwargs)
         show = self.journal.active and not self.noprogressbar
         with tqdm(total=len(loader), desc=name, unit="batch", leave=False, disable=not show) as self.bar:
             self.evaluate(loader, progressbar=False)
-        return sorted(self.transcribed)
+        return sorted(self.transcriptions, key=lambda item: item.id)
 
 
 def next_tokens(tokens: Tensor, lengths: Tensor) -> Tensor:

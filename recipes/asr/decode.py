@@ -1,6 +1,7 @@
 """Decode test sets with a trained model and write what came out: for the end of a training run and for evaluate.py."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,12 +14,21 @@ from recipes.asr.brain import ASR
 from recipes.config.recipe import Recipe
 from recipes.cost import parameter_count
 from recipes.errors import RecipeError
-from recipes.files import write_json
 from recipes.lm.saved_model import load_language_model
 from recipes.provenance import commit, peak_memory_mb, versions
 from recipes.reports.run_report import write_report
-from recipes.scoring import wer
-from recipes.scoring.homophones import read_pairs
+from recipes.scoring import (
+    DecodedUtterance,
+    RunSummary,
+    SplitResult,
+    Transcription,
+    decoded_file,
+    decoded_utterances,
+    read_pairs,
+    score_split,
+    table,
+    write_alignments,
+)
 from recipes.training.run_folder import TOKENIZER
 
 
@@ -55,13 +65,15 @@ def load_lm(brain: ASR, folder: str | None, run: Path) -> None:
     brain.lm = lm.to(brain.device)
 
 
-def decode(brain: ASR, split: str, manifest: Path, root: Path, hparams: dict) -> tuple[list[wer.Transcribed], dict]:
-    """Transcripts and summary of one split, with the weights that the Brain's model has."""
+def decode(
+    brain: ASR, split: str, manifest: Path, root: Path, hparams: dict
+) -> tuple[list[Transcription], SplitResult]:
+    """Transcriptions and errors of one split, with the weights that the Brain's model has."""
     dataset = data.utterances(manifest, root, data.AudioReader(), brain.tokenizer)
     loading = data.test_loading(dataset, batch_seconds=hparams["test_batch_seconds"], workers=hparams["workers"])
     start = time.monotonic()
     try:
-        transcribed = brain.transcribe(dataset, split, **loading)
+        transcriptions = brain.transcribe(dataset, split, **loading)
     except torch.OutOfMemoryError:
         raise RecipeError(
             f"{brain.device} has too little memory for the search: lower --test_batch_seconds "
@@ -69,44 +81,44 @@ def decode(brain: ASR, split: str, manifest: Path, root: Path, hparams: dict) ->
         ) from None
     seconds = time.monotonic() - start
     audio = sum(float(row["duration"]) for row in read_manifest(manifest))
-    return transcribed, {
-        **wer.split_summary(transcribed, read_pairs(root)),
-        "audio_seconds": round(audio, 1),
-        "decode_seconds": round(seconds, 2),
-        "rtf": round(seconds / audio, 5),
-    }
+    result = score_split(transcriptions, read_pairs(root))
+    speed = {"audio_seconds": round(audio, 1), "decode_seconds": round(seconds, 2), "rtf": round(seconds / audio, 5)}
+    return transcriptions, replace(result, **speed)
 
 
-def decode_splits(brain: ASR, prepared: Prepared, hparams: dict, folder: Path, nbest: int = 1) -> dict[str, dict]:
-    """Decode every test split of ``prepared``; writes transcripts and alignments into ``folder``, returns summaries."""
-    summaries = {}
+def decode_splits(
+    brain: ASR, prepared: Prepared, hparams: dict, folder: Path, nbest: int = 1
+) -> dict[str, SplitResult]:
+    """Decode every test split of ``prepared``; writes transcripts and alignments into ``folder``, returns errors."""
+    results = {}
     for split, manifest in prepared.test.items():
-        transcribed, summaries[split] = decode(brain, split, manifest, prepared.root, hparams)
+        transcriptions, results[split] = decode(brain, split, manifest, prepared.root, hparams)
         if if_main_process():
-            wer.write_alignments(transcribed, folder / f"wer_{split}.txt")
-            wer.write_decoded(transcribed, manifest, prepared.root, folder / f"decoded_{split}.jsonl", nbest)
-    return summaries
+            write_alignments(transcriptions, folder / f"wer_{split}.txt")
+            utterances = decoded_utterances(transcriptions, manifest, prepared.root, folder, nbest)
+            DecodedUtterance.write_all(utterances, decoded_file(folder, split))
+    return results
 
 
-def summarise(recipe: Recipe, brain: ASR, splits: dict[str, dict], folder: Path, **more) -> dict:
-    """Write ``summary.json`` and ``wer.html`` into ``folder``, say the table; returns the summary."""
-    summary = {
-        "recipe": recipe.name,
-        "mixer": recipe.hparams["mixer_name"],
-        "seed": recipe.hparams["seed"],
-        "splits": splits,
-        "parameters": parameter_count(brain.model),
+def summarise(recipe: Recipe, brain: ASR, splits: dict[str, SplitResult], folder: Path, **more) -> RunSummary:
+    """Write ``summary.json`` and ``report.html`` into ``folder``, show the table; returns the summary."""
+    summary = RunSummary(
+        recipe=recipe.name,
+        mixer=recipe.hparams["mixer_name"],
+        seed=recipe.hparams["seed"],
+        splits=splits,
+        parameters=parameter_count(brain.model),
         **more,
-        "peak_memory_mb": peak_memory_mb(brain.device),
-        "device": str(brain.device),
-        "versions": versions(),
-        "commit": commit(),
-        "recipe_hash": recipe.hash,
-    }
+        peak_memory_mb=peak_memory_mb(brain.device),
+        device=str(brain.device),
+        versions=versions(),
+        commit=commit(),
+        recipe_hash=recipe.hash,
+    )
     if if_main_process():
-        write_json(folder / "summary.json", summary)
+        summary.write(folder)
     if splits:
-        brain.journal.say(wer.table(splits))
+        brain.journal.say(table(splits))
         if if_main_process():
             brain.journal.say(f"report: {write_report(folder)}")
     return summary

@@ -18,7 +18,7 @@ from recipes.config.limits import check_limits
 from recipes.config.recipe import Recipe
 from recipes.cost import parameter_count
 from recipes.errors import RecipeError
-from recipes.scoring.homophones import read_pairs
+from recipes.scoring import RunSummary, read_pairs
 from recipes.training.averaging import average, choose_checkpoints, load_weights, save_weights
 from recipes.training.checkpoints import AtomicCheckpointer, Clock
 from recipes.training.logger import Journal
@@ -50,8 +50,8 @@ class Experiment:
         )
         self.brain = make_brain(recipe, run_options, self.checkpointer)
         self.journal.say(
-            f"{recipe.name}, {self.hparams['mixer_name']}: {parameter_count(self.brain.model) / 1e6:.2f} M parameters on "
-            f"{self.brain.device}; everything is written to {self.folder}"
+            f"{recipe.name}, {self.hparams['mixer_name']}: {parameter_count(self.brain.model) / 1e6:.2f} M parameters "
+            f"on {self.brain.device}; everything is written to {self.folder}"
         )
 
     # --- data ------------------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ class Experiment:
 
     # --- testing ---------------------------------------------------------------------------------------------
 
-    def test(self) -> dict:
+    def test(self) -> RunSummary:
         """Decode the test sets with the average of the best checkpoints; returns the summary, also written."""
         self.load_weights()
         seconds = round(self.clock.seconds(), 1)

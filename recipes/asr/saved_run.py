@@ -18,6 +18,7 @@ from recipes.config.limits import check_limits
 from recipes.config.recipe import flatten, load, recipe_content
 from recipes.errors import RecipeError
 from recipes.files import write_json
+from recipes.scoring import RunSummary, SplitResult, decoded_file
 from recipes.training.averaging import average, choose_checkpoints, epoch_of, load_weights, save_weights
 from recipes.training.logger import Journal
 from recipes.training.run_folder import FREE_KEYS, TOKENIZER, WEIGHTS
@@ -32,8 +33,8 @@ class SavedRun:
     """Weights, tokenizer and recipe of a run folder, and a folder inside it for what they decode.
 
     overrides: keys of the recipe, only such as change the decoding. average: see
-    ``recipes.training.checkpoints.choose_checkpoints``; None: the weights that the run itself was tested with. output: the
-    folder for the results; None: one inside the run's, named after what differs, with the ``label`` first.
+    ``recipes.training.averaging.choose_checkpoints``; None: the weights that the run itself was tested with. output:
+    the folder for the results; None: one inside the run's, named after what differs, with the ``label`` first.
     Raises RecipeError or DataError, one line each, for whatever is missing.
     """
 
@@ -185,15 +186,14 @@ class SavedRun:
         return self.prepare(roles.valid)
 
     def word_error_rate(self, prepared: librispeech.Prepared) -> float:
-        summaries = [
+        results = [
             decode(self.brain, split, path, prepared.root, self.hparams)[1] for split, path in prepared.test.items()
         ]
-        errors = sum(one[kind] for one in summaries for kind in ("substitutions", "deletions", "insertions"))
-        return 100 * errors / sum(one["words"] for one in summaries)
+        return 100 * sum(result.errors for result in results) / sum(result.words for result in results)
 
     # --- results ---------------------------------------------------------------------------------------------
 
-    def evaluate(self, nbest: int = 1) -> dict:
+    def evaluate(self, nbest: int = 1) -> RunSummary:
         """Decode the test splits; returns the summary, which is written with transcripts, recipe and report.
 
         Splits that the same weights were tested on before, with the same settings, stay in the summary.
@@ -204,7 +204,7 @@ class SavedRun:
         if (self.run / "log.jsonl").is_file():  # the learning curves of the report
             shutil.copyfile(self.run / "log.jsonl", self.folder / "log.jsonl")
         settings = self.settings(text, prepared.root)
-        before = self.tested_before(settings)
+        before, trained = self.tested_before(settings), read_summary(self.run)
         splits = before | decode_splits(self.brain, prepared, self.hparams, self.folder, nbest)
         return summarise(
             self.recipe,
@@ -213,7 +213,7 @@ class SavedRun:
             self.folder,
             weights=self.weights_name,
             settings=settings,
-            seconds=read_summary(self.run).get("seconds"),  # of the training
+            seconds=trained.seconds if trained else None,
             decoded_by=self.command or shlex.join(["python", "evaluate.py", str(self.run)]),
         )
 
@@ -226,17 +226,18 @@ class SavedRun:
         all_of_it = [content, str(root), language_model, self.weights_name, self.eval_precision]
         return hashlib.sha256(json.dumps(all_of_it, default=str).encode()).hexdigest()[:12]
 
-    def tested_before(self, settings: str) -> dict[str, dict]:
+    def tested_before(self, settings: str) -> dict[str, SplitResult]:
         """Splits that were decoded with the same settings, as far as their transcripts are there."""
         summary = read_summary(self.folder)
-        same = summary.get("settings") == settings
-        splits = summary["splits"].items() if same else ()
-        return {name: one for name, one in splits if (self.folder / f"decoded_{name}.jsonl").is_file()}
+        if summary is None or summary.settings != settings:
+            return {}
+        splits = summary.splits.items()
+        return {name: result for name, result in splits if decoded_file(self.folder, name).is_file()}
 
 
-def read_summary(folder: Path) -> dict:
-    """The ``summary.json`` of a folder; empty where there is none that can be read."""
+def read_summary(folder: Path) -> RunSummary | None:
+    """The summary of a folder; None where there is none that can be read."""
     try:
-        return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+        return RunSummary.read(folder)
+    except RecipeError:
+        return None

@@ -19,7 +19,7 @@ from recipes.bakeoff.table import EXTRAS, MULTIPLY_ADDS, distinct, markdown
 from recipes.errors import RecipeError
 from recipes.files import read_json, write_json
 from recipes.scoring.significance import bootstrap_interval, holm, matched_pairs, paired_bootstrap, spread
-from recipes.scoring.wer import score, utterance_errors
+from recipes.scoring.wer import align_words, errors_by_utterance
 
 COLUMNS = [
     "mixer",
@@ -102,12 +102,12 @@ def read_scored(path: Path) -> Scored:
     try:
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         lines.sort(key=lambda one: one["id"])
-        found = score([one["words"] for one in lines], [one["hypothesis"] for one in lines])
+        found = align_words([one["words"] for one in lines], [one["hypothesis"] for one in lines])
     except (ValueError, KeyError, TypeError) as error:
         raise RecipeError(f"{path} is damaged ({error}): remove it, and compare again to decode anew") from None
     return Scored(
         ids=[one["id"] for one in lines],
-        errors=np.array(utterance_errors(found)),
+        errors=np.array(errors_by_utterance(found)),
         words=np.array([len(words) for words in found.references]),
         speakers=np.array([one["speaker"] for one in lines]),
         texts=[one["words"] for one in lines],

@@ -2,6 +2,16 @@
 
 import sys
 
-from recipes.config.recipe import main
+from recipes.config.arguments import parse_arguments
+from recipes.config.recipe import flatten
+from recipes.errors import command_line
 
-sys.exit(main())
+
+@command_line
+def main(argv=None):
+    arguments = parse_arguments(argv, "Print a whole recipe as one plain HyperPyYAML file, ready to edit.")
+    print(flatten(arguments.recipe, arguments.overrides), end="")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -26,7 +26,7 @@ from recipes.config import layer_mixers
 from recipes.config.merge import dump, merge, set_keys
 from recipes.config.references import check_references, placeholders
 from recipes.config.source import CALLABLE_TAGS, STANDARD, Source, check, child, compose, nearest, read
-from recipes.errors import RecipeError, command_line
+from recipes.errors import RecipeError
 
 # Keys that say where things lie, what they are called or how they are kept, not what is trained: left out of a
 # recipe's hash.
@@ -254,12 +254,3 @@ def _one_line(error: Exception) -> str:
     # HyperPyYAML puts its own words before a TypeError's: the last argument is what the constructor said.
     text = str(error.args[-1]) if isinstance(error, TypeError) and error.args else str(error)
     return " ".join(text.split()) or type(error).__name__
-
-
-@command_line
-def main(argv=None):
-    """Print the whole recipe."""
-    from recipes.config.arguments import parse_arguments  # which reads the keys of a recipe with this module
-
-    arguments = parse_arguments(argv, "Print a whole recipe as one plain HyperPyYAML file, ready to edit.")
-    print(flatten(arguments.recipe, arguments.overrides), end="")

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from data_prep.tokenizer import IGNORED, UNKNOWN
 from recipes.lm.data import TextBatch
+from recipes.scoring import TextResult
 from recipes.training.logger import EpochBar, Journal
 from recipes.training.trainer import Trainer
 
@@ -43,15 +44,15 @@ class Perplexity(NamedTuple):
         """The sentence end counts as a word, as is the custom with n-grams."""
         return exponential(self.nats / (self.words + self.sentences))
 
-    def summary(self) -> dict:
-        return {
-            "perplexity_token": round(self.per_token, 3),
-            "perplexity_word": round(self.per_word, 3),
-            "tokens": self.tokens,
-            "unknown_tokens": self.unknown,
-            "words": self.words,
-            "sentences": self.sentences,
-        }
+    def result(self) -> TextResult:
+        return TextResult(
+            perplexity_token=round(self.per_token, 3),
+            perplexity_word=round(self.per_word, 3),
+            tokens=self.tokens,
+            unknown_tokens=self.unknown,
+            words=self.words,
+            sentences=self.sentences,
+        )
 
 
 def exponential(nats: float) -> float:

@@ -15,10 +15,10 @@ from recipes.config.limits import check_limits
 from recipes.config.recipe import Recipe
 from recipes.cost import parameter_count
 from recipes.errors import RecipeError
-from recipes.files import write_json
 from recipes.lm.brain import LanguageModelTrainer, Perplexity
 from recipes.lm.data import TextBatches, check_tokenizer
 from recipes.provenance import commit, peak_memory_mb, versions
+from recipes.scoring import LanguageModelSummary
 from recipes.training.averaging import average, choose_checkpoints, save_weights
 from recipes.training.checkpoints import AtomicCheckpointer, Clock
 from recipes.training.logger import Journal
@@ -162,28 +162,28 @@ class LanguageModelExperiment:
 
     # --- measuring ------------------------------------------------------------------------------------------
 
-    def test(self) -> dict:
+    def test(self) -> LanguageModelSummary:
         """Perplexities of the average of the best checkpoints; returns the summary, also written."""
         self.load_average()
         measured = {use: self.brain.perplexity(self.batches(use)) for use in ("valid", "test") if self.files[use]}
         for use, one in measured.items():
             per = f"{one.per_token:.2f} per token, {one.per_word:.2f} per word"
             self.journal.say(f"{use} perplexity: {per} ({one.sentences} sentences, {one.words} words)")
-        summary = {
-            "recipe": self.recipe.name,
-            "seed": self.hparams["seed"],
-            "texts": {use: one.summary() for use, one in measured.items()},
-            "train_text": self.counted["train"]._asdict(),
-            "parameters": self.parameters,
-            "seconds": round(self.clock.seconds(), 1),
-            "peak_memory_mb": peak_memory_mb(),
-            "device": str(self.brain.device),
-            "versions": versions(),
-            "commit": commit(),
-            "recipe_hash": self.recipe.hash,
-        }
+        summary = LanguageModelSummary(
+            recipe=self.recipe.name,
+            seed=self.hparams["seed"],
+            texts={use: perplexity.result() for use, perplexity in measured.items()},
+            train_text=self.counted["train"]._asdict(),
+            parameters=self.parameters,
+            seconds=round(self.clock.seconds(), 1),
+            peak_memory_mb=peak_memory_mb(),
+            device=str(self.brain.device),
+            versions=versions(),
+            commit=commit(),
+            recipe_hash=self.recipe.hash,
+        )
         if if_main_process():
-            write_json(self.folder / "summary.json", summary)
+            summary.write(self.folder)
         self.journal.say(f"language model, summary and logs: {self.folder}")
         return summary
 

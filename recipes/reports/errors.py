@@ -11,7 +11,7 @@ from jiwer import AlignmentChunk
 
 from recipes.errors import RecipeError
 from recipes.scoring.significance import bootstrap_interval
-from recipes.scoring.wer import score
+from recipes.scoring.wer import align_words
 
 FIELDS = {
     "id": str,
@@ -121,7 +121,7 @@ def read_decoded(folder: Path, split: str, entry: dict, again: str) -> list[Utte
         rows.append(row)
     if not rows:
         raise RecipeError(f"{path} is empty: {again}")
-    aligned = score([row["words"] for row in rows], [row["hypothesis"] for row in rows])
+    aligned = align_words([row["words"] for row in rows], [row["hypothesis"] for row in rows])
     counted = {"utterances": len(rows), "words": sum(map(len, aligned.references))}
     counted |= {kind: getattr(aligned, kind) for kind in ("substitutions", "deletions", "insertions")}
     for name, count in counted.items():

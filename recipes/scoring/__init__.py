@@ -1,0 +1,42 @@
+"""Word error rates, how certain they are, and the files that hold them. Imports neither torch nor SpeechBrain."""
+
+from recipes.scoring.alignments import write_alignments
+from recipes.scoring.homophones import homophone_scores, read_pairs
+from recipes.scoring.results import (
+    DecodedUtterance,
+    EpochRecord,
+    LanguageModelSummary,
+    RunSummary,
+    ScoredText,
+    SplitResult,
+    TextResult,
+    decoded_file,
+)
+from recipes.scoring.significance import bootstrap_interval, holm, matched_pairs, paired_bootstrap, spread
+from recipes.scoring.transcription import Transcription, decoded_utterances
+from recipes.scoring.wer import align_words, errors_by_utterance, score_split, table
+
+__all__ = [
+    "DecodedUtterance",
+    "EpochRecord",
+    "LanguageModelSummary",
+    "RunSummary",
+    "ScoredText",
+    "SplitResult",
+    "TextResult",
+    "Transcription",
+    "align_words",
+    "bootstrap_interval",
+    "decoded_file",
+    "decoded_utterances",
+    "errors_by_utterance",
+    "holm",
+    "homophone_scores",
+    "matched_pairs",
+    "paired_bootstrap",
+    "read_pairs",
+    "score_split",
+    "spread",
+    "table",
+    "write_alignments",
+]

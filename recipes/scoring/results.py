@@ -1,30 +1,33 @@
 """The files that a run writes of its results, each as a typed record: the one place that knows their shapes.
 
 `summary.json` (`RunSummary`, `LanguageModelSummary`), `decoded_<split>.jsonl` (`DecodedUtterance`), `log.jsonl`
-(`EpochRecord`). Every `read` raises RecipeError, one line with file and place, for what is missing or damaged.
+(`EpochRecord`). What reads a summary or decoded utterances raises RecipeError, one line with file and place, for a
+file that is missing or damaged.
 """
 
-import dataclasses
 import json
-import types
-import typing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Self
 
 from data_prep.files import write_atomically
-from recipes.errors import RecipeError
 from recipes.files import write_json
+from recipes.scoring.records import from_json, read_lines, read_record, to_json
 
 SUMMARY, LOG = "summary.json", "log.jsonl"
 
 
 def decoded_file(folder: Path, split: str) -> Path:
+    """Where a run's folder holds what was decoded of a split: for `DecodedUtterance`."""
     return Path(folder) / f"decoded_{split}.jsonl"
 
 
 @dataclass(frozen=True)
 class SplitResult:
-    """Errors of one test set. Rates in percent; interval: 95 % bootstrap over utterances, None for one utterance."""
+    """Errors of one test set. Rates in percent; interval: 95 % bootstrap over utterances, None for one utterance.
+
+    rtf: real-time factor, seconds of decoding for each second of audio.
+    """
 
     wer: float
     interval: tuple[float, float] | None
@@ -48,8 +51,20 @@ class SplitResult:
 
 
 @dataclass(frozen=True)
-class Provenance:
-    """What every summary says of where it comes from. seconds: of training, None where none was done here."""
+class TextResult:
+    """How well a language model predicts a text; tokens: with one sentence end for each sentence."""
+
+    perplexity_token: float
+    perplexity_word: float
+    tokens: int
+    unknown_tokens: int
+    words: int
+    sentences: int
+
+
+@dataclass(frozen=True)
+class _Summary:
+    """What every summary holds. seconds: of training, None where none was done here; seed: of the recipe."""
 
     recipe: str
     seed: int
@@ -61,12 +76,20 @@ class Provenance:
     commit: str | None
     recipe_hash: str
 
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """The summary in a run's folder. Raises RecipeError where there is none that can be used."""
+        return read_record(cls, Path(folder) / SUMMARY)
+
+    def write(self, folder: Path) -> None:
+        write_json(Path(folder) / SUMMARY, to_json(self))
+
 
 @dataclass(frozen=True)
-class RunSummary(Provenance):
+class RunSummary(_Summary):
     """`summary.json` of a recogniser's run, or of an evaluation of one.
 
-    decoded_by: the command that decodes again. weights, settings: of an evaluation, which weights it decoded
+    decoded_by: the command that decodes again. weights, settings: of an evaluation, the weights that it decoded
     with and a hash of all that its results depend on; None in the run's own folder.
     """
 
@@ -76,32 +99,18 @@ class RunSummary(Provenance):
     weights: str | None = None
     settings: str | None = None
 
-    @classmethod
-    def read(cls, folder: Path) -> "RunSummary":
-        return read_record(cls, Path(folder) / SUMMARY)
-
-    def write(self, folder: Path) -> None:
-        write_json(Path(folder) / SUMMARY, to_json(self))
-
 
 @dataclass(frozen=True)
-class LanguageModelSummary(Provenance):
-    """`summary.json` of a language model's run. texts: perplexities and counts by use (valid, test)."""
+class LanguageModelSummary(_Summary):
+    """`summary.json` of a language model's run. texts: by use, `valid` and `test`; train_text: counts."""
 
-    texts: dict[str, dict[str, float]]
+    texts: dict[str, TextResult]
     train_text: dict[str, int]
-
-    @classmethod
-    def read(cls, folder: Path) -> "LanguageModelSummary":
-        return read_record(cls, Path(folder) / SUMMARY)
-
-    def write(self, folder: Path) -> None:
-        write_json(Path(folder) / SUMMARY, to_json(self))
 
 
 @dataclass(frozen=True)
 class ScoredText:
-    """A text that a search gave, and its joint log probability: None from greedy CTC."""
+    """A text that a search returned, and its joint log probability: None from greedy CTC."""
 
     text: str
     score: float | None
@@ -109,7 +118,10 @@ class ScoredText:
 
 @dataclass(frozen=True)
 class DecodedUtterance:
-    """One line of `decoded_<split>.jsonl`. duration: seconds; audio: path relative to the file's folder."""
+    """One line of `decoded_<split>.jsonl`. duration: seconds; audio: path relative to the file's folder.
+
+    hypothesis and score: of the recipe's search; greedy: by greedy CTC. nbest: the best first, where it was asked for.
+    """
 
     id: str
     speaker: str
@@ -122,14 +134,14 @@ class DecodedUtterance:
     nbest: list[ScoredText] | None = None
 
     @classmethod
-    def read_all(cls, path: Path) -> list["DecodedUtterance"]:
+    def read_all(cls, path: Path) -> list[Self]:
         """The utterances of a file, in its order. Raises RecipeError for one that is missing, empty or damaged."""
         return read_lines(cls, Path(path))
 
     @staticmethod
-    def write_all(utterances: list["DecodedUtterance"], path: Path) -> None:
-        lines = [json.dumps(to_json(utterance), ensure_ascii=False) for utterance in utterances]
-        write_atomically(path, "\n".join(lines) + "\n")
+    def write_all(utterances: "list[DecodedUtterance]", path: Path) -> None:
+        lines = [json.dumps(to_json(utterance), ensure_ascii=False) + "\n" for utterance in utterances]
+        write_atomically(path, "".join(lines))
 
 
 @dataclass(frozen=True)
@@ -144,22 +156,25 @@ class EpochRecord:
     metrics: dict[str, float | None] = field(default_factory=dict)
 
     def line(self) -> str:
-        record = to_json(self)
-        return json.dumps({**{key: value for key, value in record.items() if key != "metrics"}, **self.metrics})
+        """The JSON object, metrics beside the other values."""
+        values = to_json(self)
+        return json.dumps(values | values.pop("metrics"))
 
     @classmethod
-    def parse(cls, line: str | bytes) -> "EpochRecord":
-        """Raises ValueError for a line that is cut short or no record."""
+    def parse(cls, line: str | bytes) -> Self:
+        """Raises ValueError for a line that is cut short or no record of an epoch."""
         values = json.loads(line)
-        names = [name.name for name in dataclasses.fields(cls) if name.name != "metrics"]
-        if not isinstance(values, dict) or not all(name in values for name in names):
-            raise ValueError("it is no record of an epoch")
-        metrics = {key: value for key, value in values.items() if key not in names}
-        return cls(*(values[name] for name in names), metrics)
+        if not isinstance(values, dict):
+            raise ValueError("no record of an epoch")
+        own = {name: values.pop(name) for name in [part.name for part in fields(cls)] if name in values}
+        return from_json(cls, {**own, "metrics": values}, LOG)
 
     @classmethod
-    def read_all(cls, folder: Path) -> tuple[list["EpochRecord"], int]:
-        """Each epoch once, the last line of it, in order; and how many lines could not be read. No file: none."""
+    def read_all(cls, folder: Path) -> tuple[list[Self], int]:
+        """Each epoch once, its last line, in order; and how many lines could not be read. No file: none.
+
+        A run that was stopped and went on may have written an epoch twice, or a line in part.
+        """
         path, by_epoch, unreadable = Path(folder) / LOG, {}, 0
         for line in path.read_bytes().splitlines() if path.is_file() else ():
             try:
@@ -168,80 +183,3 @@ class EpochRecord:
             except ValueError:
                 unreadable += 1
         return [by_epoch[epoch] for epoch in sorted(by_epoch)], unreadable
-
-
-# --- dataclasses from and to JSON ---------------------------------------------------------------------------
-
-
-def to_json(record) -> dict:
-    """The fields as plain values; a field that is at its default None is left out."""
-    return dataclasses.asdict(record, dict_factory=without_absent)
-
-
-def without_absent(pairs: list[tuple[str, object]]) -> dict:
-    return {key: value for key, value in pairs if value is not None or key in ALWAYS}
-
-
-ALWAYS = {"interval", "commit", "score", "seconds"}  # fields whose null says something
-
-
-def read_record(kind: type, path: Path):
-    """One dataclass from a JSON file."""
-    try:
-        values = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise RecipeError(f"{path} is missing") from None
-    except (OSError, ValueError):
-        raise RecipeError(f"{path}: cut short or damaged") from None
-    return from_json(kind, values, str(path))
-
-
-def read_lines(kind: type, path: Path) -> list:
-    """One dataclass a line from a file of JSON lines."""
-    if not path.is_file():
-        raise RecipeError(f"{path} is missing")
-    records = []
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-        try:
-            values = json.loads(line)
-        except ValueError:
-            raise RecipeError(f"{path}, line {number}: cut short or damaged") from None
-        records.append(from_json(kind, values, f"{path}, line {number}"))
-    if not records:
-        raise RecipeError(f"{path} is empty")
-    return records
-
-
-def from_json(kind, values, place: str):
-    """`values` as the type `kind`: a dataclass, or a container of such. Unknown fields are passed over."""
-    if dataclasses.is_dataclass(kind):
-        if not isinstance(values, dict):
-            raise RecipeError(f"{place}: not an object with the fields of {kind.__name__}")
-        hints, arguments = typing.get_type_hints(kind), {}
-        for each in dataclasses.fields(kind):
-            if each.name in values:
-                arguments[each.name] = from_json(hints[each.name], values[each.name], f"{place}, {each.name}")
-            elif each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING:
-                raise RecipeError(f"{place}: no field {each.name!r}")
-        return kind(**arguments)
-    return checked(kind, values, place)
-
-
-def checked(kind, values, place: str):
-    """A plain value, list, tuple or dict of the type `kind`."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Union, types.UnionType):
-        if values is None and type(None) in arguments:
-            return None
-        (kind,) = (argument for argument in arguments if argument is not type(None))
-        return from_json(kind, values, place)
-    if origin is dict and isinstance(values, dict):
-        return {key: from_json(arguments[1], value, f"{place}, {key}") for key, value in values.items()}
-    if origin is list and isinstance(values, list):
-        return [from_json(arguments[0], value, place) for value in values]
-    if origin is tuple and isinstance(values, list) and len(values) == len(arguments):
-        return tuple(from_json(argument, value, place) for argument, value in zip(arguments, values, strict=True))
-    plain = (int, float) if kind is float else kind
-    if origin is None and isinstance(values, plain) and not (isinstance(values, bool) and kind is not bool):
-        return values
-    raise RecipeError(f"{place}: not usable, it is {values!r:.40}")

@@ -40,7 +40,7 @@ def renamed_lm(stock: State) -> State | None:
     """The weights under the names of our ``TransformerLM``; None where they are not those of a stock one."""
     state = {}
     for name, weight in stock.items():
-        if name == EMBEDDING or name == TABLE or name.startswith(PROJECTION):
+        if name in (EMBEDDING, TABLE) or name.startswith(PROJECTION):
             continue
         ours = our_name(name)
         if ours is None:

@@ -40,10 +40,10 @@ class AtomicCheckpointer(Checkpointer):
         final = super()._new_checkpoint_dirpath()
         return final.with_name(UNFINISHED + final.name)
 
-    def save_checkpoint(self, meta={}, end_of_epoch=True, name=None, verbosity=10):
+    def save_checkpoint(self, meta=None, end_of_epoch=True, name=None, verbosity=10):
         """As the stock method. Raises RecipeError when the disk is full; every older checkpoint is kept."""
         try:
-            saved = super().save_checkpoint(meta, end_of_epoch, name, verbosity)
+            saved = super().save_checkpoint(meta or {}, end_of_epoch, name, verbosity)
             if saved is not None:
                 saved = publish(saved)
         except (OSError, RuntimeError) as error:

@@ -1,6 +1,5 @@
 """What a run shows and writes while it goes: a progress bar, a text log, a machine-readable log."""
 
-import json
 import logging
 import sys
 import time
@@ -8,6 +7,8 @@ from pathlib import Path
 
 from speechbrain.utils.distributed import if_main_process
 from tqdm import tqdm
+
+from recipes.scoring.results import LOG, EpochRecord
 
 
 class Journal:
@@ -37,11 +38,11 @@ class Journal:
             sys.stdout.flush()
             logging.getLogger("run").info(text)
 
-    def record(self, **values) -> None:
-        """One line of the machine-readable log."""
+    def log_epoch(self, record: EpochRecord) -> None:
+        """Append a line to the machine-readable log."""
         if self.active:
-            with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
-                file.write(json.dumps({"time": round(time.time(), 1), **values}) + "\n")
+            with open(self.folder / LOG, "a", encoding="utf-8") as file:
+                file.write(record.line() + "\n")
 
     def draw(self, step: int, **values: float | None) -> None:
         """Points of the curves that TensorBoard shows, when it was asked for."""

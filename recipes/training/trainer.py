@@ -1,10 +1,13 @@
 """What every training has in common: seeds, learning rate, loss on the screen, and safe moments to save."""
 
+import time
+
 import torch
 from speechbrain.core import Brain
 from speechbrain.utils.distributed import get_rank
 
 from recipes.errors import RecipeError
+from recipes.scoring import EpochRecord
 
 CURVE_INTERVAL = 50  # optimizer steps between two points of a curve
 
@@ -45,13 +48,15 @@ class Trainer(Brain):
     def record_epoch(self, epoch: int, measured: dict[str, float | None]) -> None:
         """Into the logs; the subclass says it in words."""
         self.journal.draw(self.optimizer_step, **measured)
-        self.journal.record(
+        record = EpochRecord(
             epoch=epoch,
             steps=self.optimizer_step,
             seconds=round(self.clock.seconds(), 1),
             lr=self.optimizer.param_groups[0]["lr"],
-            **measured,
+            time=round(time.time(), 1),
+            metrics=measured,
         )
+        self.journal.log_epoch(record)
 
     def check_loss_isfinite(self, loss):
         try:

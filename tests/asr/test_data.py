@@ -1,6 +1,7 @@
 """From audio files and manifests to batches."""
 
 import re
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -260,7 +261,7 @@ def test_every_epoch_has_every_utterance_once_in_new_batches(corpus, workers):
     for epoch in (1, 2, 3):
         sampler.set_epoch(epoch)
         epochs.append(batches(loading, dataset))
-        assert sorted(sum(epochs[-1], [])) == sorted(dataset.data_ids)
+        assert sorted(chain(*epochs[-1])) == sorted(dataset.data_ids)
         assert len(epochs[-1]) == len(sampler)
     assert epochs[0] != epochs[1] != epochs[2]
     again = data.train_loading(dataset, batch_seconds=3.0, buckets=4, seed=5, workers=workers)
@@ -286,7 +287,7 @@ def test_an_utterance_longer_than_a_batch_stands_alone(corpus):
     dataset = dataset_of(corpus)
     arguments = data.train_loading(dataset, batch_seconds=0.5, buckets=4, seed=0, workers=0)
     ids = batches(arguments, dataset)
-    assert sorted(sum(ids, [])) == sorted(dataset.data_ids)
+    assert sorted(chain(*ids)) == sorted(dataset.data_ids)
     assert ["1-2-0005"] in ids, "the longest of all"
 
 
@@ -294,7 +295,7 @@ def test_evaluation_is_longest_first_and_the_same_each_time(corpus):
     dataset = dataset_of(corpus)
     arguments = data.test_loading(dataset, batch_seconds=2.0, workers=0)
     first = list(DataLoader(dataset, **arguments))
-    assert sorted(sum((batch.ids for batch in first), [])) == sorted(dataset.data_ids)
+    assert sorted(chain(*(batch.ids for batch in first))) == sorted(dataset.data_ids)
     longest = [batch.lengths.max().item() for batch in first]
     assert longest == sorted(longest, reverse=True)
     assert [batch.ids for batch in first] == batches(arguments, dataset)

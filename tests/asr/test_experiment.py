@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -293,7 +294,7 @@ def test_every_epoch_is_new_and_whole(corpus, tmp_path, monkeypatch):
     ]
     assert len(lengths[0]) == 24
     for one, other in ((0, 1), (1, 2), (0, 2)):
-        assert sorted(sum(batches[one], [])) == sorted(sum(batches[other], []))
+        assert sorted(chain(*batches[one])) == sorted(chain(*batches[other]))
         assert batches[one] != batches[other]
         assert sum(lengths[one][utterance] != lengths[other][utterance] for utterance in lengths[one]) > 5
 

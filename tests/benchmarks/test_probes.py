@@ -248,7 +248,7 @@ def test_a_broken_mixer_does_not_stop_the_others(quick, capsys, monkeypatch):
 
 def test_loss_that_is_no_number_is_a_problem(monkeypatch):
     monkeypatch.setattr(stacks, "cross_entropy", lambda *_, **__: torch.tensor(float("nan")))
-    with pytest.raises(FloatingPointError, match="^the loss is nan at step 1$"):
+    with pytest.raises(FloatingPointError, match=r"^the loss is nan at step 1$"):
         train([ConvOnly] * 2, TASKS["norm"], 0, Shape(), Training())
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from recipes.config.__main__ import main
 from recipes.config.arguments import parse_arguments
-from recipes.config.recipe import flatten, load, main
+from recipes.config.recipe import flatten, load
 from tests.support.recipe_files import CLASSES, cases, error_of, hparams_of
 
 ROOT = Path(__file__).resolve().parents[2]

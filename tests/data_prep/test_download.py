@@ -211,7 +211,7 @@ def test_nobody_listening_is_one_line(server, tmp_path):
 
 
 def test_base_url_without_scheme_is_one_line(tmp_path):
-    with pytest.raises(DataError, match="unknown url type: .*; give --base-url as https://…"):
+    with pytest.raises(DataError, match=r"unknown url type: .*; give --base-url as https://…"):
         download(tmp_path, [SPLIT], "mirror.example", pause=0)
 
 
@@ -272,7 +272,7 @@ def test_archive_that_does_not_hold_the_split_leaves_nothing(tmp_path, content, 
 
 def test_python_that_cannot_unpack_safely_is_refused(tmp_path, monkeypatch):
     monkeypatch.delattr(tarfile, "data_filter")
-    with pytest.raises(DataError, match="unpacking safely needs Python 3.11.4 or newer"):
+    with pytest.raises(DataError, match=r"unpacking safely needs Python 3.11.4 or newer"):
         unpack(tmp_path / NAME, tmp_path, SPLIT)
 
 

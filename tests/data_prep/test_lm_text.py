@@ -193,7 +193,7 @@ def test_ranks_have_equally_many_batches_and_nothing_twice(pieces, text):
     assert len(shares[0]) == len(shares[1]) == 4
     together = list(chain.from_iterable(chain.from_iterable(shares)))
     assert len(set(together)) == len(together) == 36
-    with pytest.raises(DataError, match="37 sentences are too few for 40 processes$"):
+    with pytest.raises(DataError, match=r"37 sentences are too few for 40 processes$"):
         batches(pieces, text, ranks=40)
 
 

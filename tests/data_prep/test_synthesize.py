@@ -228,13 +228,13 @@ def test_folder_of_another_corpus_is_refused(tmp_path):
 
 def test_corpus_of_other_parameters_is_refused(own_corpus):
     before = contents(own_corpus)
-    with pytest.raises(DataError, match='holds another corpus, .*"seed": 0}, not .*"seed": 7}: give'):
+    with pytest.raises(DataError, match=r'holds another corpus, .*"seed": 0}, not .*"seed": 7}: give'):
         synthesize(own_corpus.parent, **TINY, seed=7)
     assert contents(own_corpus) == before
 
 
 def test_missing_synthesiser_is_one_line_with_the_remedy(tmp_path, no_loader, capsys):
-    with pytest.raises(DataError, match="pip install -r requirements-demo.txt"):
+    with pytest.raises(DataError, match=r"pip install -r requirements-demo.txt"):
         synthesize(tmp_path / "function", **TINY)
     assert main([str(tmp_path / "command"), "--kind", "smoke"]) == 2
     complaint = capsys.readouterr().err

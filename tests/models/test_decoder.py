@@ -110,5 +110,5 @@ def test_cache_select_follows_the_hypotheses():
 
 
 def test_heads_must_divide_the_width():
-    with pytest.raises(ValueError, match="^TransformerDecoder: heads 5 must divide d_model 12$"):
+    with pytest.raises(ValueError, match=r"^TransformerDecoder: heads 5 must divide d_model 12$"):
         decoder(heads=5)

@@ -176,7 +176,7 @@ def test_gradients_reach_every_weight_and_padding_none(encoder, mixer):
     for name in gradients[0].keys() - unused:
         gradient = gradients[0][name]
         torch.testing.assert_close(
-            gradients[1][name], gradient, atol=1e-4, rtol=1e-3, msg=lambda text: f"{name}: {text}"
+            gradients[1][name], gradient, atol=1e-4, rtol=1e-3, msg=lambda text, name=name: f"{name}: {text}"
         )
 
 

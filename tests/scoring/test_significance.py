@@ -181,7 +181,7 @@ def test_equal_means_of_runs_are_ties():
     errors_a, errors_b = [[1, 0, 2], [1, 1, 0], [2, 0, 0]], [[2, 1, 0], [1, 0, 0], [1, 0, 2]]
     assert matched_pairs(errors_a, errors_b) == 1.0
     assert paired_bootstrap(errors_a, errors_b, [5, 5, 5]) == 1.0
-    one_more = np.array(errors_b) + [[1], [0], [0]]
+    one_more = np.array(errors_b) + np.array([[1], [0], [0]])
     assert matched_pairs(one_more, errors_a) == 0.25
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recipes.scoring.wer import score
+from recipes.scoring.wer import align_words
 from tests.support.corpus import WORDS, write_corpus
 
 RECIPE = "# A recipe of a test, with <marks> & more.\nmixer: summarymixing  # 'one name'\n"
@@ -59,7 +59,7 @@ def write_run(folder: Path, decoded: Mapping[str, list[dict]], *, epochs: int = 
 def counts(rows: list[dict]) -> dict:
     """A split's entry in summary.json, without the interval that older runs lack."""
     words = [row["words"] for row in rows]
-    found, greedy = (score(words, [row[key] for row in rows]) for key in ("hypothesis", "greedy"))
+    found, greedy = (align_words(words, [row[key] for row in rows]) for key in ("hypothesis", "greedy"))
     return {
         "wer": round(100 * found.wer, 3),
         "substitutions": found.substitutions,

@@ -81,7 +81,7 @@ def test_an_error_in_the_middle_of_a_save_leaves_the_one_before(saved_once, tmp_
     before = names(tmp_path)
     saved_once.set(2.0)
     saved_once.trouble.strikes = strike
-    with pytest.raises(ZeroDivisionError, match="^a bug$"):
+    with pytest.raises(ZeroDivisionError, match=r"^a bug$"):
         saved_once.checkpointer.save_checkpoint()
     assert len(names(tmp_path)) == 2, "the unfinished one lies beside it"
     assert saved_once.resumed() == 1.0
