@@ -1,5 +1,7 @@
 # make quickstart   everything from an empty machine to a WER table: environment, speech, training, decoding
 # make test         environment and all tests
+# make test-quick   the tests that train nothing: mixers, data, scores, recipes as YAML
+# make lint         environment, then ruff, mypy and codespell; make format: ruff writes its format
 # Variables: MIXER=attention, SEED=1234, VENV=.venv, PYTHON=python3, ARGS="--number_of_epochs 4"
 
 PYTHON ?= python3
@@ -9,8 +11,9 @@ SEED ?= 1234
 ARGS ?=
 DATA ?= data/quickstart
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
+PYTEST = $(VENV)/bin/python -m pytest -q -n 2 --dist loadfile
 
-.PHONY: quickstart test environment
+.PHONY: quickstart test test-quick lint format environment
 
 quickstart: $(VENV)/.demo
 	@start=$$(date +%s); \
@@ -19,7 +22,20 @@ quickstart: $(VENV)/.demo
 	echo "total time after the installation: $$(($$(date +%s) - start)) seconds"
 
 test: $(VENV)/.dev
-	$(VENV)/bin/python -m pytest -q -n 2 --dist loadfile tests
+	$(PYTEST) tests
+
+test-quick: $(VENV)/.dev
+	$(PYTEST) tests/config tests/data_prep tests/mixers tests/scoring
+
+lint: $(VENV)/.dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/codespell
+
+format: $(VENV)/.dev
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
 
 environment: $(VENV)/.demo
 
