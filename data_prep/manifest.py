@@ -34,6 +34,21 @@ def read_manifest(manifest) -> Iterator[dict[str, str]]:
             raise DataError(f"{manifest} is unreadable ({error}); prepare it again") from None
 
 
+def utterances_by_id(manifest, root) -> dict[str, dict]:
+    """The rows of a manifest as SpeechBrain's datasets take them: ID → duration (seconds), wav (a path), wrd.
+
+    `$data_root` stands for `root` in the column wav alone, so that a `$` among the words stays what it is.
+    Raises DataError as `read_manifest` does, and for an ID that occurs twice.
+    """
+    utterances = {}
+    for row in read_manifest(manifest):
+        if row["ID"] in utterances:
+            raise DataError(f"{manifest}: utterance {row['ID']} is in it twice; prepare it again")
+        path = row["wav"].replace("$data_root", str(root), 1)
+        utterances[row["ID"]] = {"duration": float(row["duration"]), "wav": path, "wrd": row["wrd"]}
+    return utterances
+
+
 def merge(manifests: Iterable, out_csv) -> Path:
     """Write the rows of several manifests to one, in order; an unchanged file is left alone.
 

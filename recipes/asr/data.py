@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torchaudio.functional import resample
 
 from data_prep.errors import DataError
-from data_prep.manifest import read_manifest
+from data_prep.manifest import utterances_by_id
 from data_prep.tokenizer import BLANK
 
 
@@ -94,9 +94,10 @@ def utterances(
 
     Raises DataError when none is left.
     """
-    if not any(read_manifest(manifest)):
+    rows = utterances_by_id(manifest, root)
+    if not rows:
         raise DataError(f"{manifest}: the manifest holds no utterance; prepare the data again")
-    dataset = DynamicItemDataset.from_csv(str(manifest), replacements={"data_root": str(root)})
+    dataset = DynamicItemDataset(rows)
     limits = {} if longest is None else {"duration": longest}
     dataset = dataset.filtered_sorted(key_max_value=limits, sort_key="duration", reverse=True)
     if not len(dataset):

@@ -196,6 +196,13 @@ def test_utterances_are_read_by_the_reader_that_was_given(corpus):
     assert lengths[0] != lengths[1]
 
 
+def test_a_dollar_in_a_transcript_is_text(corpus):
+    folder, _ = corpus
+    content = (folder / "train.csv").read_text()
+    (folder / "train.csv").write_text(content.replace("A BOX", "A $BOX"))
+    assert "A $BOX" in [item["wrd"] for item in dataset_of(corpus)]
+
+
 def test_longer_utterances_are_left_out(corpus):
     dataset = dataset_of(corpus, longest=0.75)
     assert len(dataset) == 6

@@ -7,7 +7,7 @@ import pytest
 
 from data_prep.errors import DataError, command_line
 from data_prep.librispeech import prepare, prepare_split
-from data_prep.manifest import merge, read_manifest
+from data_prep.manifest import merge, read_manifest, to_csv, utterances_by_id
 from tests.support.corpus import write_corpus
 
 
@@ -31,6 +31,24 @@ def test_merge_refuses_an_utterance_that_is_in_two_manifests(tmp_path):
         merge([manifest, other], tmp_path / "all.csv")
     assert str(error.value) == f"utterance 101-1101-0000 is in both {manifest} and {other}; leave one out"
     assert not (tmp_path / "all.csv").exists()
+
+
+ROWS = [["a", 1.5, "$data_root/x/$b.flac", "1-2", "PAY $data_root OR $5"], ["b", 2, "c.flac", "1-2", "GO"]]
+
+
+def test_the_root_is_put_into_paths_and_a_dollar_among_the_words_stays(tmp_path):
+    (tmp_path / "train.csv").write_bytes(to_csv(ROWS))
+    assert utterances_by_id(tmp_path / "train.csv", "/data/$b") == {
+        "a": {"duration": 1.5, "wav": "/data/$b/x/$b.flac", "wrd": "PAY $data_root OR $5"},
+        "b": {"duration": 2.0, "wav": "c.flac", "wrd": "GO"},
+    }
+
+
+def test_utterance_twice_in_a_manifest_is_refused(tmp_path):
+    (tmp_path / "train.csv").write_bytes(to_csv([*ROWS, ROWS[1]]))
+    with pytest.raises(DataError) as error:
+        utterances_by_id(tmp_path / "train.csv", "/data")
+    assert str(error.value) == f"{tmp_path}/train.csv: utterance b is in it twice; prepare it again"
 
 
 @pytest.mark.parametrize(
