@@ -9,7 +9,7 @@ from recipes.bakeoff.results import Result, run_rows
 from recipes.bakeoff.table import MULTIPLY_ADDS, notes, p_text, table_cells
 from recipes.errors import RecipeError
 from recipes.files import read_json
-from recipes.reports import page as html
+from recipes.reports.page import Column, Figure, Table, render
 from recipes.reports.plots import Point, Series, line_plot, scatter_plot, standalone
 
 SECONDS_PER_FRAME = 0.04
@@ -28,29 +28,27 @@ def write_report(folder: Path, summary: dict, results: Sequence[Result], benchma
     benchmark: a file of `benchmarks.memory --out` with times, for the plot of time against length. Raises
     RecipeError where it holds none.
     """
-    lengths = time_against_length(benchmark) if benchmark else ""
+    time_figure = time_against_length(benchmark) if benchmark else None
     drawings = []
     for split in summary["pairs"]:
         path = folder / f"wer_{split}.svg"
         write_atomically(path, standalone(against_multiply_adds(summary, split)))
         drawings.append(path)
-    title = f"Comparison of mixers: {summary['recipe']}"
     heads, rows = table_cells(summary)
-    told = map(html.paragraph, notes(summary))
-    figures = map(html.columns, cost_figures(summary))
-    body = html.join(
-        [
-            html.Html(f"<h1>{html.text(title)}</h1>\n"),
-            html.section("table", "Results", html.table("results by mixer", heads, rows), *told),
-            html.section("cost", "Error against cost", *figures) if results else "",
-            curves(summary, results),
-            html.section("length", "Time against length", lengths) if lengths else "",
-            html.section("significance", "Which differ", *significance(summary)) if results else "",
-            html.section("runs", "Every run", runs_table(results)) if results else "",
-            html.section("origin", "How it was made", html.facts(origin(summary))),
-        ]
+    page = render(
+        "comparison.html.jinja",
+        title=f"Comparison of mixers: {summary['recipe']}",
+        table=Table("results by mixer", [Column(head) for head in heads], rows),
+        notes=notes(summary),
+        cost_figures=cost_figures(summary),
+        curves=curves(summary, results),
+        time_figure=time_figure,
+        significance=significance(summary),
+        significance_level=LEVEL,
+        runs=runs_table(results),
+        origin=origin(summary),
     )
-    write_atomically(folder / "report.html", html.page(title, body))
+    write_atomically(folder / "report.html", page)
     return drawings
 
 
@@ -77,34 +75,29 @@ def against(summary: dict, split: str, cost: str, unit: float, x_label: str) -> 
     )
 
 
-def cost_figures(summary: dict) -> list[list[html.Html]]:
+def cost_figures(summary: dict) -> list[list[Figure]]:
     """Of each split."""
     figures = []
     for split in summary["pairs"]:
-        figures += [
+        by_time = against(summary, split, "train_seconds", 1, "seconds of training, mean over seeds")
+        figures.append(
             [
-                html.figure(f"{split}: WER against multiply-adds", against_multiply_adds(summary, split)),
-                html.figure(
-                    f"{split}: WER against training time",
-                    against(summary, split, "train_seconds", 1, "seconds of training, mean over seeds"),
-                ),
+                Figure(f"{split}: WER against multiply-adds", against_multiply_adds(summary, split)),
+                Figure(f"{split}: WER against training time", by_time),
             ]
-        ]
+        )
     return figures
 
 
-def curves(summary: dict, results: Sequence[Result]) -> str:
+def curves(summary: dict, results: Sequence[Result]) -> list[Figure]:
     """Of each figure in the logs that a run has: mean over seeds, band from the least to the highest."""
     figures = []
     for key, (caption, label) in CURVES.items():
         series = [one for name in summary["mixers"] if (one := curve(name, key, results)) is not None]
         if series:
             plot = line_plot(series, title=caption, x_label="optimizer steps", y_label=label, zero_y=True)
-            figures.append(html.figure(caption, plot))
-    if not figures:
-        return ""
-    told = html.paragraph("Lines: mean over seeds. Bands: from the lowest seed to the highest.", "note")
-    return html.section("curves", "Learning", told, html.columns(figures))
+            figures.append(Figure(caption, plot))
+    return figures
 
 
 def curve(name: str, key: str, results: Sequence[Result]) -> Series | None:
@@ -121,7 +114,7 @@ def curve(name: str, key: str, results: Sequence[Result]) -> Series | None:
     return Series(name, steps, mean, low, high)
 
 
-def time_against_length(benchmark: Path) -> html.Html:
+def time_against_length(benchmark: Path) -> Figure:
     rows = [row for row in read_json(benchmark).get("rows", []) if row.get("step_s")]
     if not rows:
         raise RecipeError(
@@ -133,28 +126,22 @@ def time_against_length(benchmark: Path) -> html.Html:
     series = [Series(name, *zip(*sorted(points), strict=True)) for name, points in by_mixer.items()]
     title = "Time of one training step"
     plot = line_plot(series, title=title, x_label="seconds of speech", y_label="seconds a step", zero_y=True)
-    return html.figure(title, plot)
+    return Figure(title, plot)
 
 
 # --- tables -------------------------------------------------------------------------------------------------
 
 
-def significance(summary: dict) -> list[html.Html]:
-    """For each split, a matrix of all pairs: p of both tests, and which is better where both see it."""
-    told = (
-        "Row against column: p by matched pairs / paired bootstrap, corrected by Holm over all pairs. "
-        f"“Better” and “worse” stand where both are below {LEVEL}."
-    )
-    parts = [html.paragraph(told, "note")]
+def significance(summary: dict) -> dict[str, Table]:
+    """By split, a matrix of all pairs: p of both tests, and which is better where both see it."""
+    tables = {}
     for split, pairs in summary["pairs"].items():
-        found = {frozenset(pair["mixers"]): pair for pair in pairs}
-        names = [name for name, one in summary["mixers"].items() if split in one["splits"]]
-        rows = [[row, *(pair_cell(summary, split, row, column, found) for column in names)] for row in names]
-        parts += [
-            html.Html(f"<h3>{html.text(split)}</h3>\n"),
-            html.table(f"significance of differences on {split}", ["", *names], rows, sortable=False),
-        ]
-    return parts
+        by_mixers = {frozenset(pair["mixers"]): pair for pair in pairs}
+        names = [name for name, mixer in summary["mixers"].items() if split in mixer["splits"]]
+        rows = [[row, *(pair_cell(summary, split, row, column, by_mixers) for column in names)] for row in names]
+        columns = [Column(head) for head in ("", *names)]
+        tables[split] = Table(f"significance of differences on {split}", columns, rows, sortable=False)
+    return tables
 
 
 def pair_cell(summary: dict, split: str, row: str, column: str, found: dict) -> str:
@@ -168,17 +155,13 @@ def pair_cell(summary: dict, split: str, row: str, column: str, found: dict) -> 
     return ("better, " if rates[0] < rates[1] else "worse, ") + said
 
 
-def runs_table(results: Sequence[Result]) -> html.Html:
+def runs_table(results: Sequence[Result]) -> Table:
+    columns = [Column(head) for head in ("mixer", "seed", "split")]
+    columns += [Column(key.replace("_", " "), digits) for key, digits in RUN_COLUMNS.items()]
     rows = [
-        [
-            row["mixer"],
-            str(row["seed"]),
-            row["split"],
-            *(html.Number(row[key], digits) for key, digits in RUN_COLUMNS.items()),
-        ]
-        for row in run_rows(results)
+        [row["mixer"], str(row["seed"]), row["split"], *(row[key] for key in RUN_COLUMNS)] for row in run_rows(results)
     ]
-    return html.table("every run", ["mixer", "seed", "split", *(key.replace("_", " ") for key in RUN_COLUMNS)], rows)
+    return Table("every run", columns, rows)
 
 
 def origin(summary: dict) -> list[tuple[str, str]]:

@@ -12,6 +12,8 @@ from html import escape
 from itertools import groupby
 from typing import NamedTuple
 
+from markupsafe import Markup
+
 from recipes.reports.plot_axis import Axis, tick_text, value_text
 
 WIDTH, HEIGHT = 440, 250
@@ -55,7 +57,7 @@ def line_plot(
     log_x: bool = False,
     log_y: bool = False,
     zero_y: bool = False,
-) -> str:
+) -> Markup:
     """Lines with a legend where there are several. Labels name their units; zero_y: the axis begins at 0.
 
     Raises ValueError where there is nothing to draw, or a value of a logarithmic axis is not positive.
@@ -82,7 +84,7 @@ def scatter_plot(
     log_x: bool = False,
     log_y: bool = False,
     zero_y: bool = False,
-) -> str:
+) -> Markup:
     """Points with their names beside them, and error bars where intervals are given.
 
     Raises ValueError where there is nothing to draw, or a value of a logarithmic axis is not positive.
@@ -226,10 +228,10 @@ class Canvas:
         taken.append(box)
         self.text(across, down, label, anchor, HALO)
 
-    def svg(self) -> str:
+    def svg(self) -> Markup:
         title = escape(self.title)
         size = f'viewBox="0 0 {WIDTH} {self.height:.0f}" width="100%" font-size="{FONT}"'
-        return (
+        return Markup(  # all text in it is escaped
             f'<svg class="plot" {size} fill="currentColor" role="img" aria-label="{title}">'
             f"<title>{title}</title>{''.join(self.parts)}</svg>"
         )

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from data_prep.files import write_atomically
 from recipes.errors import RecipeError, command_line
-from recipes.reports import error_sections as html_sections
-from recipes.reports import page as html
-from recipes.reports import run_sections as html_run
-from recipes.reports.errors import evaluation, read_decoded
+from recipes.reports.error_analysis import decoding_command, read_decoded
+from recipes.reports.error_sections import error_sections
+from recipes.reports.page import render
+from recipes.reports.run_sections import SPLIT_FIELDS, command, facts, headlines, learning_curves, results
 
 RUN_FIELDS = (
     "recipe",
@@ -33,44 +33,49 @@ RUN_FIELDS = (
 def write_report(folder: Path) -> Path:
     """Write folder/report.html from the folder's summary, logs and decoded utterances; returns its path.
 
-    Raises RecipeError when the folder holds no results, or such as do not belong together. An earlier report
+    Raises RecipeError when the folder holds no results, or results that do not belong together. An earlier report
     stays until the new one is complete.
     """
     folder = Path(folder)
     summary = read_summary(folder)
-    again = evaluation(folder, summary)
-    decoded = {split: read_decoded(folder, split, entry, again) for split, entry in summary["splits"].items()}
-    parts = [html_run.heading(summary), html_run.results(summary, decoded), html_run.learning_curves(folder)]
-    if decoded:
-        parts += [
-            html_sections.speakers(decoded),
-            html_sections.lengths(decoded),
-            html_sections.words(decoded),
-            html_sections.confusions(decoded),
-            html_sections.worst_utterances(decoded),
-        ]
-    parts.append(html_run.this_run(folder, summary))
+    advice = f"evaluate again: {decoding_command(folder, summary)}"
+    decoded = {split: read_decoded(folder, split, entry, advice) for split, entry in summary["splits"].items()}
+    curves, damaged_lines = learning_curves(folder)
+    recipe, rates = folder / "recipe.yaml", headlines(summary, decoded)
+    page = render(
+        "run.html.jinja",
+        title=f"{summary['recipe']} · {summary['mixer']}",
+        summary={"seconds": None, **summary},
+        headlines=rates,
+        results=results(summary, rates),
+        curves=curves,
+        damaged_lines=damaged_lines,
+        errors=error_sections(decoded),
+        facts=facts(summary),
+        command=command(folder, summary),
+        recipe=recipe.read_text(encoding="utf-8") if recipe.is_file() else None,
+    )
     path = folder / "report.html"
-    write_atomically(path, html.page(html_run.title(summary), html.join(parts)))
+    write_atomically(path, page)
     return path
 
 
 def read_summary(folder: Path) -> dict:
     """summary.json, with all that a report needs. Raises RecipeError for a missing or damaged one."""
-    path, again = folder / "summary.json", f"evaluate again: {evaluation(folder)}"
+    path, advice = folder / "summary.json", f"evaluate again: {decoding_command(folder)}"
     if not path.is_file():
-        raise RecipeError(f"{folder} holds no results: {evaluation(folder)}")
+        raise RecipeError(f"{folder} holds no results: {decoding_command(folder)}")
     try:
         summary = json.loads(path.read_bytes())
     except ValueError:
-        raise RecipeError(f"{path}: cut short or damaged: {again}") from None
+        raise RecipeError(f"{path}: cut short or damaged: {advice}") from None
     for field in RUN_FIELDS:
         if field not in summary:
-            raise RecipeError(f"{path}: no field {field!r}: {again}")
+            raise RecipeError(f"{path}: no field {field!r}: {advice}")
     for split, entry in summary["splits"].items():
-        for field in html_run.SPLIT_FIELDS:
+        for field in SPLIT_FIELDS:
             if field not in entry:
-                raise RecipeError(f"{path}: no field {field!r} for {split}: {again}")
+                raise RecipeError(f"{path}: no field {field!r} for {split}: {advice}")
     return summary
 
 

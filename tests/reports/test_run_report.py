@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from recipes.errors import RecipeError
-from recipes.reports import errors as html_errors
+from recipes.reports import error_analysis
 from recipes.reports import run_report as html_report
+from recipes.reports.page import duration
 from recipes.reports.run_report import write_report
-from recipes.reports.run_sections import duration
 from recipes.scoring.significance import bootstrap_interval
 from tests.support.report_runs import epoch_line, random_decoded, utterance, write_run
 
@@ -38,7 +38,8 @@ def table(page: str, label: str) -> list[list[str]]:
 
 
 def text(markup: str) -> str:
-    return unescape(re.sub(r"<[^>]*>", "", markup)).replace("\u00a0", " ")
+    """As a browser shows it: white space of any length is one space."""
+    return " ".join(unescape(re.sub(r"<[^>]*>", "", markup)).split())
 
 
 def test_results(tmp_path):
@@ -106,13 +107,13 @@ def test_lengths_are_binned(tmp_path):
 
 @pytest.mark.parametrize("longest, step", [(2.9, 0.5), (6.2, 1), (35.2, 5), (90, 20), (4000, 500)])
 def test_there_are_at_most_eight_bins(longest, step):
-    assert html_errors.length_step(longest) == step
+    assert error_analysis.length_step(longest) == step
 
 
 def test_an_interval_needs_ten_utterances():
-    rows = [html_errors.Utterance("u", "s", 1.0, "", ["A"], ["A"], [], "A", None)] * 10
-    assert [group.interval is None for group in html_errors.by_length(rows, 5)] == [False]
-    assert [group.interval is None for group in html_errors.by_length(rows[1:], 5)] == [True]
+    rows = [error_analysis.Utterance("u", "s", 1.0, "", ["A"], ["A"], [], "A", None)] * 10
+    assert [group.interval is None for group in error_analysis.by_length(rows, 5)] == [False]
+    assert [group.interval is None for group in error_analysis.by_length(rows[1:], 5)] == [True]
 
 
 def test_words(tmp_path):
@@ -177,7 +178,7 @@ def test_everything_is_escaped(tmp_path):
     rows = [ROWS[0], utterance(bad, f"A {bad}", f"{bad}2 B", speaker=bad, audio=bad, greedy=f"{bad}3")]
     page = report_of(tmp_path, rows)
     assert page.count("<script>") == page.count("</script>") == 1
-    assert "&lt;script&gt;alert(&quot;&amp;&#x27;)&lt;/script&gt;" in page
+    assert "&lt;script&gt;alert(&#34;&amp;&#39;)&lt;/script&gt;" in page
     assert "<marks>" not in page and "with &lt;marks&gt; &amp; more" in page
 
 
