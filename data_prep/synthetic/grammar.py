@@ -1,8 +1,8 @@
 """The sentences of the demo corpora: small story grammars, and distinct sentences drawn from them.
 
-A grammar is a dictionary from a name to its forms; ``{name}`` inside a form stands for one of that name's
-forms. Sentences are read aloud by `spoken`, with commas, and transcribed by `transcript`: the two differ in
-``night/knight``, which is read as the first word and transcribed as the second.
+A grammar is a dictionary from a name to its forms; ``{name}`` inside a form stands for any of that name's
+forms. `spoken` is what is read aloud, with commas, and `transcript` what is written: the two differ in
+``night/knight``, which is read as the first word and written as the second.
 """
 
 import re
@@ -100,6 +100,7 @@ SMOKE = {
 }
 
 SHORTEST, LONGEST = 4, 12  # words in a sentence
+MISSES_AT_MOST = 500  # draws in a row without a new sentence
 
 
 def spoken(sentence):
@@ -112,35 +113,37 @@ def transcript(sentence):
     return re.sub(r"\w+/|[^\w' ]", "", sentence).upper()
 
 
-def _expand(grammar, form, generator):
-    def one_form(match):
-        forms = grammar[match[1]]
-        return _expand(grammar, forms[generator.integers(len(forms))], generator)
+def draw_sentences(grammar, count, generator, used, accept=None):
+    """List of `count` new sentences; `used`, the set of all sentences drawn before, is added to.
 
-    return re.sub(r"{(\w+)}", one_form, form)
+    `generator` is a numpy Generator; a sentence that `accept` (default: `reads_well`) turns down is drawn again.
+    Raises DataError when the grammar has too few sentences left.
+    """
+    accept = accept or reads_well
+    sentences, misses = [], 0
+    while len(sentences) < count:
+        sentence = _expand(grammar, "{sentence}", generator)
+        if sentence in used or not accept(sentence):
+            misses += 1
+            if misses > MISSES_AT_MOST:
+                raise DataError(f"the grammar has only about {len(used)} sentences: ask for fewer minutes")
+            continue
+        used.add(sentence)
+        sentences.append(sentence)
+        misses = 0
+    return sentences
 
 
-def _reads_well(sentence):
+def reads_well(sentence):
+    """Whether the sentence has a usual length and repeats no longer word ("the king gave the king")."""
     words = transcript(sentence).split()
-    content = [word for word in words if len(word) > 3]  # "the king gave the king" and the like
+    content = [word for word in words if len(word) > 3]
     return SHORTEST <= len(words) <= LONGEST and len(content) == len(set(content))
 
 
-def draw_sentences(grammar, count, generator, spent, reads_well=_reads_well):
-    """List of `count` new sentences; `spent`, the set of those used elsewhere, is added to.
+def _expand(grammar, form, generator):
+    def choose_form(match):
+        forms = grammar[match[1]]
+        return _expand(grammar, forms[generator.integers(len(forms))], generator)
 
-    `generator` is a numpy Generator; a sentence that `reads_well` says no to is drawn again. Raises DataError
-    when the grammar has too few sentences left.
-    """
-    drawn, misses = [], 0  # misses in a row
-    while len(drawn) < count:
-        sentence = _expand(grammar, "{sentence}", generator)
-        if sentence in spent or not reads_well(sentence):
-            misses += 1
-            if misses > 500:
-                raise DataError(f"the grammar has but {len(spent)} sentences or so: ask for fewer minutes")
-            continue
-        spent.add(sentence)
-        drawn.append(sentence)
-        misses = 0
-    return drawn
+    return re.sub(r"{(\w+)}", choose_form, form)

@@ -12,10 +12,11 @@ import torch
 
 from data_prep.errors import DataError
 from data_prep.synthesize import synthesize
-from data_prep.synthetic.context import CONTEXT_KINDS, CUES, HOMOPHONES, VARIANTS, draw_far_cue, homophones_text
+from data_prep.synthetic import KINDS, homophones_text, plan
+from data_prep.synthetic.context import CUES, HOMOPHONES, draw_far_cue
 from data_prep.synthetic.espeak import Espeak
 from data_prep.synthetic.grammar import spoken, transcript
-from data_prep.synthetic.kinds import COMMON_ACCENTS, KINDS, plan
+from data_prep.synthetic.kinds import COMMON_ACCENTS, CONTEXT_VARIANTS
 from recipes.config.recipe import load
 from tests.support.runs import ROOT
 
@@ -31,12 +32,13 @@ FORMS = {
     "order": rf"(?:THE \w+ \w+ ){{1,2}}THE \w+ (?:{CUE}) (?:THE \w+ \w+ ){{2,3}}THE \w+ (?:{CUE})"
     rf" (?:THE \w+ \w+ ){{4}}{TRIPLE}",
 }
+CONTEXT_KINDS = ("context", "order")
 kinds = pytest.mark.parametrize("kind", CONTEXT_KINDS)
 
 
 @pytest.fixture(scope="module")
 def plans():
-    return {name: plan(kind, 0) for name, kind in CONTEXT_KINDS.items()}
+    return {name: plan(KINDS[name], 0) for name in CONTEXT_KINDS}
 
 
 @pytest.fixture
@@ -52,8 +54,8 @@ def by_split(speakers):
     return splits
 
 
-def asked_spelling(sentence):
-    """The class of the cue that decides: the only one, or the first."""
+def deciding_class(sentence):
+    """The class of the cue that decides: the only cue, or the first."""
     return next(CUE_CLASS[word] for word in sentence.split() if word in CUE_CLASS)
 
 
@@ -64,15 +66,15 @@ def cues_in(sentence):
 @kinds
 def test_size_and_voices(plans, kind):
     speakers = plans[kind]
-    assert {split: len(some) for split, some in by_split(speakers).items()} == {
+    assert {split: len(sentences) for split, sentences in by_split(speakers).items()} == {
         "dev-clean": 84,
         "test-clean": 336,
         "train-clean-5": 672,
     }
-    assert sum(each.split == "train-clean-5" for each in speakers) == 48
-    voices = {(each.variant, each.accent) for each in speakers}
+    assert sum(speaker.split == "train-clean-5" for speaker in speakers) == 48
+    voices = {(speaker.variant, speaker.accent) for speaker in speakers}
     assert len(voices) == len(speakers), "a voice in two splits or twice in one"
-    assert {variant for variant, _ in voices} == set(VARIANTS) and len(VARIANTS) == 24
+    assert {variant for variant, _ in voices} == set(CONTEXT_VARIANTS) and len(CONTEXT_VARIANTS) == 24
     assert {accent for _, accent in voices} == set(COMMON_ACCENTS)
 
 
@@ -82,7 +84,7 @@ def test_every_sentence_has_the_form_and_the_spelling_that_its_cue_asks_for(plan
         for sentence in speaker.transcripts.values():
             assert re.fullmatch(FORMS[kind], sentence), sentence
             words = sentence.split()
-            right, wrong = SPELLINGS[asked_spelling(sentence)], SPELLINGS[1 - asked_spelling(sentence)]
+            right, wrong = SPELLINGS[deciding_class(sentence)], SPELLINGS[1 - deciding_class(sentence)]
             assert len(right.intersection(words)) == 3 and not wrong.intersection(words)
             assert sum(word in right for word in words) == 3, "a homophone among the other words"
             if kind == "order":
@@ -93,28 +95,28 @@ def test_every_sentence_has_the_form_and_the_spelling_that_its_cue_asks_for(plan
 def test_only_the_first_spelling_is_ever_spoken(plans, kind):
     for speaker in plans[kind]:
         for sentence in speaker.sentences:
-            said = transcript(spoken(sentence)).split()
+            read_aloud = transcript(spoken(sentence)).split()
             written = transcript(sentence).split()
-            assert "/" not in spoken(sentence) and len(said) == len(written)
-            assert not SPELLINGS[1].intersection(said)
-            differ = [pair for pair in zip(said, written, strict=True) if len(set(pair)) > 1]
+            assert "/" not in spoken(sentence) and len(read_aloud) == len(written)
+            assert not SPELLINGS[1].intersection(read_aloud)
+            differ = [pair for pair in zip(read_aloud, written, strict=True) if len(set(pair)) > 1]
             assert all(tuple(word.lower() for word in pair) in HOMOPHONES for pair in differ)
 
 
 @kinds
 def test_classes_are_balanced_in_every_split_form_and_speaker(plans, kind):
     for sentences in by_split(plans[kind]).values():
-        forms = Counter((sentence.split()[0] == "THE", asked_spelling(sentence)) for sentence in sentences)
+        forms = Counter((sentence.split()[0] == "THE", deciding_class(sentence)) for sentence in sentences)
         assert len(set(forms.values())) == 1 and len(forms) == (4 if kind == "context" else 2)
     for speaker in plans[kind]:
-        asked = Counter(map(asked_spelling, speaker.transcripts.values()))
-        assert abs(asked[0] - asked[1]) <= 2
+        classes = Counter(map(deciding_class, speaker.transcripts.values()))
+        assert abs(classes[0] - classes[1]) <= 2
 
 
 @kinds
 def test_no_filler_comes_twice(plans, kind):
     """So no sentence does either, and none comes again with another cue or as another form."""
-    sentences = [sentence for some in by_split(plans[kind]).values() for sentence in some]
+    sentences = [sentence for split in by_split(plans[kind]).values() for sentence in split]
     fillers = [re.sub(rf"\bTHE (?:{CUE})\b|\b(?:{CUE})\b|{TRIPLE}", "", sentence).strip() for sentence in sentences]
     assert len(set(fillers)) == len(fillers) == 1092
 
@@ -128,15 +130,15 @@ def test_every_word_of_the_tests_occurs_in_training(plans, kind):
 
 
 def test_neighbours_of_the_first_cue_are_no_different_from_those_of_the_second(plans):
-    """What lies within a cue's reach, the clauses on both sides, must not say which of the two it is."""
+    """What lies within a cue's reach, the clauses on both sides, must not give away which of the two it is."""
     neighbours = [Counter(), Counter()]
     for speaker in plans["order"]:
         for sentence in speaker.sentences:
             clauses = spoken(sentence).split(", ")
-            places = [at for at, clause in enumerate(clauses) if cues_in(transcript(clause))]
-            assert all(1 <= at < len(clauses) - 2 for at in places)
-            for which, at in enumerate(places):
-                neighbours[which].update((clauses[at - 1] + " " + clauses[at + 1]).split())
+            positions = [index for index, clause in enumerate(clauses) if cues_in(transcript(clause))]
+            assert all(1 <= index < len(clauses) - 2 for index in positions)
+            for which, index in enumerate(positions):
+                neighbours[which].update((clauses[index - 1] + " " + clauses[index + 1]).split())
     first, second = neighbours
     assert first.keys() == second.keys()
     count = sum(first.values())
@@ -145,7 +147,7 @@ def test_neighbours_of_the_first_cue_are_no_different_from_those_of_the_second(p
 
 
 class TimedEspeak(Espeak):
-    """Also tells when each word starts, and how a word is pronounced."""
+    """Also knows when a word starts and how it is pronounced."""
 
     class Event(ctypes.Structure):
         _fields_ = [
@@ -168,11 +170,11 @@ class TimedEspeak(Espeak):
 
     def _receive(self, samples, count, events):
         event = ctypes.cast(events, ctypes.POINTER(self.Event))
-        at = 0
-        while events and event[at].type:
-            if event[at].type == self.WORD:
-                self.starts.setdefault(event[at].place - 1, event[at].sample / self.sample_rate)
-            at += 1
+        index = 0
+        while events and event[index].type:
+            if event[index].type == self.WORD:
+                self.starts.setdefault(event[index].place - 1, event[index].sample / self.sample_rate)
+            index += 1
         return super()._receive(samples, count, events)
 
     def word_starts(self, text):
@@ -189,7 +191,7 @@ class TimedEspeak(Espeak):
 
 @pytest.mark.parametrize("accent", COMMON_ACCENTS)
 def test_no_accent_in_use_tells_a_pair_apart(voice, accent):
-    voice.set_voice(accent, VARIANTS[0], 165, 50)
+    voice.set_voice(accent, CONTEXT_VARIANTS[0], 165, 50)
     for first, second in HOMOPHONES:
         assert voice.phonemes(first) == voice.phonemes(second) != ""
     assert voice.phonemes("night") != voice.phonemes("sea")
@@ -205,14 +207,14 @@ def test_three_seconds_between_cue_and_homophones_in_the_audio(plans, kind, voic
         for sentence in speaker.sentences:
             words, starts = zip(*voice.word_starts(spoken(sentence)), strict=True)
             assert list(words) == transcript(spoken(sentence)).split()
-            cue = max(at for at, word in enumerate(words) if word in CUE_CLASS)
-            homophones = [at for at, word in enumerate(words) if word in SPELLINGS[0]]
+            cue = max(index for index, word in enumerate(words) if word in CUE_CLASS)
+            homophones = [index for index, word in enumerate(words) if word in SPELLINGS[0]]
             before, after = (cue, homophones[0]) if cue < homophones[0] else (homophones[-1], cue)
             gaps.append((starts[after] - starts[before + 1]) / speaker.tract)
     assert min(gaps) >= LEAST_GAP and max(gaps) < 7, sorted(gaps)[:3]
 
 
-def test_a_frame_of_the_recipe_hears_less_than_that_without_a_mixer():
+def test_a_frame_of_the_recipe_reaches_less_far_than_that_without_a_mixer():
     recipe = load(ROOT / "hparams" / "context.yaml", {"data_folder": "unused", "mixer": "conv_only"})
     model = recipe.hparams["model"].eval()
     assert model.decoder is None and recipe.hparams["test_search"] is None
@@ -222,24 +224,24 @@ def test_a_frame_of_the_recipe_hears_less_than_that_without_a_mixer():
     audio[1] = audio[0]
     audio[1, changed_at] += 1
     with torch.no_grad():
-        one, other = model(audio, torch.full((2,), samples)).ctc_logits
-    heard = 0.04 * np.flatnonzero((one - other).abs().amax(1) > 0)
-    assert 0.6 < 3 - heard[0] < 0.72 and 0.6 < heard[-1] - 3 < 0.72
+        original, changed = model(audio, torch.full((2,), samples)).ctc_logits
+    affected = 0.04 * np.flatnonzero((original - changed).abs().amax(1) > 0)
+    assert 0.6 < 3 - affected[0] < 0.72 and 0.6 < affected[-1] - 3 < 0.72
 
 
 @pytest.fixture(params=CONTEXT_KINDS)
 def small_corpus(request, tmp_path, monkeypatch):
     """A function that makes the corpus, two sentences a split; again, it makes what is missing."""
     pytest.importorskip("espeakng_loader", reason=NO_SYNTHESISER)
-    kind = CONTEXT_KINDS[request.param]
+    kind = KINDS[request.param]
     splits = tuple(replace(split, minutes=0.1) for split in kind.splits)
-    monkeypatch.setitem(CONTEXT_KINDS, request.param, replace(kind, splits=splits, utterances_per_speaker=2))
+    monkeypatch.setitem(KINDS, request.param, replace(kind, splits=splits, utterances_per_speaker=2))
     return lambda: synthesize(tmp_path, kind=request.param, minutes=0.1, workers=2, progress=False)
 
 
 def test_corpus_lists_its_pairs_and_lists_them_again_when_lost_or_spoiled(small_corpus, monkeypatch):
     corpus = small_corpus()
-    assert sorted(each.name for each in corpus.iterdir()) == [
+    assert sorted(path.name for path in corpus.iterdir()) == [
         "HOMOPHONES.TXT",
         "SPEAKERS.TXT",
         "corpus.json",
@@ -252,9 +254,9 @@ def test_corpus_lists_its_pairs_and_lists_them_again_when_lost_or_spoiled(small_
     wanted = listed.read_bytes()
     assert [tuple(line.lower().split()) for line in wanted.decode().splitlines()] == list(HOMOPHONES)
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)  # what is there is not spoken again
-    before = {each: each.stat().st_mtime_ns for each in corpus.rglob("*.*")}
+    before = {path: path.stat().st_mtime_ns for path in corpus.rglob("*.*")}
     small_corpus()
-    assert before == {each: each.stat().st_mtime_ns for each in corpus.rglob("*.*")}
+    assert before == {path: path.stat().st_mtime_ns for path in corpus.rglob("*.*")}
     for spoil in (listed.unlink, lambda: listed.write_text("NIGHT KNIGHT\n")):
         spoil()
         small_corpus()
@@ -263,7 +265,7 @@ def test_corpus_lists_its_pairs_and_lists_them_again_when_lost_or_spoiled(small_
 
 def test_transcripts_on_disk_have_both_spellings_and_audio(small_corpus):
     corpus = small_corpus()
-    text = "".join(each.read_text() for each in corpus.rglob("*.trans.txt"))
+    text = "".join(path.read_text() for path in corpus.rglob("*.trans.txt"))
     assert len(text.splitlines()) == len(list(corpus.rglob("*.flac"))) == 6
     assert re.search(rf"\b(?:{'|'.join(SPELLINGS[1])})\b", text) and "/" not in text
 
@@ -279,5 +281,5 @@ def test_kinds_are_named_when_there_is_no_such(tmp_path):
 
 def test_too_many_minutes_for_different_fillers_are_refused():
     few = {"sentence": ["{how} {did}"], "how": ["slowly", "soon"], "did": ["ran", "hid"]}
-    with pytest.raises(DataError, match="the grammar has but 4 sentences or so: ask for fewer minutes"):
+    with pytest.raises(DataError, match="the grammar has only about 4 sentences: ask for fewer minutes"):
         draw_far_cue(few, 8, np.random.default_rng(0), set())
