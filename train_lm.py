@@ -4,8 +4,8 @@ import sys
 
 from speechbrain.utils.distributed import ddp_init_group
 
+from recipes.config import load
 from recipes.config.arguments import parse_arguments
-from recipes.config.recipe import load, recipe_keys
 from recipes.errors import RecipeError, command_line
 from recipes.lm.experiment import LanguageModelExperiment
 
@@ -19,12 +19,12 @@ DESCRIPTION = (
 @command_line
 def main(argv=None):
     arguments = parse_arguments(sys.argv[1:] if argv is None else argv, DESCRIPTION)
-    if "language_model" not in recipe_keys(arguments.recipe):
+    if arguments.source.find("language_model") is None:
         raise RecipeError(
             f"{arguments.recipe} is no recipe of a language model, it has no key 'language_model': for a "
             "recogniser there is train.py"
         )
-    recipe = load(arguments.recipe, arguments.overrides)
+    recipe = load(arguments.source, arguments.overrides)
     ddp_init_group(arguments.run_options)
     experiment = LanguageModelExperiment(recipe, arguments.run_options)
     experiment.prepare()

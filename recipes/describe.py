@@ -24,7 +24,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mixers.base import Context
-from recipes.config.recipe import load, recipe_keys
+from recipes.config import load, read_recipe
 from recipes.cost import encoder_multiply_adds, parameter_count
 from recipes.errors import RecipeError, command_line
 from recipes.models.recogniser import Recogniser
@@ -155,7 +155,7 @@ def main(argv=None):
     options = parser.parse_args(argv)
     described = []
     for path in options.recipes:
-        if "model" in recipe_keys(path):
+        if read_recipe(path).find("model") is not None:
             described.append(describe(path))
         else:
             print(f"{path}: left out, for it has no key 'model'", file=sys.stderr)

@@ -14,8 +14,8 @@ from data_prep.files import checksum, write_atomically
 from data_prep.splits import available_splits, choose_splits
 from data_prep.tokenizer import load_tokenizer
 from recipes.asr.decode import decode, decode_splits, load_lm, make_brain, summarise
+from recipes.config import flatten, load, recipe_content
 from recipes.config.limits import check_limits
-from recipes.config.recipe import flatten, load, recipe_content
 from recipes.errors import RecipeError
 from recipes.files import write_json
 from recipes.scoring import RunSummary, SplitResult, decoded_file

@@ -21,9 +21,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from data_prep import librispeech
 from data_prep.files import checksum
 from recipes.bakeoff.record import RECORD, check_same, joined, read_record
+from recipes.config import flatten, load, recipe_content, recipe_hash
 from recipes.config.arguments import parse_arguments
+from recipes.config.content import WHERE_KEYS
 from recipes.config.layer_mixers import FILLED_KEYS
-from recipes.config.recipe import WHERE_KEYS, flatten, load, recipe_content, recipe_hash
 from recipes.config.source import Source, compose, nearest
 from recipes.cost import encoder_multiply_adds, parameter_count
 from recipes.errors import RecipeError
@@ -249,7 +250,7 @@ def hash_of(arguments: Sequence[str]) -> str:
 @functools.cache  # a comparison asks for the same recipes again and again, and each takes a while
 def flat(arguments: tuple[str, ...]) -> str:
     parsed = parse_arguments(arguments)
-    return flatten(parsed.recipe, parsed.overrides)
+    return flatten(parsed.source, parsed.overrides)
 
 
 class Built(NamedTuple):
@@ -266,7 +267,7 @@ def build(arguments: tuple[str, ...], **overrides) -> Built:
     parsed = parse_arguments(arguments)
     with FakeTensorMode(), torch.no_grad():
         # The features have no parameters, and their filters come from real numbers.
-        hparams = load(parsed.recipe, {**parsed.overrides, "model.features": None, **overrides}).hparams
+        hparams = load(parsed.source, {**parsed.overrides, "model.features": None, **overrides}).hparams
         model = hparams["model"].eval()
         return Built(hparams, parameter_count(model), encoder_multiply_adds(model, SECONDS))
 

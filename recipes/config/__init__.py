@@ -1,6 +1,11 @@
-"""Recipes as YAML: load, check, flatten; and the command lines that change them."""
+"""Recipes as YAML: read with their bases, check, flatten, build.
 
-from recipes.config.arguments import Arguments, parse_arguments
-from recipes.config.recipe import Recipe, flatten, load, recipe_keys
+The command lines that change them are in `recipes.config.arguments`, which loads SpeechBrain.
+"""
 
-__all__ = ["Arguments", "Recipe", "flatten", "load", "parse_arguments", "recipe_keys"]
+from recipes.config.content import recipe_content, recipe_hash
+from recipes.config.flattening import flatten
+from recipes.config.inherit import read_recipe
+from recipes.config.recipe import Recipe, load
+
+__all__ = ["Recipe", "flatten", "load", "read_recipe", "recipe_content", "recipe_hash"]

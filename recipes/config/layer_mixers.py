@@ -18,7 +18,7 @@ def resolve(source: Source) -> list[str]:
     1), also written `summarymixing*10+attention*2`. Raises RecipeError for a mixer that is not in the table,
     and for counts that do not add up to `layers`."""
     table, mixer, layers = (source.find(name) for name in ("mixers", "mixer", "layers"))
-    known = [key.value for key, _ in table.value]
+    known_mixers = [key.value for key, _ in table.value]
     if mixer is None or layers is None:
         raise RecipeError(f"{source.name}: beside the table 'mixers' must stand 'mixer' and 'layers'")
     if layers.tag != f"{STANDARD}int" or int(layers.value) < 1:
@@ -28,15 +28,15 @@ def resolve(source: Source) -> list[str]:
     for entry in entries:
         parts = re.fullmatch(r"(?P<name>[^*\s]+)\s*(?:\*\s*(?P<count>[1-9]\d*))?", entry)
         if not parts:
-            hint = f"must be NAME or NAME*COUNT, such as {known[0]}*2"
+            hint = f"must be NAME or NAME*COUNT, such as {known_mixers[0]}*2"
             raise RecipeError(f"{source.name}: mixer: '{entry}' {hint}")
         name = parts["name"]
-        if name not in known:
-            listed = f"mixers: {', '.join(sorted(known))}"
-            hint = nearest(name, known) or ";"
+        if name not in known_mixers:
+            listed = f"mixers: {', '.join(sorted(known_mixers))}"
+            hint = nearest(name, known_mixers) or ";"
             raise RecipeError(f"{source.name}: mixer: no such mixer '{name}'{hint} {listed}")
-        alone = isinstance(mixer, ScalarNode) and len(entries) == 1 and not parts["count"]
-        names += [name] * (count if alone else int(parts["count"] or 1))
+        in_all_layers = isinstance(mixer, ScalarNode) and len(entries) == 1 and not parts["count"]
+        names += [name] * (count if in_all_layers else int(parts["count"] or 1))
     if len(names) != count:
         described = f"{_written(mixer)} describes {len(names)} layers, but layers is {count}"
         raise RecipeError(f"{source.name}: mixer: {described}")

@@ -16,6 +16,7 @@ from recipes.errors import RecipeError
 
 Pair = tuple[Node, Node]  # a key and its value
 BLOCK_STYLES = ("|", ">")
+OBJECT_TAGS = ("!new:", "!name:", "!module:")
 COMMENTS_AT_END = re.compile(r"(?:[ \t]+#[^\n]*)?\n(?:[ \t]*(?:#[^\n]*)?\n)*[ \t]*\Z")
 Edit = tuple[int, int, str]  # start and end in the text, and what comes there
 
@@ -30,11 +31,21 @@ def merge(base: Source, difference: Source, result_name: str) -> Source:
 
     Raises RecipeError, naming the place in `difference`, for these and for a key that the base does not have.
     New keys are for `!new:`, `!name:` and `!apply:` alone: arguments that their class or function takes."""
-    return _edited(base, _merge_mapping(base, base.root, difference, difference.root, ()), result_name)
+    return edited(base, merge_edits(base, difference), result_name)
+
+
+def merge_edits(base: Source, difference: Source) -> list[Edit]:
+    """What `merge` changes in the text of the base."""
+    return _merge_mapping(base, base.root, difference, difference.root, ())
 
 
 def set_keys(source: Source, values: dict[str, Node]) -> Source:
     """The source with these top-level values, added at the end where the key is new."""
+    return edited(source, set_edits(source, values), source.name)
+
+
+def set_edits(source: Source, values: dict[str, Node]) -> list[Edit]:
+    """What `set_keys` changes in the text."""
     edits = []
     for name, value in values.items():
         old_key = next((key for key, _ in source.root.value if key.value == name), None)
@@ -42,15 +53,24 @@ def set_keys(source: Source, values: dict[str, Node]) -> Source:
             edits.append(_insert(source.text, source.root, ScalarNode(f"{STANDARD}str", name), value, ""))
         else:
             edits.append(_replace(source.text, source.root, old_key, child(source.root, name), value, ""))
-    return _edited(source, edits, source.name)
+    return edits
 
 
-def _edited(source: Source, edits: list[Edit], name: str) -> Source:
+def edited(source: Source, edits: list[Edit], name: str) -> Source:
+    """The source, under another name, with all edits made; they must not overlap."""
+    if not edits:
+        return source._replace(name=name)
     text = source.text
-    # From the end backwards, so that the positions of the edits before stay true.
-    for start, end, replacement in reversed(sorted(edits, key=lambda edit: edit[0])):
+    # From the end backwards, so that the positions of the edits before stay true. Of several lines inserted at
+    # one place, those indented most come first: they belong to what ends there.
+    for start, end, replacement in reversed(sorted(edits, key=lambda edit: (edit[0], -_indent(edit[2])))):
         text = text[:start] + replacement + text[end:]
-    return Source(name, text, compose(text, name))
+    return source._replace(name=name, text=text, root=compose(text, name))
+
+
+def _indent(replacement: str) -> int:
+    line = replacement.removeprefix("\n")
+    return len(line) - len(line.lstrip(" "))
 
 
 def _merge_mapping(
@@ -65,8 +85,8 @@ def _merge_mapping(
         elif accepted is None or key.value in accepted:
             edits.append(_insert(base.text, old, key, value, _own_comment(difference, key, value)))
         else:
-            known = [*old_pairs, *(name for name in accepted if name not in old_pairs)]
-            raise RecipeError(f"{difference.at(key)}: {no_such_key(path, key.value, known)}")
+            names = [*old_pairs, *(name for name in accepted if name not in old_pairs)]
+            raise RecipeError(f"{difference.at(key)}: {no_such_key(path, key.value, names)}")
     return edits
 
 
@@ -83,7 +103,6 @@ def _merge_value(
     path = (*path, key.value)
     name = ".".join(path)
     untagged, replaceable = new.tag.startswith(STANDARD), old.tag == f"{STANDARD}null"
-    is_object = old.tag.startswith(("!new:", "!name:", "!module:"))
     if isinstance(new, MappingNode) and (untagged or new.tag == old.tag):
         if isinstance(old, MappingNode) and old.value:
             return _merge_mapping(base, old, difference, new, path)
@@ -91,12 +110,27 @@ def _merge_value(
             new = MappingNode(old.tag, new.value, flow_style=new.flow_style)  # its first arguments
             check(difference, new, path)
         elif untagged and not replaceable and not isinstance(old, MappingNode):
-            raise RecipeError(f"{difference.at(key)}: '{name}' is a single value or a list, it has no keys")
-    elif untagged and new.tag != f"{STANDARD}null" and (is_object or isinstance(old, MappingNode)):
-        what = f"`{old.tag}`" if is_object else "a group of keys"
-        hint = f"set one of its keys ('{name}.KEY'), or give null to switch it off"
-        raise RecipeError(f"{difference.at(key)}: '{name}' is {what} and no single value: {hint}")
+            raise RecipeError(f"{difference.at(key)}: {has_no_keys(name)}")
+    elif untagged and new.tag != f"{STANDARD}null" and (is_object(old) or isinstance(old, MappingNode)):
+        raise RecipeError(f"{difference.at(key)}: {is_no_single_value(name, old)}")
     return [_replace(base.text, parent, old_key, old, new, comment)]
+
+
+def is_object(node: Node) -> bool:
+    """Whether the node stands for an object, a class or a function."""
+    return node.tag.startswith(OBJECT_TAGS)
+
+
+def has_no_keys(name: str) -> str:
+    """The message for keys given to the key `name`, which takes none."""
+    return f"'{name}' is a single value or a list, it has no keys"
+
+
+def is_no_single_value(name: str, node: Node) -> str:
+    """The message for a single value or a list given to the key `name`, whose value is `node`."""
+    what = f"`{node.tag}`" if is_object(node) else "a group of keys"
+    hint = f"set one of its keys ('{name}.KEY'), or give null to switch it off"
+    return f"'{name}' is {what} and no single value: {hint}"
 
 
 def _replace(text: str, parent: MappingNode, key: Node, old: Node, new: Node, comment: str) -> Edit:
@@ -192,6 +226,6 @@ def _own_comment(difference: Source, key: Node, value: Node) -> str:
 def _comment(text: str, key: Node, value: Node) -> str:
     """The comment beside `key: value`, or beside the key of a block, with the blanks before it."""
     start = key.end_mark.index if _has_header(value) else _end(text, value)
-    rest = text[start : _line_end(text, start)]
-    found = re.search(r"[ \t]+#.*", rest) if _has_header(value) else re.match(r"[ \t]+#.*", rest)
-    return found.group() if found else ""
+    line = text[start : _line_end(text, start)]
+    match = re.search(r"[ \t]+#.*", line) if _has_header(value) else re.match(r"[ \t]+#.*", line)
+    return match.group() if match else ""

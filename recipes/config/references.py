@@ -1,7 +1,7 @@
 """Check the references of a whole recipe (`!ref <d_model>`) before HyperPyYAML follows them.
 
-HyperPyYAML says neither where a wrong reference stands nor what it could have meant, passes over a circular
-one, and silently misreads an object with one argument inside `[ ]`: `[!name:a {b: 1}]` becomes `[{a: 1}]`.
+HyperPyYAML reports neither where a wrong reference stands nor what it could have meant, passes over a circular
+reference, and silently misreads an object with one argument inside `[ ]`: `[!name:a {b: 1}]` becomes `[{a: 1}]`.
 Such text is refused, so that a flattened recipe means the same to plain HyperPyYAML.
 """
 
@@ -64,23 +64,28 @@ def _visit(source: Source, node: Node, key: str, trail: list[int], done: set[int
 def _target(source: Source, key: str, reference: str) -> tuple[str, Node | None]:
     """The key that a reference such as `<encoder[d_model]>` means, and its value, or None where that is
     known only after loading: behind another reference."""
-    says = f"{source.name}: '{key}' refers to {reference}"
+    problem = f"{source.name}: '{key}' refers to {reference}"
     if "<" in reference[1:]:
-        raise RecipeError(f"{says}: a reference cannot stand inside another")
+        raise RecipeError(f"{problem}: a reference cannot stand inside another")
     where, _, attribute = reference[1:-1].partition(".")
-    node, found = source.root, []
+    node, path = source.root, []
     for part in (part.strip("]") for part in where.split("[")):
         if isinstance(node, ScalarNode) and node.tag in REFERENCE_TAGS:
             return where, None
         names = [name.value for name, _ in node.value] if isinstance(node, MappingNode) else []
         if part not in names:
-            known = ["[".join([*found, name]) + "]" * len(found) for name in names]
-            wanted = "[".join([*found, part]) + "]" * len(found)
-            raise RecipeError(f"{says}, which does not exist{nearest(wanted, known)}")
-        node, found = child(node, part), [*found, part]
+            hint = nearest(_bracketed([*path, part]), [_bracketed([*path, name]) for name in names])
+            raise RecipeError(f"{problem}, which does not exist{hint}")
+        node = child(node, part)
+        path.append(part)
     if attribute and node.tag == f"{STANDARD}map":
-        raise RecipeError(f"{says}: a dot asks an object for an attribute; a key is <{where}[{attribute}]>")
-    return ".".join(found), node
+        raise RecipeError(f"{problem}: a dot asks an object for an attribute; a key is <{where}[{attribute}]>")
+    return ".".join(path), node
+
+
+def _bracketed(path: list[str]) -> str:
+    """A key as references spell it: `model[search][beam]`."""
+    return "[".join(path) + "]" * (len(path) - 1)
 
 
 def _check_order(source: Source, key: str, node: ScalarNode, reference: str, target: Node) -> None:
@@ -88,8 +93,8 @@ def _check_order(source: Source, key: str, node: ScalarNode, reference: str, tar
     if not isinstance(target, ScalarNode) or target.tag not in REFERENCE_TAGS:
         return
     if re.fullmatch("<[^>]*>", target.value) and target.start_mark.index > node.start_mark.index:
-        says = f"refers to {reference}, which further down refers to {target.value}"
-        raise RecipeError(f"{source.name}: '{key}' {says}: write {target.value} here, or move '{key}' below")
+        problem = f"refers to {reference}, which further down refers to {target.value}"
+        raise RecipeError(f"{source.name}: '{key}' {problem}: write {target.value} here, or move '{key}' below")
 
 
 def _check_bracketed(source: Source, key: str, item: Node) -> None:

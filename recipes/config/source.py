@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -47,11 +48,6 @@ def read(path: Path) -> Source:
         raise RecipeError(f"cannot read {path}: {error}") from error
     text = text if text.endswith("\n") else f"{text}\n"
     root = compose(text, str(path))
-    # An alias has its text elsewhere, so that a difference to one of its users would silently change all.
-    for event in YAML(typ="safe", pure=True).parse(text):
-        if isinstance(event, AliasEvent):
-            place = f"{path}, line {event.start_mark.line + 1}"
-            raise RecipeError(f"{place}: '*{event.anchor}' is a YAML alias; write !ref <key> instead")
     if not isinstance(root, MappingNode):
         raise RecipeError(f"{path} is no recipe: it must consist of `key: value` lines")
     source = Source(str(path), text, root)
@@ -59,10 +55,28 @@ def read(path: Path) -> Source:
     return source
 
 
+class _NoAliases(Composer):
+    def compose_node(self, parent, index):
+        # An alias has its text elsewhere, so that a difference to one of its users would silently change all.
+        if self.parser.check_event(AliasEvent):
+            event = self.parser.peek_event()
+            raise _AliasError(event.start_mark.line + 1, event.anchor)
+        return super().compose_node(parent, index)
+
+
+class _AliasError(Exception):
+    """A YAML alias: its line and its name."""
+
+
 def compose(text: str, name: str) -> Node | None:
-    """The root node of a YAML text, None for an empty one. Raises RecipeError for broken YAML."""
+    """The root node of a YAML text, None for an empty one. Raises RecipeError for broken YAML and for an alias."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Composer = _NoAliases
     try:
-        return YAML(typ="safe", pure=True).compose(text)
+        return yaml.compose(text)
+    except _AliasError as error:
+        line, anchor = error.args
+        raise RecipeError(f"{name}, line {line}: '*{anchor}' is a YAML alias; write !ref <key> instead") from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = f"{error.problem} {error.context}" if error.context else error.problem
@@ -104,9 +118,9 @@ def accepted_keywords(tag: str) -> tuple[str, ...] | None:
     kind, _, target = tag.partition(":")
     if f"{kind}:" not in CALLABLE_TAGS:
         return None
-    found = _locate(target)
+    thing = _locate(target)
     try:
-        parameters = inspect.signature(found).parameters.values()
+        parameters = inspect.signature(thing).parameters.values()
     except (ValueError, TypeError):
         return None
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
@@ -125,18 +139,18 @@ def dotted(path: tuple[str, ...], name: str) -> str:
     return ".".join((*path, name))
 
 
-def no_such_key(path: tuple[str, ...], name: str, known: Sequence[str]) -> str:
-    """The message for the unknown key `name` below `path`, with the nearest known one, or all of a few."""
-    near = difflib.get_close_matches(name, known, n=1)
+def no_such_key(path: tuple[str, ...], name: str, names: Sequence[str]) -> str:
+    """The message for the unknown key `name` below `path`, with the nearest of `names`, or all of a few."""
+    near = difflib.get_close_matches(name, names, n=1)
     if near:
         return f"no such key '{dotted(path, name)}'; did you mean '{dotted(path, near[0])}'?"
-    listed = f"; it takes: {', '.join(known)}" if path and 0 < len(known) <= 20 else ""
+    listed = f"; it takes: {', '.join(names)}" if path and 0 < len(names) <= 20 else ""
     return f"no such key '{dotted(path, name)}'{listed}"
 
 
-def nearest(name: str, known: Sequence[str]) -> str:
-    """`; did you mean 'known'?`, or nothing where no name is near."""
-    near = difflib.get_close_matches(name, known, n=1)
+def nearest(name: str, names: Sequence[str]) -> str:
+    """`; did you mean 'NAME'?`, or nothing where none of `names` is near."""
+    near = difflib.get_close_matches(name, names, n=1)
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
@@ -157,9 +171,9 @@ def _accepted_or_error(source: Source, node: Node) -> tuple[str, ...] | None:
 def _locate(target: str) -> object:
     """The class or function at a dotted import path. Raises RecipeError, with the nearest name."""
     try:
-        found = pydoc.locate(target)
-        if found is not None:
-            return found
+        thing = pydoc.locate(target)
+        if thing is not None:
+            return thing
         parent, _, name = target.rpartition(".")
         holder = pydoc.locate(parent) if parent else None
     except pydoc.ErrorDuringImport as error:

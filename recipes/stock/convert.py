@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from data_prep.tokenizer import load_tokenizer
+from recipes.config import flatten, load
 from recipes.config.arguments import parse_arguments
 from recipes.config.layer_mixers import resolve
-from recipes.config.recipe import flatten, load
 from recipes.config.source import Source, child, compose
 from recipes.errors import RecipeError, command_line
 from recipes.stock.language_model import renamed_lm, write_lm

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from data_prep.files import write_atomically
+from recipes.config import Recipe, recipe_content
 from recipes.config.layer_mixers import FILLED_KEYS
-from recipes.config.recipe import Recipe, recipe_content
 from recipes.errors import RecipeError
 
 WEIGHTS = "averaged.ckpt"  # the model that is tested

@@ -13,8 +13,8 @@ import torch
 
 from data_prep.synthesize import synthesize
 from recipes.asr.brain import ASR
+from recipes.config import flatten, load
 from recipes.config.arguments import parse_arguments
-from recipes.config.recipe import flatten, load
 from tests.support.runs import (
     RECIPE,
     ROOT,

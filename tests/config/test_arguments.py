@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from recipes.config import flatten, load
 from recipes.config.__main__ import main
 from recipes.config.arguments import parse_arguments
-from recipes.config.recipe import flatten, load
 from tests.support.recipe_files import CLASSES, cases, error_of, hparams_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,6 +56,43 @@ def test_nested_overrides(base):
     assert hparams["augment"] == {"speed": 2}
 
 
+ANYTHING, ENCODER, OTHER = (f"!new:{CLASSES}.{name}" for name in ("Anything", "Encoder", "OtherEncoder"))
+IN_TURN = {
+    "an argument of an object": ({"augment": f"{ANYTHING} {{x: 1}}", "augment.y": "2"}, {"x": 1, "y": 2}),
+    "the same argument again": ({"augment": f"{ANYTHING} {{x: 1}}", "augment.x": "2"}, {"x": 2}),
+    "the first argument": ({"augment": ANYTHING, "augment.x": "2"}, {"x": 2}),
+    "an object inside": (
+        {"augment": f"{ANYTHING} {{x: {ANYTHING} {{y: 1}}}}", "augment.x": f"{OTHER} {{d_model: 3}}"},
+        {"x": {"d_model": 3, "csgu": 3072}},
+    ),
+    "keys of an object inside": (
+        {"augment": f"{ANYTHING} {{x: {ANYTHING} {{y: 1}}}}", "augment.x": "{z: 2}"},
+        {"x": {"y": 1, "z": 2}},
+    ),
+    "the same class keeps what was set": (
+        {"encoder.heads": "2", "encoder": f"{ENCODER} {{dropout: 0.5}}"},
+        {"d_model": 8, "n_layers": 4, "heads": 2, "dropout": 0.5},
+    ),
+    "another class does not": (
+        {"encoder.heads": "2", "encoder": f"{OTHER} {{d_model: 3}}"},
+        {"d_model": 3, "csgu": 3072},
+    ),
+}
+
+
+def attributes(thing) -> object:
+    """The arguments that an object of `recipe_files` was built with, and those of the objects inside."""
+    if not hasattr(thing, "__dict__"):
+        return thing
+    values = {key: value for key, value in vars(thing).items() if key != "mixers"}
+    return {key: attributes(value) for key, value in values.get("keywords", values).items()}
+
+
+@pytest.mark.parametrize(("overrides", "expected"), IN_TURN.values(), ids=IN_TURN)
+def test_later_overrides_build_on_earlier_ones(base, overrides, expected):
+    assert attributes(hparams_of(base, **overrides)[next(iter(overrides)).split(".")[0]]) == expected
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     **cases(
@@ -87,6 +124,23 @@ def test_nested_overrides(base):
             "bare": ({"lr": True}, "--lr needs a value"),
             "bare placeholder": ({"data_folder": True}, "--data_folder needs a value"),
             "base": ({"base": "x.yaml"}, "no such key 'base'; did you mean 'betas'?"),
+            "switched off before": (
+                {"encoder": "null", "encoder.heads": "2"},
+                "'encoder' is a single value, it has no key 'heads'",
+            ),
+            "argument of a class given before": (
+                {"augment": f"!new:{CLASSES}.Encoder", "augment.n_layer": "2"},
+                "no such key 'augment.n_layer'; did you mean 'augment.n_layers'?",
+            ),
+            "object given before": (
+                {"model.search.penalties": "[3]", "model": "{search: {penalties: {a: 1}}}"},
+                "'model.search.penalties' is a single value or a list, it has no keys",
+            ),
+            "group given before": (
+                {"model.search.beam": "3", "model": "{search: 4}"},
+                "'model.search' is a group of keys and no single value: "
+                "set one of its keys ('model.search.KEY'), or give null to switch it off",
+            ),
         }
     ),
 )
@@ -141,6 +195,18 @@ def test_an_option_that_is_a_key_too_wins_in_brain_and_recipe(base):
     assert hparams["precision"] == "bf16"
     brain = speechbrain.Brain(hparams={"precision": "fp32", "max_grad_norm": 2.0}, run_opts=arguments.run_options)
     assert (brain.precision, brain.max_grad_norm) == ("bf16", 2.0)
+
+
+def test_each_file_is_read_once(write, monkeypatch):
+    write("base: base.yaml\nlr: 2\n", "middle")
+    path, names, read_text = write("base: middle.yaml\n"), [], Path.read_text
+    monkeypatch.setattr(
+        Path, "read_text", lambda path, **options: names.append(path.stem) or read_text(path, **options)
+    )
+    arguments = parse_arguments([str(path), "--data_folder", "x", "--model.dropout", "0.5", "--seed", "2"])
+    hparams = load(arguments.source, arguments.overrides).hparams
+    assert (hparams["model"]["dropout"], hparams["lr"], hparams["seed"]) == (0.5, 2, 2)
+    assert names == ["small", "middle", "base"]
 
 
 def test_option_that_the_recipe_does_not_have_stays_out_of_it(base):

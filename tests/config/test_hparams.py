@@ -10,12 +10,12 @@ from speechbrain.lobes.models.convolution import ConvolutionFrontEnd
 from speechbrain.lobes.models.transformer.TransformerASR import TransformerASR
 from torch import nn
 
-from recipes.config.recipe import load, recipe_keys
+from recipes.config import load, read_recipe
 from recipes.describe import describe, head_comment
 
 HPARAMS = Path(__file__).parents[2] / "hparams"
 BASES = ("conformer", "branchformer")
-RECIPES = sorted(path.stem for path in HPARAMS.glob("*.yaml") if "model" in recipe_keys(path))  # of recognisers
+RECIPES = sorted(path.stem for path in HPARAMS.glob("*.yaml") if read_recipe(path).find("model") is not None)
 OURS = ("quickstart", "bakeoff", "context")  # on synthetic speech
 PUBLISHED = [name for name in RECIPES if name not in (*BASES, *OURS)]
 SMALL = {

@@ -3,7 +3,7 @@
 import pytest
 from hyperpyyaml import load_hyperpyyaml
 
-from recipes.config.recipe import flatten, load
+from recipes.config import flatten, load
 from tests.support.recipe_files import BASE, CLASSES, Encoder, OtherEncoder, cases, error_of, hparams_of
 
 
@@ -65,6 +65,14 @@ def test_new_keyword_in_a_flow_mapping(write):
     write(base, "flow")
     hparams = load(write("base: flow.yaml\nc: {heads: 2, dropout: 0.5}\n")).hparams
     assert (hparams["c"].heads, hparams["c"].dropout, hparams["e"]) == (2, 0.5, 1)
+
+
+def test_new_keywords_at_the_ends_of_nested_objects(write):
+    write(f"a: !new:{CLASSES}.Anything\n  b: !new:{CLASSES}.Anything\n    c: 1\nd: 2\n", "nested")
+    path = write("base: nested.yaml\na: {e: 3, b: {f: 4}}\n")
+    assert flatten(path) == flatten(write("base: nested.yaml\na: {b: {f: 4}, e: 3}\n"))
+    outer = load(path).hparams["a"].keywords
+    assert (outer["b"].keywords, outer["e"]) == ({"c": 1, "f": 4}, 3)
 
 
 def test_null_switches_an_object_off_and_an_object_switches_null_on(write):

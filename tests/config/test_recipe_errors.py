@@ -2,7 +2,7 @@
 
 import pytest
 
-from recipes.config.recipe import flatten, load
+from recipes.config import flatten, load
 from tests.support.recipe_files import CLASSES, cases, error_of
 
 

@@ -9,7 +9,7 @@ import torch
 from speechbrain.lobes.models.transformer.TransformerLM import TransformerLM as StockLM
 from torch import nn
 
-from recipes.config.recipe import recipe_content
+from recipes.config import recipe_content
 from recipes.errors import RecipeError
 from recipes.lm.saved_model import load_language_model
 from recipes.models.language_model import TransformerLM

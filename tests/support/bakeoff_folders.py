@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from recipes.bakeoff.plan import Plan, make_plan
+from recipes.config import flatten
 from recipes.config.arguments import parse_arguments
-from recipes.config.recipe import flatten
 from tests.support.runs import RECIPE, TINY, small_corpus
 
 WORDS = 10  # of every utterance
