@@ -1,17 +1,17 @@
 """Token mixers under one protocol: see ``mixers.base.Mixer``. File name = key in the recipes."""
 
-from mixers.attention import Attention
-from mixers.base import Context, Mixer
-from mixers.conv_only import ConvOnly
-from mixers.cosformer import CosFormer
-from mixers.fastformer import FastFormer
-from mixers.hypermixing import HyperMixing
-from mixers.linear_attention import LinearAttention
-from mixers.local_only import LocalOnly
-from mixers.mamba import Mamba
-from mixers.relpos_attention import RelposAttention
-from mixers.summarymixing import SummaryMixing
-from mixers.xnor import XNOR
+from .attention import Attention
+from .base import Context, Mixer
+from .conv_only import ConvOnly
+from .cosformer import CosFormer
+from .fastformer import FastFormer
+from .hypermixing import HyperMixing
+from .linear_attention import LinearAttention
+from .local_only import LocalOnly
+from .mamba import Mamba
+from .relpos_attention import RelposAttention
+from .summarymixing import SummaryMixing
+from .xnor import XNOR
 
 __all__ = [
     "XNOR",

@@ -1,4 +1,4 @@
-"""The quadratic baselines: what they share, and softmax attention with rotary positions."""
+"""The quadratic baselines: their common part, and softmax attention with rotary positions."""
 
 import math
 from typing import NamedTuple
@@ -7,23 +7,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from mixers.base import Context, Mixer, check_even, check_heads, check_option, zero_padding
-from mixers.positions import rotate
+from .base import Context, Mixer, check_even, check_heads, check_option, zero_padding
+from .positions import rotate
 
 
 class AttentionState(NamedTuple):
-    """Keys and values ``[B, heads, kept frames, head size]`` of the frames that the next chunk may see.
+    """Keys and values ``[B, heads, frames, head size]`` of the past frames that the next chunk may see.
 
-    ``most`` ``[B]``, on the CPU: how many frames to keep at most, -1 for all.
+    ``max_frames`` ``[B]``, on the CPU: how many frames to keep at most, -1 for all.
     """
 
     keys: Tensor
     values: Tensor
-    most: Tensor
+    max_frames: Tensor
 
 
 class SoftmaxAttention(Mixer):
-    """What both baselines share: projections, masks and the key/value cache. Quadratic in time.
+    """The common part of both baselines: projections, masks and the cache of keys and values. Quadratic in time.
 
     heads must divide d_model. scale: scores are divided by the root of the ``head`` size or, as stock
     SpeechBrain does, of the ``model`` size. dropout: on the attention weights, in training.
@@ -39,18 +39,19 @@ class SoftmaxAttention(Mixer):
         check_option(type(self).__name__, "scale", scale, self.scales)
         self.heads, self.dropout = heads, dropout
         self.scale = 1 / math.sqrt(d_model // heads if scale == "head" else d_model)
-        self.queries_keys_values = nn.Linear(d_model, 3 * d_model, bias=False)
+        self.qkv = nn.Linear(d_model, 3 * d_model, bias=False)
         self.out = nn.Linear(d_model, d_model)
-        nn.init.xavier_uniform_(self.queries_keys_values.weight)
+        nn.init.xavier_uniform_(self.qkv.weight)
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, each ``[B, heads, T, head size]``."""
-        return self.queries_keys_values(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        return self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
 
-    def attend(self, queries: Tensor, keys: Tensor, values: Tensor, position: int, visible: Tensor | None):
-        """Attention of the queries, the first of which stands at frame ``position`` of the keys.
+    def attend(self, queries: Tensor, keys: Tensor, values: Tensor, position: int, visible: Tensor | None) -> Tensor:
+        """Attention of queries to keys and values, each ``[B, heads, frames, head size]``; the shape of the queries.
 
-        visible: bool, broadcastable to ``[B, heads, queries, keys]``; returns ``[B, heads, queries, head size]``.
+        The first query stands at frame ``position`` of the keys. visible: bool, broadcastable to
+        ``[B, heads, queries, keys]``, True where a query may see a key; None = all keys.
         """
         raise NotImplementedError
 
@@ -62,17 +63,17 @@ class SoftmaxAttention(Mixer):
     def init_state(self, batch, context):
         weight = self.out.weight
         empty = weight.new_zeros(batch, self.heads, 0, weight.shape[0] // self.heads)
-        most = -1 if context.left_chunks is None else context.left_chunks * context.chunk
-        return AttentionState(empty, empty, torch.full((batch,), most))
+        max_frames = -1 if context.left_chunks is None else context.left_chunks * context.chunk
+        return AttentionState(empty, empty, torch.full((batch,), max_frames))
 
     def step(self, x, state):
         queries, keys, values = self.project(x)
         past = state.keys.shape[2]
         keys, values = torch.cat([state.keys, keys], 2), torch.cat([state.values, values], 2)
         mixed = self.attend(queries, keys, values, past, None)
-        most = int(state.most[0])
-        if most >= 0:
-            start = max(keys.shape[2] - most, 0)
+        max_frames = int(state.max_frames[0])
+        if max_frames >= 0:
+            start = max(keys.shape[2] - max_frames, 0)
             keys, values = keys[:, :, start:], values[:, :, start:]
         return self.out(mixed.transpose(1, 2).flatten(2)), state._replace(keys=keys, values=values)
 
@@ -88,6 +89,9 @@ class Attention(SoftmaxAttention):
     Only distances count, so a stream may number its cached frames afresh in every chunk. Options and errors
     are those of SoftmaxAttention; the head size must be even.
     """
+
+    paper = "2104.09864"
+    year = 2021
 
     def __init__(self, d_model: int, *, heads: int = 4, scale: str = "head", dropout: float = 0.0):
         super().__init__(d_model, heads=heads, scale=scale, dropout=dropout)
@@ -112,13 +116,13 @@ def visible_frames(frames: int, mask: Tensor | None, context: Context | None, de
     if context is None:
         if mask is None:
             return None
-        some = mask | ~mask.any(1, keepdim=True)  # an utterance without a real frame
-        return some[:, None, None]
+        without_real_frame = ~mask.any(1, keepdim=True)
+        return (mask | without_real_frame)[:, None, None]
     chunk = torch.arange(frames, device=device) // context.chunk
     visible = chunk[None] <= chunk[:, None]
     if context.left_chunks is not None:
         visible &= chunk[None] >= chunk[:, None] - context.left_chunks
     if mask is None:
         return visible
-    itself = torch.eye(frames, dtype=torch.bool, device=device)
-    return ((visible & mask[:, None]) | itself)[:, None]
+    diagonal = torch.eye(frames, dtype=torch.bool, device=device)
+    return ((visible & mask[:, None]) | diagonal)[:, None]

@@ -1,4 +1,4 @@
-"""What every mixer is: the protocol, and the few helpers that all of them share."""
+"""The protocol of a mixer, and the few helpers that all mixers share."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Context(NamedTuple):
-    """What a frame may see when the encoder streams, in encoder frames (40 ms) and whole chunks.
+    """Which frames a frame may see when the encoder streams, in encoder frames (40 ms) and whole chunks.
 
     A frame sees its own chunk of ``chunk`` frames, future frames of that chunk included, and the
     ``left_chunks`` chunks before it; ``None`` means all the past.
@@ -20,21 +20,24 @@ class Context(NamedTuple):
 class Mixer(nn.Module):
     """Mixes frames over time: ``[B, T, d_model]`` in, the same shape out.
 
-    The one promise that every encoder relies on: what stands in padded frames never reaches a valid
-    one. What a mixer returns in padded frames is arbitrary.
+    Every encoder relies on one promise: the content of padded frames never reaches a real frame. The output
+    in padded frames is arbitrary.
 
-    ``linear`` says that memory and time grow in proportion to T, forward and backward.
-    ``cannot_stream`` says what keeps a mixer from streaming; empty when it can stream.
+    ``linear`` states that memory and time grow in proportion to T, forward and backward.
+    ``cannot_stream`` gives the reason why a mixer cannot stream; it is empty when the mixer can.
+    ``paper`` is an arXiv id or a URL and ``year`` the year of publication; both are optional.
     """
 
-    linear = True
-    cannot_stream = ""
+    linear: bool = True
+    cannot_stream: str = ""
+    paper: str | None = None
+    year: int | None = None
 
     def forward(self, x: Tensor, mask: Tensor | None = None, context: Context | None = None) -> Tensor:
-        """Mix the whole utterance at once.
+        """Mix whole utterances at once.
 
-        x: ``[B, T, d_model]``; mask: bool ``[B, T]``, True = real frame, None = all are;
-        context: what each frame may see, None = the whole utterance.
+        x: ``[B, T, d_model]``; mask: bool ``[B, T]``, True = real frame, None = all frames are real;
+        context: which frames each frame may see, None = the whole utterance.
         """
         raise NotImplementedError
 
@@ -44,7 +47,7 @@ class Mixer(nn.Module):
         raise NotImplementedError
 
     def step(self, x: Tensor, state) -> tuple[Tensor, object]:
-        """Mix the next chunk ``[B, <=chunk, d_model]``; equal to ``forward(…, context)`` on the whole.
+        """Mix the next chunk ``[B, <=chunk, d_model]``; equal to ``forward(…, context)`` on the whole utterance.
 
         Only the last chunk of a stream may be shorter than ``context.chunk``.
         """
@@ -52,12 +55,12 @@ class Mixer(nn.Module):
         raise NotImplementedError
 
     def state_size(self, frames: int, context: Context | None = None) -> int:
-        """How many floating-point numbers one stream keeps after ``frames`` frames."""
+        """How many floating-point numbers a stream keeps after ``frames`` frames."""
         self.check_streaming()
         raise NotImplementedError
 
     def check_streaming(self) -> None:
-        """Raise ValueError if this mixer cannot stream; a forward that is given a context asks too."""
+        """Raise ValueError if this mixer cannot stream; its forward calls this when it gets a context."""
         if self.cannot_stream:
             raise ValueError(f"{type(self).__name__} cannot stream or take a context: {self.cannot_stream}")
 
@@ -65,7 +68,7 @@ class Mixer(nn.Module):
 def zero_padding(x: Tensor, mask: Tensor | None) -> Tensor:
     """``x`` with padded frames set to zero. x: ``[B, T, …]``; mask: ``[B, T]`` or None; or both in chunks.
 
-    ``masked_fill`` and not a product, so that even an infinity in the padding is gone.
+    ``masked_fill`` and not a product, because infinity times zero is not zero.
     """
     if mask is None:
         return x
@@ -78,7 +81,7 @@ def lengths_to_mask(lengths: Tensor, frames: int) -> Tensor:
 
 
 def sum_dtype(x: Tensor) -> torch.dtype:
-    """Sums over time are taken in float32 at least: bfloat16 stops counting at 256."""
+    """The dtype of sums over time: float32 at least, because bfloat16 stops counting at 256."""
     return torch.promote_types(x.dtype, torch.float32)
 
 
@@ -95,7 +98,7 @@ def check_even(owner: str, name: str, size: int) -> None:
         raise ValueError(f"{owner}: its positions need an even {name}, not {size}")
 
 
-def check_option(owner: str, name: str, value: str, known: tuple[str, ...]) -> None:
-    """Raise ValueError unless ``value`` is one of ``known``."""
-    if value not in known:
-        raise ValueError(f"{owner}: unknown {name} '{value}'; it is one of {', '.join(known)}")
+def check_option(owner: str, name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise ValueError unless ``value`` is in ``choices``."""
+    if value not in choices:
+        raise ValueError(f"{owner}: unknown {name} '{value}'; it is one of {', '.join(choices)}")

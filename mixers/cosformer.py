@@ -1,17 +1,21 @@
-"""cosFormer: linear attention that fades with distance."""
+"""cosFormer: linear attention whose scores decrease with distance."""
 
-from mixers.feature_map_attention import FeatureMapAttention
+from .feature_map_attention import FeatureMapAttention
 
 
 class CosFormer(FeatureMapAttention):
-    """cosFormer (https://arxiv.org/abs/2202.08791, its cos-based re-weighting), every frame seeing all others.
+    """cosFormer (https://arxiv.org/abs/2202.08791, its cos-based re-weighting), bidirectional.
 
         score(t, u) = phi(q_t)^T phi(k_u) cos(pi (t - u) / 2T),   phi = relu,   rows divided by their sum
 
     The cosine of a difference is a sum of two products, so the features double and time stays linear.
-    T is the utterance's own length, whatever stands in the batch. heads: the product is taken per head.
+    T is the utterance's own length, independent of its batch. heads: the product is taken per head.
     feature_map: ``relu`` as published, ``elu`` (+ 1), ``softmax`` over the head's features, or ``sigmoid``.
+    Raises ValueError for heads that do not divide d_model or an unknown feature map.
     """
+
+    paper = "2202.08791"
+    year = 2022
 
     cosine = True
     cannot_stream = "its cosine weights need the utterance's length"

@@ -1,11 +1,11 @@
-"""Fastformer: attention that adds up one global query and one global key."""
+"""Fastformer: attention through a global query and a global key."""
 
 import math
 
 import torch
 from torch import Tensor, nn
 
-from mixers.base import Mixer, check_heads, sum_dtype, zero_padding
+from .base import Mixer, check_heads, sum_dtype, zero_padding
 
 
 class FastFormer(Mixer):
@@ -15,10 +15,13 @@ class FastFormer(Mixer):
         p_t = q * k_t,   k = mean of the p_t, weighted by softmax_t(w_k . p_t / sqrt(d_head))
         y_t = W (k * v_t) + q_t
 
-    heads: each has scores of its own, from all features, as the authors have it.
-    tied: queries are the values too, as published; otherwise values get a projection of their own.
+    heads: each has its own scores, computed from all features, as in the authors' code.
+    tied: the queries are also the values, as published; otherwise values have their own projection.
     Raises ValueError for heads that do not divide d_model.
     """
+
+    paper = "2108.09084"
+    year = 2021
 
     cannot_stream = "every new chunk changes the global query, and with it the weights of all past keys"
 
@@ -30,7 +33,7 @@ class FastFormer(Mixer):
         self.query = nn.Linear(d_model, d_model)
         self.key = nn.Linear(d_model, d_model)
         self.value = self.query if tied else nn.Linear(d_model, d_model)
-        # No biases: a softmax over time does not hear them.
+        # No biases: a softmax over time is invariant to them.
         self.query_score = nn.Linear(d_model, heads, bias=False)
         self.key_score = nn.Linear(d_model, heads, bias=False)
         self.out = nn.Linear(d_model, d_model)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu, sigmoid, softmax
 
-from mixers.base import Mixer, check_heads, check_option, sum_dtype
-from mixers.chunks import append, from_chunks, heard, in_chunks, no_past, recomputed, sum_before, totals_kept
+from .base import Mixer, check_heads, check_option, sum_dtype
+from .chunks import append, checkpointed, empty_past, from_chunks, left_sums, masked_chunks, sums_kept, visible_sum
 
 
 def elu_plus_one(x: Tensor) -> Tensor:
@@ -20,10 +20,10 @@ FEATURE_MAPS = {"softmax": partial(softmax, dim=-1), "sigmoid": sigmoid, "relu":
 
 
 class FeatureMapAttention(Mixer):
-    """What linear attention, cosFormer and XNOR attention share: (phi(q) phi(k)^T) v as phi(q) (phi(k)^T v).
+    """The common part of linear attention, cosFormer and XNOR: (phi(q) phi(k)^T) v as phi(q) (phi(k)^T v).
 
     Frames may be weighted: each feature a of frame t becomes [w_1 a ; w_2 a ; …] on both sides. Padded
-    frames weigh nothing; ``cosine`` weighs by sine and cosine of the frame's place in its utterance.
+    frames have weight zero; ``cosine`` weighs by sine and cosine of the frame's place in its utterance.
     Raises ValueError for heads that do not divide d_model or an unknown feature map.
     """
 
@@ -35,77 +35,76 @@ class FeatureMapAttention(Mixer):
         check_option(type(self).__name__, "feature_map", feature_map, tuple(FEATURE_MAPS))
         self.heads = heads
         self.feature_map = FEATURE_MAPS[feature_map]
-        self.query = nn.Linear(d_model, d_model)
-        self.key = nn.Linear(d_model, d_model)
-        self.value = nn.Linear(d_model, d_model)
+        self.qkv = nn.Linear(d_model, 3 * d_model)
         self.out = nn.Linear(d_model, d_model)
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """phi(q), phi(k) and v of x ``[…, T, d_model]``, each ``[…, heads, T, d_model / heads]``."""
-        layers = self.query, self.key, self.value
-        q, k, v = (layer(x).unflatten(-1, (self.heads, -1)).transpose(-2, -3) for layer in layers)
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(-2, -3) for part in self.qkv(x).chunk(3, -1))
         return self.feature_map(q), self.feature_map(k), v
 
-    def total(self, k: Tensor, v: Tensor, weights: Tensor) -> Tensor:
-        """Sums over time that tell all a query needs to know: ``[…, heads, rows, d_model / heads + 1]``.
+    def kv_sums(self, k: Tensor, v: Tensor, weights: Tensor) -> Tensor:
+        """The sums over time that a query needs: ``[…, heads, rows, d_model / heads + 1]``.
 
         k, v: ``[…, heads, T, d_model / heads]``; weights: ``[…, T, w]``.
         """
-        return summed(weigh(k, weights), v)
+        return product_sums(weigh(k, weights), v)
 
-    def attend(self, q: Tensor, total: Tensor, weights: Tensor) -> Tensor:
-        """What queries ``[…, heads, T, d_model / heads]`` get from a total; the same shape."""
-        return averaged(weigh(q, weights) if self.cosine else q, total)
+    def attend(self, q: Tensor, kv_sums: Tensor, weights: Tensor) -> Tensor:
+        """The mixed values of queries ``[…, heads, T, d_model / heads]``; the same shape."""
+        return weighted_mean(weigh(q, weights) if self.cosine else q, kv_sums)
 
-    def mix(self, q: Tensor, k: Tensor, v: Tensor, weights: Tensor, left_chunks: int | None) -> Tensor:
-        """Each chunk attends to itself and the chunks in its sight: ``[B, C, …]``."""
-        totals = self.total(k, v, weights)
-        return self.attend(q, totals + sum_before(totals, left_chunks), weights)
+    def mix_chunks(self, q: Tensor, k: Tensor, v: Tensor, weights: Tensor, left_chunks: int | None) -> Tensor:
+        """Each chunk attends to itself and its left chunks: ``[B, C, …]``."""
+        kv_sums = self.kv_sums(k, v, weights)
+        return self.attend(q, kv_sums + left_sums(kv_sums, left_chunks), weights)
 
-    def joined(self, y: Tensor) -> Tensor:
+    def join_heads(self, y: Tensor) -> Tensor:
         """``[…, heads, T, d_model / heads]`` → ``[…, T, d_model]``, projected."""
         return self.out(y.transpose(-2, -3).flatten(-2))
 
     def forward(self, x, mask=None, context=None):
         if context is not None:
             self.check_streaming()
-        chunks, real = in_chunks(x, mask, context)
+        chunks, chunk_mask = masked_chunks(x, mask, context)
         q, k, v = self.project(chunks)
-        real = real.to(sum_dtype(x))
+        real = chunk_mask.to(sum_dtype(x))
         weights = cosine_weights(real) if self.cosine else real[..., None]
         if context is None:
-            y = self.attend(q, self.total(k, v, weights), weights)
+            y = self.attend(q, self.kv_sums(k, v, weights), weights)
         else:
-            # A matrix for every chunk, so one head at a time.
+            # There is a matrix for every chunk, so heads run one after the other to save memory.
             heads = zip(*(part.split(1, -3) for part in (q, k, v)), strict=True)
-            y = torch.cat([recomputed(self.mix, *head, weights, context.left_chunks) for head in heads], -3)
-        return from_chunks(self.joined(y), x.shape[1])
+            y = torch.cat([checkpointed(self.mix_chunks, *head, weights, context.left_chunks) for head in heads], -3)
+        return from_chunks(self.join_heads(y), x.shape[1])
 
-    def total_shape(self) -> tuple[int, int, int]:
+    def sum_shape(self) -> tuple[int, int, int]:
+        """The shape of a stream's ``kv_sums``: heads, rows, columns."""
         head_size = self.out.in_features // self.heads
         return self.heads, head_size, head_size + 1
 
     def init_state(self, batch, context):
         self.check_streaming()
-        return no_past(self.out.weight, batch, context, *self.total_shape())
+        return empty_past(self.out.weight, batch, context, *self.sum_shape())
 
     def step(self, x, state):
         self.check_streaming()
         q, k, v = self.project(x)
         weights = x.new_ones(*x.shape[:2], 1, dtype=sum_dtype(x))
-        total = self.total(k, v, weights)
-        y = self.attend(q, heard(state) + total, weights)
-        return self.joined(y), append(state, total)
+        kv_sums = self.kv_sums(k, v, weights)
+        y = self.attend(q, visible_sum(state) + kv_sums, weights)
+        return self.join_heads(y), append(state, kv_sums)
 
     def state_size(self, frames, context=None):
         self.check_streaming()
-        return totals_kept(context) * prod(self.total_shape())
+        return sums_kept(context) * prod(self.sum_shape())
 
 
 def cosine_weights(real: Tensor) -> Tensor:
-    """sin and cos of pi t / 2T, t = 1 … T, T each row's own length: ``[…, T]`` → ``[…, T, 2]``, zero in padding.
+    """sin and cos of pi t / 2T, t = 1 … T, T the row's own length: ``[…, T]`` → ``[…, T, 2]``, zero in padding.
 
-    So a product of two features counts cos(pi (t - u) / 2T): near frames more than far ones.
+    real: 1 in real frames, 0 in padding. A product of two weighted features then counts cos(pi (t - u) / 2T):
+    near frames more than far frames.
     """
     angles = real.cumsum(-1) * (pi / 2) / real.sum(-1, keepdim=True).clamp(min=1)
     return torch.stack([angles.sin(), angles.cos()], -1) * real[..., None]
@@ -116,7 +115,7 @@ def weigh(features: Tensor, weights: Tensor) -> Tensor:
     return (features[..., None, :] * weights[..., None, :, :, None].to(features.dtype)).flatten(-2)
 
 
-def summed(k: Tensor, v: Tensor) -> Tensor:
+def product_sums(k: Tensor, v: Tensor) -> Tensor:
     """Sums over time of k v^T and, as the last column, of k, in the dtype of sums.
 
     k: ``[…, T, f]``; v: ``[…, T, d]``; returns ``[…, f, d + 1]``.
@@ -125,9 +124,9 @@ def summed(k: Tensor, v: Tensor) -> Tensor:
     return torch.cat([products, k.sum(-2, dtype=sum_dtype(v))[..., None]], -1)
 
 
-def averaged(q: Tensor, total: Tensor) -> Tensor:
-    """Values averaged with weights q k^T over their row sum: ``[…, T, f]`` → ``[…, T, d]``."""
-    total = total.to(q.dtype)
-    weight = q @ total[..., -1:]
-    # A query may agree with no key at all: then nothing, and not nothing divided by nothing.
-    return q @ total[..., :-1] / weight.clamp(min=torch.finfo(sum_dtype(q)).eps)
+def weighted_mean(q: Tensor, kv_sums: Tensor) -> Tensor:
+    """The mean of values with weights q k^T: q ``[…, T, f]``, kv_sums ``[…, f, d + 1]`` → ``[…, T, d]``."""
+    kv_sums = kv_sums.to(q.dtype)
+    weight = q @ kv_sums[..., -1:]
+    # Where a query agrees with no key, zero divided by the smallest step and not by zero.
+    return q @ kv_sums[..., :-1] / weight.clamp(min=torch.finfo(sum_dtype(q)).eps)

@@ -1,7 +1,7 @@
-"""SummaryMixing deprived of its summary: what is left when nothing crosses frames."""
+"""SummaryMixing without its summary: nothing crosses frames."""
 
-from mixers.summaries import Itself
-from mixers.summarymixing import SummaryMixing
+from .summaries import Identity
+from .summarymixing import SummaryMixing
 
 
 class LocalOnly(SummaryMixing):
@@ -26,4 +26,4 @@ class LocalOnly(SummaryMixing):
         super().__init__(
             d_model, heads=heads, hidden_sizes=hidden_sizes, local_size=local_size, summary_size=summary_size
         )
-        self.statistic = Itself()
+        self.statistic = Identity()

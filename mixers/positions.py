@@ -1,6 +1,6 @@
-"""Positions as functions of the frame number: no table, so no longest utterance.
+"""Positions as functions of the frame number: without a table there is no longest utterance.
 
-Angles are taken in float32 at least, whatever the dtype that is asked for.
+Angles are computed in float32 at least, whatever the dtype of the result.
 """
 
 import math
@@ -20,13 +20,13 @@ def angles(positions: Tensor, size: int, dtype: torch.dtype) -> Tensor:
 
 
 def sinusoids(positions: Tensor, size: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    """``[…]`` positions → ``[…, size]`` in ``dtype``: sine and cosine in turn, one pair a frequency."""
-    turned = angles(positions, size, dtype)
-    return torch.stack([turned.sin(), turned.cos()], dim=-1).flatten(-2).to(dtype)
+    """``[…]`` positions → ``[…, size]`` in ``dtype``: sine and cosine alternate, a pair for each frequency."""
+    phases = angles(positions, size, dtype)
+    return torch.stack([phases.sin(), phases.cos()], dim=-1).flatten(-2).to(dtype)
 
 
 def symmetric_sinusoids(distances: Tensor, size: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Position vectors of the size of a distance: past and future look alike, as in SpeechBrain's RelPosEncXL."""
+    """``sinusoids`` of the absolute distance: past and future look alike, as in SpeechBrain's RelPosEncXL."""
     return sinusoids(distances.abs(), size, dtype)
 
 
@@ -36,7 +36,7 @@ def rotate(x: Tensor, start: int = 0) -> Tensor:
     Each pair of neighbouring features is turned by its frequency times the frame number.
     """
     frames = torch.arange(start, start + x.shape[-2], device=x.device)
-    turned = angles(frames, x.shape[-1], x.dtype)
-    sin, cos = turned.sin().to(x.dtype), turned.cos().to(x.dtype)
+    phases = angles(frames, x.shape[-1], x.dtype)
+    sin, cos = phases.sin().to(x.dtype), phases.cos().to(x.dtype)
     even, odd = x[..., 0::2], x[..., 1::2]
     return torch.stack([even * cos - odd * sin, odd * cos + even * sin], dim=-1).flatten(-2)

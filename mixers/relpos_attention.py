@@ -4,23 +4,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, pad
 
-from mixers.attention import SoftmaxAttention
-from mixers.base import check_even
-from mixers.positions import symmetric_sinusoids
+from .attention import SoftmaxAttention
+from .base import check_even
+from .positions import symmetric_sinusoids
 
 
 class RelposAttention(SoftmaxAttention):
     """Attention with Transformer-XL relative positions (https://arxiv.org/abs/1901.02860, section 3.3).
 
-    As SpeechBrain's RelPosMHAXL: content and position biases u and v, position vectors through a
-    projection of their own, and position vectors that are the same for a distance to either side. Options and errors
-    are those of SoftmaxAttention; d_model must be even.
+    As SpeechBrain's RelPosMHAXL: content and position biases u and v, a projection of the position vectors,
+    and position vectors that are the same for a distance to either side. Options and errors are those of
+    SoftmaxAttention; d_model must be even.
     """
+
+    paper = "1901.02860"
+    year = 2019
 
     def __init__(self, d_model: int, *, heads: int = 4, scale: str = "head", dropout: float = 0.0):
         super().__init__(d_model, heads=heads, scale=scale, dropout=dropout)
         check_even("RelposAttention", "d_model", d_model)
-        self.positions = nn.Linear(d_model, d_model, bias=False)
+        self.position_projection = nn.Linear(d_model, d_model, bias=False)
         self.content_bias = nn.Parameter(torch.empty(heads, d_model // heads))
         self.position_bias = nn.Parameter(torch.empty(heads, d_model // heads))
         nn.init.xavier_uniform_(self.content_bias)
@@ -31,7 +34,7 @@ class RelposAttention(SoftmaxAttention):
         # The distance from the last query to the first key comes first, that from the first query to
         # the last key comes last.
         distances = torch.arange(position + frames - 1, position - keys.shape[2], -1, device=keys.device)
-        vectors = self.positions(symmetric_sinusoids(distances, self.out.weight.shape[0], keys.dtype))
+        vectors = self.position_projection(symmetric_sinusoids(distances, self.out.weight.shape[0], keys.dtype))
         vectors = vectors.unflatten(-1, (self.heads, -1)).transpose(0, 1)
         by_content = (queries + self.content_bias[:, None]) * self.scale @ keys.transpose(-1, -2)
         by_distance = (queries + self.position_bias[:, None]) * self.scale @ vectors.transpose(-1, -2)

@@ -1,105 +1,119 @@
-"""What SummaryMixing lets a frame hear of the others: a mean, a fading mean, or nothing.
+"""The statistics of SummaryMixing: what a frame sees of all frames is a mean, a decayed mean, or itself alone."""
 
-All take s in chunks, ``[B, C, chunk, d]`` with zeros in padded frames, and give m ``[B, C, chunk, d]``, or
-``[B, C, 1, d]`` where all frames of a chunk hear the same. ``step`` is the same for the next chunk of a
-stream, without C. ``numbers(d)`` says how many numbers one chunk's total holds.
-"""
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from mixers.base import Context, sum_dtype
-from mixers.chunks import Past, append, fading_sum, fading_weights, heard, sum_before
+from .base import Context, sum_dtype
+from .chunks import PastSums, append, decay_powers, decayed_sum, left_sums, visible_sum
+
+
+class Statistic(Protocol):
+    """A statistic m of frames s, for whole utterances and for a stream."""
+
+    def sum_size(self, size: int) -> int:
+        """The number of values in a chunk's sum, for frames of ``size`` features."""
+
+    def over(self, s: Tensor, mask: Tensor, context: Context | None) -> Tensor:
+        """m of s ``[B, C, chunk, d]``, which is zero in padded frames, and its mask ``[B, C, chunk]``.
+
+        Returns ``[B, C, chunk, d]``, or ``[B, C, 1, d]`` where all frames of a chunk see the same.
+        """
+
+    def step(self, s: Tensor, past: PastSums) -> tuple[Tensor, PastSums]:
+        """m of a stream's next chunk s ``[B, chunk, d]``, and the state after it."""
 
 
 class Mean:
-    """m = mean of s over the real frames in sight. A total is a chunk's sum of s, and its count of frames."""
+    """m = mean of s over the visible real frames. A chunk's sum is that of s, and its count of real frames."""
 
-    def numbers(self, size: int) -> int:
+    def sum_size(self, size: int) -> int:
         return size + 1
 
-    def over(self, s: Tensor, real: Tensor, context: Context | None) -> Tensor:
-        totals = total(s, real)
+    def over(self, s: Tensor, mask: Tensor, context: Context | None) -> Tensor:
+        sums = sum_and_count(s, mask)
         if context is not None:
-            totals = totals + sum_before(totals, context.left_chunks)
-        return ratio(totals).to(s.dtype)[:, :, None]
+            sums = sums + left_sums(sums, context.left_chunks)
+        return mean(sums).to(s.dtype)[:, :, None]
 
-    def step(self, s: Tensor, past: Past) -> tuple[Tensor, Past]:
-        now = total(s, all_real(s))
-        return ratio(heard(past) + now).to(s.dtype)[:, None], append(past, now)
+    def step(self, s: Tensor, past: PastSums) -> tuple[Tensor, PastSums]:
+        chunk_sum = sum_and_count(s, all_real(s))
+        return mean(visible_sum(past) + chunk_sum).to(s.dtype)[:, None], append(past, chunk_sum)
 
 
-class FadingMean:
-    """m_t = sum_u decay^|t-u| s_u / sum_u decay^|t-u| over the real frames in sight, in linear time.
+class DecayedMean:
+    """m_t = sum_u decay^|t-u| s_u / sum_u decay^|t-u| over the visible real frames, in linear time.
 
-    A total is a chunk's sum as its last frame hears it: frame u counts decay^(last - u).
+    A chunk's sum is the one that its last frame sees: frame u counts decay^(last - u).
     """
 
     def __init__(self, decay: float):
         self.decay = decay
 
-    def numbers(self, size: int) -> int:
+    def sum_size(self, size: int) -> int:
         return size + 1
 
-    def over(self, s: Tensor, real: Tensor, context: Context | None) -> Tensor:
+    def over(self, s: Tensor, mask: Tensor, context: Context | None) -> Tensor:
         chunk = s.shape[2]
         with torch.autocast(s.device.type, enabled=False):
-            frames = counted(s, real)
+            frames = with_count(s, mask)
             sums = self.inside(frames.flatten(0, 1)).view_as(frames)
             if context is not None:
-                past = sum_before(self.total(frames), context.left_chunks, self.decay**chunk)
+                past = left_sums(self.chunk_sum(frames), context.left_chunks, self.decay**chunk)
                 sums = sums + self.from_past(past, chunk)
-            return ratio(sums).to(s.dtype)
+            return mean(sums).to(s.dtype)
 
-    def step(self, s: Tensor, past: Past) -> tuple[Tensor, Past]:
+    def step(self, s: Tensor, past: PastSums) -> tuple[Tensor, PastSums]:
         chunk = s.shape[1]
         with torch.autocast(s.device.type, enabled=False):
-            frames = counted(s, all_real(s))
-            sums = self.inside(frames) + self.from_past(heard(past), chunk)
-            return ratio(sums).to(s.dtype), append(past, self.total(frames), self.decay**chunk)
+            frames = with_count(s, all_real(s))
+            sums = self.inside(frames) + self.from_past(visible_sum(past), chunk)
+            return mean(sums).to(s.dtype), append(past, self.chunk_sum(frames), self.decay**chunk)
 
     def inside(self, frames: Tensor) -> Tensor:
-        """What each of ``[B, T, d]`` hears of all: from its left, from its right, and once itself."""
-        right = fading_sum(frames.flip(1), self.decay).flip(1)
-        return fading_sum(frames, self.decay) + right - frames
+        """What each of ``[B, T, d]`` sees of all: those before it, those after it, and itself once."""
+        right = decayed_sum(frames.flip(1), self.decay).flip(1)
+        return decayed_sum(frames, self.decay) + right - frames
 
-    def total(self, frames: Tensor) -> Tensor:
+    def chunk_sum(self, frames: Tensor) -> Tensor:
         """``[…, chunk, d]`` → ``[…, d]``."""
-        return fading_weights(frames.shape[-2], self.decay, frames).flip(0) @ frames
+        return decay_powers(frames.shape[-2], self.decay, frames).flip(0) @ frames
 
     def from_past(self, past: Tensor, chunk: int) -> Tensor:
-        """What a chunk's frames hear of what the last frame before them heard: ``[…, d]`` → ``[…, chunk, d]``."""
-        weights = self.decay * fading_weights(chunk, self.decay, past)
-        return weights[:, None] * past[..., None, :]
+        """What a chunk's frames see of the past, from what its last frame saw: ``[…, d]`` → ``[…, chunk, d]``."""
+        powers = self.decay * decay_powers(chunk, self.decay, past)
+        return powers[:, None] * past[..., None, :]
 
 
-class Itself:
+class Identity:
     """m_t = s_t: nothing crosses frames."""
 
-    def numbers(self, size: int) -> int:
+    def sum_size(self, size: int) -> int:
         return 0
 
-    def over(self, s: Tensor, real: Tensor, context: Context | None) -> Tensor:
+    def over(self, s: Tensor, mask: Tensor, context: Context | None) -> Tensor:
         return s
 
-    def step(self, s: Tensor, past: Past) -> tuple[Tensor, Past]:
+    def step(self, s: Tensor, past: PastSums) -> tuple[Tensor, PastSums]:
         return s, past
 
 
 def all_real(s: Tensor) -> Tensor:
+    """The mask of frames without padding: ``[…, T, d]`` → bool ``[…, T]``."""
     return s.new_ones(s.shape[:-1], dtype=torch.bool)
 
 
-def total(s: Tensor, real: Tensor) -> Tensor:
-    """The sum of s over time with, as one more feature, the count of frames: ``[…, d + 1]``."""
-    return torch.cat([s.sum(-2, dtype=sum_dtype(s)), real.sum(-1, keepdim=True).to(sum_dtype(s))], -1)
+def sum_and_count(s: Tensor, mask: Tensor) -> Tensor:
+    """The sum of s over time with the count of real frames as last feature: ``[…, T, d]`` → ``[…, d + 1]``."""
+    return torch.cat([s.sum(-2, dtype=sum_dtype(s)), mask.sum(-1, keepdim=True).to(sum_dtype(s))], -1)
 
 
-def counted(s: Tensor, real: Tensor) -> Tensor:
-    """s with one more feature, 1 in real frames, whose sum is the weight of any sum of s."""
-    return torch.cat([s.to(sum_dtype(s)), real[..., None].to(sum_dtype(s))], -1)
+def with_count(s: Tensor, mask: Tensor) -> Tensor:
+    """s with a last feature of 1 in real frames, whose weighted sum divides that of s: ``[…, T, d + 1]``."""
+    return torch.cat([s.to(sum_dtype(s)), mask[..., None].to(sum_dtype(s))], -1)
 
 
-def ratio(sums: Tensor) -> Tensor:
-    """Means from sums whose last feature is the weight; a weight below that of one frame is padding's."""
+def mean(sums: Tensor) -> Tensor:
+    """Means from sums whose last feature is the count; a count below one belongs to padding."""
     return sums[..., :-1] / sums[..., -1:].clamp(min=1)

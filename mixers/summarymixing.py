@@ -1,4 +1,4 @@
-"""SummaryMixing: every frame hears one summary of the utterance."""
+"""SummaryMixing: every frame sees the same summary of the utterance."""
 
 import math
 from itertools import pairwise
@@ -7,22 +7,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, linear
 
-from mixers.base import Mixer, check_heads, check_option, zero_padding
-from mixers.chunks import from_chunks, in_chunks, no_past, totals_kept
-from mixers.summaries import FadingMean, Mean
+from .base import Mixer, check_heads, check_option, zero_padding
+from .chunks import empty_past, from_chunks, masked_chunks, sums_kept
+from .summaries import DecayedMean, Mean, Statistic
 
 
 class ParallelMLP(nn.Module):
     """``heads`` MLPs side by side, each over its own slice of the features; exact GELU after every layer.
 
-    sizes: features in, after each layer, …; all must be divisible by ``heads``.
+    sizes: of the input and of each layer's output; all must be divisible by ``heads``.
     ``[…, sizes[0]]`` → ``[…, sizes[-1]]``.
     """
 
     def __init__(self, sizes: list[int], heads: int):
         super().__init__()
         self.heads = heads
-        shapes = [(heads, into // heads, out // heads) for into, out in pairwise(sizes)]
+        shapes = [(heads, size // heads, next_size // heads) for size, next_size in pairwise(sizes)]
         self.weights = nn.ParameterList(torch.empty(shape) for shape in shapes)
         self.biases = nn.ParameterList(torch.empty(shape[0], shape[2]) for shape in shapes)
         for weight, bias in zip(self.weights, self.biases, strict=True):
@@ -47,17 +47,19 @@ class SummaryMixing(Mixer):
         f_t = MLP_local(x_t),  s_t = MLP_summary(x_t),  m = mean of s_t over the real frames
         y_t = GELU(W [f_t ; m] + b)
 
-    variant: ``full`` as above; ``lite``: y_t = m, nothing but the summary; ``fast``: one layer gives both,
-    [f_t ; s_t] = MLP_joint(x_t); ``expdecay``: frame t hears the mean in which frame u counts decay^|t-u|.
-    heads: parallel slices of the local and summary MLPs, or of the joint one.
-    hidden_sizes: layers before the last one of both MLPs; default one of ``d_model``.
+    variant: ``full`` as above; ``lite``: y_t = m, nothing but the summary; ``fast``: a single layer computes both,
+    [f_t ; s_t] = MLP_joint(x_t); ``expdecay``: frame t sees the mean in which frame u counts decay^|t-u|.
+    heads: parallel slices of the local and summary MLPs, or of the joint MLP.
+    hidden_sizes: sizes of both MLPs' layers before the last; default a single layer of ``d_model``.
     local_size, summary_size: sizes of f and m; default ``d_model`` (``lite``: always ``d_model``).
     decay: of ``expdecay``, above 0 and at most 1.
     Under a context the mean is over the frames that the chunk may see (https://arxiv.org/abs/2409.07165).
-    Raises ValueError for an unknown variant, heads that do not divide every size, hidden layers asked
-    of ``fast``, or a decay out of range.
+    Raises ValueError for an unknown variant, heads that do not divide every size, hidden layers for
+    ``fast``, or a decay out of range.
     """
 
+    paper = "2307.07421"
+    year = 2023
     variants = ("full", "lite", "fast", "expdecay")
 
     def __init__(
@@ -86,7 +88,7 @@ class SummaryMixing(Mixer):
         self.variant = variant
         self.local_size = local_size
         self.summary_size = d_model if variant == "lite" else summary_size
-        self.statistic = FadingMean(decay) if variant == "expdecay" else Mean()
+        self.statistic: Statistic = DecayedMean(decay) if variant == "expdecay" else Mean()
         if variant == "fast":
             self.joint = ParallelMLP([d_model, local_size + summary_size], heads)
         else:
@@ -99,36 +101,36 @@ class SummaryMixing(Mixer):
     def project(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """f ``[…, T, local_size]`` and s ``[…, T, summary_size]`` of x ``[…, T, d_model]``.
 
-        ``lite`` has no f and gives x, of which only the shape counts.
+        ``lite`` has no f and returns x, of which only the shape is used.
         """
         if self.variant == "fast":
             f, s = self.joint(x).split([self.local_size, self.summary_size], -1)
             return f, s
         return x if self.variant == "lite" else self.local(x), self.summary(x)
 
-    def merged(self, f: Tensor, m: Tensor) -> Tensor:
+    def merge_summary(self, f: Tensor, m: Tensor) -> Tensor:
         """y of f ``[…, T, local_size]`` and m ``[…, T, summary_size]``, or ``[…, 1, summary_size]`` for all T.
 
-        The product is taken apart so that the share of an m that all frames hear is taken once, not T times.
+        The weight is split so that the product with an m that all frames share is computed once, not T times.
         """
         if self.variant == "lite":
             return m.expand(*f.shape[:-1], -1)
-        of_local, of_summary = self.merge.weight.split([self.local_size, self.summary_size], dim=1)
-        return gelu(linear(f, of_local) + linear(m, of_summary, self.merge.bias))
+        local_weight, summary_weight = self.merge.weight.split([self.local_size, self.summary_size], dim=1)
+        return gelu(linear(f, local_weight) + linear(m, summary_weight, self.merge.bias))
 
     def forward(self, x, mask=None, context=None):
-        chunks, real = in_chunks(x, mask, context)
+        chunks, chunk_mask = masked_chunks(x, mask, context)
         f, s = self.project(chunks)
-        m = self.statistic.over(zero_padding(s, real), real, context)
-        return from_chunks(self.merged(f, m), x.shape[1])
+        m = self.statistic.over(zero_padding(s, chunk_mask), chunk_mask, context)
+        return from_chunks(self.merge_summary(f, m), x.shape[1])
 
     def init_state(self, batch, context):
-        return no_past(next(self.parameters()), batch, context, self.statistic.numbers(self.summary_size))
+        return empty_past(next(self.parameters()), batch, context, self.statistic.sum_size(self.summary_size))
 
     def step(self, x, state):
         f, s = self.project(x)
         m, state = self.statistic.step(s, state)
-        return self.merged(f, m), state
+        return self.merge_summary(f, m), state
 
     def state_size(self, frames, context=None):
-        return totals_kept(context) * self.statistic.numbers(self.summary_size)
+        return sums_kept(context) * self.statistic.sum_size(self.summary_size)

@@ -17,9 +17,9 @@ SHARED = {
     "frontend.norms.#": "0.convblock_#.convs.norm_0.norm",
     "frontend.project.0": "1.custom_src_module.layers.0.w",
     # Mixers: attention of both kinds, HyperMixing
-    "encoder.blocks.#.mixer.queries_keys_values.weight": "1.encoder.layers.#.mha_layer.in_proj_weight",
+    "encoder.blocks.#.mixer.qkv.weight": "1.encoder.layers.#.mha_layer.in_proj_weight",
     "encoder.blocks.#.mixer.out": "1.encoder.layers.#.mha_layer.out_proj",
-    "encoder.blocks.#.mixer.positions": "1.encoder.layers.#.mha_layer.linear_pos",
+    "encoder.blocks.#.mixer.position_projection": "1.encoder.layers.#.mha_layer.linear_pos",
     "encoder.blocks.#.mixer.content_bias": "1.encoder.layers.#.mha_layer.pos_bias_u",
     "encoder.blocks.#.mixer.position_bias": "1.encoder.layers.#.mha_layer.pos_bias_v",
     "encoder.blocks.#.mixer.w1": "1.encoder.layers.#.mha_layer.hyper.w1_gen",
@@ -80,7 +80,7 @@ def by_role(weight: Tensor, heads: int) -> Tensor:
 CHANGES: dict[str, Callable[[Tensor, int], Tensor]] = {
     r"frontend\.convs\.\d+\.weight": lambda weight, heads: weight.transpose(2, 3),  # stock: frequency, then time
     r"conv\.gated\.1\.weight": lambda weight, heads: weight.squeeze(-1),  # stock: a convolution over one frame
-    r"mixer\.queries_keys_values\.weight": by_role,
+    r"mixer\.qkv\.weight": by_role,
     # Stock's shape is [head size, heads], but it reads the memory as [heads, head size].
     r"mixer\.(content|position)_bias": lambda bias, heads: bias.reshape(bias.shape[::-1]),
     r"cross_query\.\w+": lambda both, heads: both[: len(both) // 3],

@@ -19,9 +19,11 @@ from mixers import (
     RelposAttention,
     SummaryMixing,
 )
-from mixers.testing import CHECKS, allocations, fresh
+from mixers.testing import CHECKS
+from mixers.testing.cost import count_allocations
+from mixers.testing.inputs import random_mixer
 
-MIXERS = {
+VARIANTS = {
     "summarymixing": SummaryMixing,
     "summarymixing-heads4": partial(SummaryMixing, heads=4, hidden_sizes=[24, 8], local_size=12, summary_size=20),
     "summarymixing-lite": partial(SummaryMixing, variant="lite", heads=4),
@@ -49,16 +51,16 @@ MIXERS = {
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
-@pytest.mark.parametrize("key", MIXERS)
+@pytest.mark.parametrize("key", VARIANTS)
 def test_contract(key, check):
-    check(MIXERS[key])
+    check(VARIANTS[key])
 
 
 def test_quadratic_memory_is_seen():
-    """The watch of the contract would see a T x T tensor if a linear mixer made one."""
+    """The contract would see a T x T tensor if a linear mixer made one."""
     frames = 4096
-    mixer = fresh(partial(RelposAttention, heads=1), torch.float32)
-    assert allocations(mixer, frames, None).largest >= frames * frames
+    mixer = random_mixer(partial(RelposAttention, heads=1), torch.float32)
+    assert count_allocations(mixer, frames, None).largest >= frames * frames
 
 
 ERRORS = {
@@ -140,7 +142,7 @@ def test_unknown_option_is_named():
         SummaryMixing(16, haeds=4)
 
 
-STREAM_NOT = {
+CANNOT_STREAM = {
     "cosformer": "CosFormer cannot stream or take a context: its cosine weights need the utterance's length",
     "xnor-cos": ("XNOR cannot stream or take a context: the weights of variant 'cos' need the utterance's length"),
     "xnor-term_gated": (
@@ -154,11 +156,11 @@ STREAM_NOT = {
 }
 
 
-@pytest.mark.parametrize("key", MIXERS)
+@pytest.mark.parametrize("key", VARIANTS)
 def test_only_these_cannot_stream(key):
-    """The contract tests what each does; this pins down which, and the words."""
-    mixer = MIXERS[key](16)
-    expected = next((message for start, message in STREAM_NOT.items() if key.startswith(start)), None)
+    """The contract tests what a mixer does if it cannot stream; this pins which mixers cannot, and their messages."""
+    mixer = VARIANTS[key](16)
+    expected = next((message for start, message in CANNOT_STREAM.items() if key.startswith(start)), None)
     if expected is None:
         assert mixer.state_size(100, Context(10, 2)) >= 0
     else:
@@ -175,9 +177,9 @@ def test_local_only_is_summarymixing_in_size():
 
 
 def test_local_only_crosses_no_frames():
-    mixer, x = fresh(LocalOnly), torch.randn(1, 9, 16, dtype=torch.float64)
-    each = torch.cat([mixer(frame) for frame in x.split(1, 1)], 1)
-    torch.testing.assert_close(mixer(x), each, atol=1e-12, rtol=1e-12)
+    mixer, x = random_mixer(LocalOnly), torch.randn(1, 9, 16, dtype=torch.float64)
+    frame_by_frame = torch.cat([mixer(frame) for frame in x.split(1, 1)], 1)
+    torch.testing.assert_close(mixer(x), frame_by_frame, atol=1e-12, rtol=1e-12)
 
 
 def test_conv_only_is_silent_and_empty():

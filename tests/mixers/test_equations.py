@@ -23,9 +23,9 @@ from mixers import (
     SummaryMixing,
     mamba,
 )
-from mixers.chunks import fading_sum
+from mixers.chunks import decayed_sum
 from mixers.positions import sinusoids
-from mixers.testing import D_MODEL, assert_near, fresh, noise
+from mixers.testing.inputs import D_MODEL, assert_near, noise, random_mixer
 
 FRAMES = 23
 HEADS = 4
@@ -36,39 +36,40 @@ def split(x):
     return x.unflatten(-1, (HEADS, -1)).transpose(0, 1)
 
 
-def joined(x):
+def join(x):
+    """``[heads, T, d / heads]`` → ``[T, d]``."""
     return x.transpose(0, 1).flatten(1)
 
 
-def seen(frames, context):
+def visible(frames, context):
     """Ones ``[T, T]`` where frame t (row) sees frame u (column)."""
     if context is None:
         return torch.ones(frames, frames, dtype=torch.float64)
     chunk = torch.arange(frames) // context.chunk
-    behind = chunk[:, None] - chunk
-    most = frames if context.left_chunks is None else context.left_chunks
-    return ((behind >= 0) & (behind <= most)).double()
+    distance = chunk[:, None] - chunk
+    left_chunks = frames if context.left_chunks is None else context.left_chunks
+    return ((distance >= 0) & (distance <= left_chunks)).double()
 
 
 def linear_attention(mixer, x, context):
-    q, k, v = (split(layer(x)) for layer in (mixer.query, mixer.key, mixer.value))
-    scores = (elu(q) + 1) @ (elu(k) + 1).mT * seen(len(x), context)
-    return mixer.out(joined(scores / scores.sum(-1, keepdim=True) @ v))
+    q, k, v = (split(part) for part in mixer.qkv(x).chunk(3, -1))
+    scores = (elu(q) + 1) @ (elu(k) + 1).mT * visible(len(x), context)
+    return mixer.out(join(scores / scores.sum(-1, keepdim=True) @ v))
 
 
 def cosformer(mixer, x, context):
-    q, k, v = (split(layer(x)) for layer in (mixer.query, mixer.key, mixer.value))
+    q, k, v = (split(part) for part in mixer.qkv(x).chunk(3, -1))
     frame = torch.arange(len(x), dtype=torch.float64)
     scores = q.relu() @ k.relu().mT * torch.cos(math.pi / 2 * (frame[:, None] - frame) / len(x))
     # A query without a positive feature scores zero everywhere, and gets nothing.
-    return mixer.out(joined((scores / scores.sum(-1, keepdim=True)).nan_to_num(0.0) @ v))
+    return mixer.out(join((scores / scores.sum(-1, keepdim=True)).nan_to_num(0.0) @ v))
 
 
 def xnor(mixer, x, context):
-    q, k, v = (split(layer(x)) for layer in (mixer.query, mixer.key, mixer.value))
+    q, k, v = (split(part) for part in mixer.qkv(x).chunk(3, -1))
     q, k = q.softmax(-1), k.softmax(-1)
-    a, b = q @ k.mT * seen(len(x), context), (1 - q) @ (1 - k).mT * seen(len(x), context)
-    return mixer.out(joined((a / a.sum(-1, keepdim=True) + b / b.sum(-1, keepdim=True)) @ v))
+    a, b = q @ k.mT * visible(len(x), context), (1 - q) @ (1 - k).mT * visible(len(x), context)
+    return mixer.out(join((a / a.sum(-1, keepdim=True) + b / b.sum(-1, keepdim=True)) @ v))
 
 
 def hypermixing(mixer, x, context):
@@ -80,13 +81,13 @@ def hypermixing(mixer, x, context):
             + net.fc2_biases[head]
             for net in (mixer.w1, mixer.w2)
         )
-        visible = seen(len(x), context)
-        outputs.append(torch.stack([w2[t] @ gelu((w1 * visible[t, :, None]).T @ values) for t in range(len(x))]))
+        seen = visible(len(x), context)
+        outputs.append(torch.stack([w2[t] @ gelu((w1 * seen[t, :, None]).T @ values) for t in range(len(x))]))
     return mixer.norm(torch.cat(outputs, -1))
 
 
 def summarymixing(mixer, x, context, weights=1.0):
-    weights = weights * seen(len(x), context)
+    weights = weights * visible(len(x), context)
     mean = weights @ mixer.summary(x) / weights.sum(1, keepdim=True)
     return gelu(mixer.merge(torch.cat([mixer.local(x), mean], -1)))
 
@@ -106,45 +107,45 @@ def fastformer(mixer, x, context):
 
 
 def mamba_by_frame(mixer, x, context):
-    u, z = mixer.into(x).chunk(2, -1)
-    s = direction(mixer.ahead, u) + direction(mixer.back, u.flip(0)).flip(0)
-    return mixer.out(s * silu(z))
+    u, z = mixer.in_proj(x).chunk(2, -1)
+    s = mamba_direction(mixer.forward_scan, u) + mamba_direction(mixer.backward_scan, u.flip(0)).flip(0)
+    return mixer.out_proj(s * silu(z))
 
 
-def direction(scan, u):
+def mamba_direction(scan, u):
     kernel = scan.conv.weight[:, 0]
     padded = torch.cat([u.new_zeros(kernel.shape[1] - 1, u.shape[1]), u])
     convolved = torch.stack([(padded[t : t + kernel.shape[1]] * kernel.T).sum(0) for t in range(len(u))])
     u = silu(convolved + scan.conv.bias)
-    step, write, read = scan.select(u).split(scan.sizes, -1)
-    step = softplus(scan.step(step))
-    state, outputs = u.new_zeros(scan.log_rates.shape), []
+    dt, B, C = scan.x_proj(u).split(scan.sizes, -1)
+    dt = softplus(scan.dt_proj(dt))
+    state, outputs = u.new_zeros(scan.A_log.shape), []
     for t in range(len(u)):
-        state = (-step[t, :, None] * scan.log_rates.exp()).exp() * state + (step[t] * u[t])[:, None] * write[t]
-        outputs.append(state @ read[t] + scan.skip * u[t])
+        state = (-dt[t, :, None] * scan.A_log.exp()).exp() * state + (dt[t] * u[t])[:, None] * B[t]
+        outputs.append(state @ C[t] + scan.D * u[t])
     return torch.stack(outputs)
 
 
 def attention(mixer, x, context):
-    q, k, v = mixer.queries_keys_values(x).chunk(3, -1)
+    q, k, v = mixer.qkv(x).chunk(3, -1)
     pairs = torch.arange(0, x.shape[1] // HEADS, 2, dtype=torch.float64)
-    turns = torch.polar(
+    rotations = torch.polar(
         torch.ones(1, 1, dtype=torch.float64),
         torch.arange(len(x))[:, None] * 10000.0 ** (-pairs * HEADS / x.shape[1]),
     )
-    q, k = (torch.view_as_complex(split(part).unflatten(-1, (-1, 2))) * turns for part in (q, k))
+    q, k = (torch.view_as_complex(split(part).unflatten(-1, (-1, 2))) * rotations for part in (q, k))
     scores = (q @ k.conj().mT).real / math.sqrt(x.shape[1] / HEADS)
-    return mixer.out(joined(scores.masked_fill(seen(len(x), context) == 0, -math.inf).softmax(-1) @ split(v)))
+    return mixer.out(join(scores.masked_fill(visible(len(x), context) == 0, -math.inf).softmax(-1) @ split(v)))
 
 
 def relpos_attention(mixer, x, context):
-    q, k, v = (split(part) for part in mixer.queries_keys_values(x).chunk(3, -1))
+    q, k, v = (split(part) for part in mixer.qkv(x).chunk(3, -1))
     distances = (torch.arange(len(x))[:, None] - torch.arange(len(x))).abs()
-    positions = mixer.positions(sinusoids(distances, x.shape[1], torch.float64)).unflatten(-1, (HEADS, -1))
+    positions = mixer.position_projection(sinusoids(distances, x.shape[1], torch.float64)).unflatten(-1, (HEADS, -1))
     scores = (q + mixer.content_bias[:, None]) @ k.mT
     scores += torch.einsum("htd,tuhd->htu", q + mixer.position_bias[:, None], positions)
-    scores = (scores / math.sqrt(x.shape[1] / HEADS)).masked_fill(seen(len(x), context) == 0, -math.inf)
-    return mixer.out(joined(softmax(scores, -1) @ v))
+    scores = (scores / math.sqrt(x.shape[1] / HEADS)).masked_fill(visible(len(x), context) == 0, -math.inf)
+    return mixer.out(join(softmax(scores, -1) @ v))
 
 
 EQUATIONS = {
@@ -173,33 +174,33 @@ CASES = [
 
 @pytest.mark.parametrize("build, equation, context", CASES)
 def test_equation(build, equation, context):
-    mixer, x = fresh(build), noise(2, FRAMES, D_MODEL)
+    mixer, x = random_mixer(build), noise(2, FRAMES, D_MODEL)
     for row, y in zip(x, mixer(x, None, context), strict=True):
         assert_near(y, equation(mixer, row, context))
 
 
 def test_mamba_over_many_blocks():
-    mixer, x = fresh(Mamba), noise(1, 3 * mamba.BLOCK + 5, D_MODEL)
+    mixer, x = random_mixer(Mamba), noise(1, 3 * mamba.BLOCK + 5, D_MODEL)
     assert_near(mixer(x)[0], mamba_by_frame(mixer, x[0], None))
 
 
-def test_fading_mean_over_many_blocks_and_chunks():
-    mixer, x = fresh(partial(SummaryMixing, variant="expdecay", decay=0.9)), noise(1, 700, D_MODEL)
+def test_decayed_mean_over_many_blocks_and_chunks():
+    mixer, x = random_mixer(partial(SummaryMixing, variant="expdecay", decay=0.9)), noise(1, 700, D_MODEL)
     for context in (None, Context(150), Context(90, 1), Context(1), Context(1, 200)):
         assert_near(mixer(x, None, context)[0], expdecay(mixer, x[0], context), str(context))
 
 
-def test_fading_sum_over_an_hour():
+def test_decayed_sum_over_an_hour():
     """Ones give a geometric series; in float32, at 40 ms a frame."""
-    frames, fade = 90_000, 0.995
-    sums = fading_sum(torch.ones(1, frames, 1), fade)[0, :, 0].double()
-    expected = (1 - fade ** torch.arange(1, frames + 1, dtype=torch.float64)) / (1 - fade)
+    frames, decay = 90_000, 0.995
+    sums = decayed_sum(torch.ones(1, frames, 1), decay)[0, :, 0].double()
+    expected = (1 - decay ** torch.arange(1, frames + 1, dtype=torch.float64)) / (1 - decay)
     assert ((sums - expected).abs() / expected).max() < 1e-5
 
 
-def test_running_total_stays_true_over_an_hour():
+def test_running_sum_stays_exact_over_an_hour():
     """A stream's summary after an hour is the mean of the hour, in float32."""
-    mixer, x = fresh(partial(SummaryMixing, variant="lite"), torch.float32), noise(1, 90_000, D_MODEL)
+    mixer, x = random_mixer(partial(SummaryMixing, variant="lite"), torch.float32), noise(1, 90_000, D_MODEL)
     context = Context(1000)
     state = mixer.init_state(1, context)
     with torch.no_grad():
@@ -209,7 +210,7 @@ def test_running_total_stays_true_over_an_hour():
     assert_near(y[:, -1], expected[:, -1].float())
 
 
-def test_fused_kernel_is_given_what_it_documents(monkeypatch):
+def test_fused_kernel_gets_the_documented_arguments(monkeypatch):
     """A stand-in with the interface of mamba_ssm's kernel: u, delta [B, D, L]; A [D, N]; B, C [B, N, L]."""
 
     def kernel(u, delta, A, B, C):
@@ -222,7 +223,7 @@ def test_fused_kernel_is_given_what_it_documents(monkeypatch):
         return torch.stack(outputs, -1)
 
     monkeypatch.setattr(mamba, "fused_kernel", kernel)
-    u, step = noise(2, 9, 6, dtype=torch.float32), noise(2, 9, 6, dtype=torch.float32, seed=2).exp()
-    write, read = noise(2, 9, 3, dtype=torch.float32, seed=3), noise(2, 9, 3, dtype=torch.float32, seed=4)
-    rates = -noise(6, 3, dtype=torch.float32, seed=5).exp()
-    assert_near(mamba.fused_scan(u, step, rates, write, read), mamba.blocked_scan(u, step, rates, write, read))
+    u, dt = noise(2, 9, 6, dtype=torch.float32), noise(2, 9, 6, dtype=torch.float32, seed=2).exp()
+    B, C = noise(2, 9, 3, dtype=torch.float32, seed=3), noise(2, 9, 3, dtype=torch.float32, seed=4)
+    A = -noise(6, 3, dtype=torch.float32, seed=5).exp()
+    assert_near(mamba.fused_scan(u, dt, A, B, C), mamba.blocked_scan(u, dt, A, B, C))

@@ -23,7 +23,7 @@ def run(folder: Path) -> subprocess.CompletedProcess:
     return subprocess.run(command, check=False, capture_output=True, text=True, cwd=VECTORS.parent.parent)
 
 
-def test_command_tells_right_from_wrong(tmp_path):
+def test_command_separates_right_from_wrong(tmp_path):
     arrays = dict(np.load(VECTORS / "xnor.npz"))
     np.savez(tmp_path / "xnor_right.npz", **arrays)
     arrays["y"][0, -1, 0] += 1e-5

@@ -3,13 +3,16 @@
 import importlib
 import re
 import shutil
+import subprocess
 import sys
 from functools import partial
 
 import pytest
+import torch
 
 import mixers
-from mixers.testing import CHECKS
+from mixers.testing import check_mixer
+from mixers.testing.outputs import check_padding
 from tests.support.runs import ROOT, small_corpus, summary, train
 
 PAGE = (ROOT / "docs" / "your_own_mixer.md").read_text()
@@ -17,8 +20,8 @@ PAGE = (ROOT / "docs" / "your_own_mixer.md").read_text()
 
 def block(language: str) -> str:
     """The page's only block of this language."""
-    (found,) = re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    return found
+    (text,) = re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    return text
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +39,27 @@ def test_under_forty_lines():
     assert len((block("python") + block("yaml")).splitlines()) < 40
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
-def test_contract(gated_mean, check):
-    check(partial(gated_mean.GatedMean, size=8))
+def test_contract(gated_mean):
+    check_mixer(partial(gated_mean.GatedMean, size=8))
+
+
+def test_contract_names_the_check_that_fails(gated_mean):
+    class Leaking(gated_mean.GatedMean):
+        def forward(self, x, mask=None, context=None):
+            return super().forward(x, None, context)
+
+    random_state = torch.get_rng_state()
+    with pytest.raises(AssertionError) as error:
+        check_mixer(Leaking)
+    assert error.value.__notes__ == [f"in check_padding: {check_padding.__doc__.splitlines()[0]}"]
+    assert torch.equal(torch.get_rng_state(), random_state)
+
+
+def test_contract_needs_torch_alone():
+    """Neither pytest nor a package of the recipes is loaded by the contract or by the mixers."""
+    code = "import sys, mixers.testing; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert not {"pytest", "numpy.testing", "speechbrain", "hyperpyyaml", "recipes", "data_prep"} & set(loaded.split())
 
 
 def test_trains_from_the_recipes_line(gated_mean, tmp_path):

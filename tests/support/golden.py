@@ -3,8 +3,8 @@
 Each ``METHOD[_VARIANT][_dSIZE…].npz`` in FOLDER holds a mixer's weights by role, an input ``x``
 ``[B, T, d]``, perhaps ``lengths`` ``[B]``, and the output ``y`` of the method's published
 implementation. The mixer is built from the name and the arrays' sizes, filled, and run three ways: the
-batch as it is, the batch with garbage in its padding, and each row alone. Prints a line a file with the
-largest difference; exits with 1 if one is above the limit, with 2 if FOLDER cannot be used.
+batch as it is, the batch with garbage in its padding, and each row alone. Prints the largest difference of
+each file; exits with 1 if a difference is above the limit, with 2 if FOLDER cannot be used.
 """
 
 import argparse
@@ -29,8 +29,7 @@ Arrays = dict[str, Tensor]
 
 
 def build_summarymixing(variant: set[str], arrays: Arrays) -> Mixer:
-    named = variant & {"lite", "fast", "expdecay"}
-    name = named.pop() if named else "full"
+    name = next(iter(variant & {"lite", "fast", "expdecay"}), "full")
     first = "joint" if name == "fast" else "summary"
     sizes = [bias.numel() for bias in layers(arrays, first, "bias")]
     summary_size = sizes[-1] // 2 if name == "fast" else sizes[-1]
@@ -48,10 +47,10 @@ def build_summarymixing(variant: set[str], arrays: Arrays) -> Mixer:
     for role in ("local", "summary", "joint"):
         if hasattr(mixer, role):
             mlp = getattr(mixer, role)
-            for mine, given in zip(mlp.weights, layers(arrays, role, "weight"), strict=True):
-                fill(mine, given)
-            for mine, given in zip(mlp.biases, layers(arrays, role, "bias"), strict=True):
-                fill(mine, given)
+            for parameter, array in zip(mlp.weights, layers(arrays, role, "weight"), strict=True):
+                fill(parameter, array)
+            for parameter, array in zip(mlp.biases, layers(arrays, role, "bias"), strict=True):
+                fill(parameter, array)
     if name != "lite":
         fill(mixer.merge.weight, arrays["merge.0.weight"][0].T)
         fill(mixer.merge.bias, arrays["merge.0.bias"][0])
@@ -74,13 +73,15 @@ def build_hypermixing(variant: set[str], arrays: Arrays) -> Mixer:
 
 
 def build_xnor(variant: set[str], arrays: Arrays) -> Mixer:
-    named = "_".join(word for word in ("term", "gated", "weighted", "cos") if word in variant)
+    name = "_".join(word for word in ("term", "gated", "weighted", "cos") if word in variant)
     mixer = XNOR(
         arrays["x"].shape[-1],
         heads=int(arrays["heads"]),
-        variant=named or "plain",
+        variant=name or "plain",
         feature_map="sigmoid" if "sigmoid" in variant else "softmax",
     )
+    for kind in ("weight", "bias"):  # the files keep query, key and value apart
+        arrays[f"qkv.{kind}"] = torch.cat([arrays[f"{role}.{kind}"] for role in ("query", "key", "value")])
     for name, parameter in mixer.named_parameters():
         fill(parameter, arrays[name])
     return mixer
@@ -91,15 +92,15 @@ BUILDERS = {"summarymixing": build_summarymixing, "hypermixing": build_hypermixi
 
 def layers(arrays: Arrays, role: str, kind: str) -> list[Tensor]:
     """The arrays ``role.0.kind``, ``role.1.kind``, … in their order."""
-    found = [name for name in arrays if re.fullmatch(rf"{role}\.\d+\.{kind}", name)]
-    return [arrays[name] for name in sorted(found, key=lambda name: int(name.split(".")[1]))]
+    names = [name for name in arrays if re.fullmatch(rf"{role}\.\d+\.{kind}", name)]
+    return [arrays[name] for name in sorted(names, key=lambda name: int(name.split(".")[1]))]
 
 
-def fill(parameter: Tensor, given: Tensor) -> None:
-    if parameter.shape != given.shape:
-        raise ValueError(f"a weight of shape {list(given.shape)} where the mixer has {list(parameter.shape)}")
+def fill(parameter: Tensor, array: Tensor) -> None:
+    if parameter.shape != array.shape:
+        raise ValueError(f"a weight of shape {list(array.shape)} where the mixer has {list(parameter.shape)}")
     with torch.no_grad():
-        parameter.copy_(given)
+        parameter.copy_(array)
 
 
 def differences(file: Path) -> Iterator[tuple[str, float]]:
@@ -121,16 +122,16 @@ def differences(file: Path) -> Iterator[tuple[str, float]]:
     garbage = torch.cat([x.where(mask[..., None], 1e3 * torch.randn_like(x)), torch.randn_like(x)], 1)
     longer = lengths_to_mask(lengths, garbage.shape[1])
 
-    def largest(given: Tensor, row: slice | int, length: int) -> float:
-        worst = (given.double() - y[row, :length].double()).abs().max().item()
-        return math.inf if math.isnan(worst) else worst
+    def largest(output: Tensor, row: int, length: int) -> float:
+        difference = (output.double() - y[row, :length].double()).abs().max().item()
+        return math.inf if math.isnan(difference) else difference
 
     with torch.no_grad():
         batch, noisy = mixer(x, mask, context), mixer(garbage, longer, context)
-        for name, given in (("batch", batch), ("garbage in the padding", noisy)):
-            yield name, max(largest(given[row, :n], row, n) for row, n in enumerate(lengths.tolist()))
+        for name, output in (("batch", batch), ("garbage in the padding", noisy)):
+            yield name, max(largest(output[row, :n], row, n) for row, n in enumerate(lengths.tolist()))
         rows = (mixer(x[row, None, :n], None, context)[0] for row, n in enumerate(lengths.tolist()))
-        yield "rows alone", max(largest(given, row, len(given)) for row, given in enumerate(rows))
+        yield "rows alone", max(largest(output, row, len(output)) for row, output in enumerate(rows))
 
 
 def precision(file: Path) -> torch.dtype:
@@ -147,17 +148,17 @@ def main() -> int:
     wrong = 0
     for file in files:
         try:
-            found = dict(differences(file))
+            by_way = dict(differences(file))
         except (ValueError, KeyError) as error:
             reason = f"no array {error}" if isinstance(error, KeyError) else error
             print(f"{file.stem}: cannot be run: {reason}")
             wrong += 1
             continue
         dtype = precision(file)
-        way = max(found, key=found.get)
-        verdict = "ok" if found[way] <= LIMITS[dtype] else f"WRONG ({way})"
+        way = max(by_way, key=by_way.get)
+        verdict = "ok" if by_way[way] <= LIMITS[dtype] else f"WRONG ({way})"
         wrong += verdict != "ok"
-        print(f"{file.stem}: {found[way]:.1e} in {str(dtype).removeprefix('torch.')}, {verdict}")
+        print(f"{file.stem}: {by_way[way]:.1e} in {str(dtype).removeprefix('torch.')}, {verdict}")
     print(f"{len(files) - wrong} of {len(files)} agree")
     return 1 if wrong else 0
 

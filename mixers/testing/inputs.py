@@ -1,0 +1,58 @@
+"""What the checks run on: mixers with random weights, random frames, and the comparison of results."""
+
+import os
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..base import Context, Mixer, lengths_to_mask
+
+Build = Callable[[int], Mixer]
+
+D_MODEL = 16
+DEVICE = torch.device(os.environ.get("CONTRACT_DEVICE", "cpu"))
+LENGTHS = torch.tensor([11, 7, 2, 1], device=DEVICE)
+FRAMES = int(LENGTHS.max())
+MASK = lengths_to_mask(LENGTHS, FRAMES)
+
+
+def random_mixer(build: Build, dtype: torch.dtype = torch.float64, seed: int = 0) -> Mixer:
+    """A mixer whose weights differ from their initial values, so that no initial zero or one hides a fault."""
+    torch.manual_seed(seed)
+    mixer = build(D_MODEL)
+    with torch.no_grad():
+        for parameter in mixer.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+    return mixer.to(DEVICE, dtype).eval()
+
+
+def noise(*shape: int, dtype: torch.dtype = torch.float64, seed: int = 1) -> Tensor:
+    """Normal noise that is the same on every device, and in every dtype up to rounding."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, dtype=torch.float64, generator=generator).to(DEVICE, dtype)
+
+
+def assert_near(actual: Tensor, expected: Tensor, what: str = "") -> None:
+    """Raise AssertionError unless both are equal up to rounding in the dtype of ``expected``."""
+    atol, rtol = (1e-12, 1e-12) if expected.dtype == torch.float64 else (1e-5, 1e-4)
+    torch.testing.assert_close(actual, expected, atol=atol, rtol=rtol, msg=lambda text: f"{what}: {text}")
+
+
+def contexts(mixer: Mixer) -> list[Context | None]:
+    """The ways to run a mixer: on whole utterances and, if it can, under a few contexts."""
+    return [None] if mixer.cannot_stream else [None, Context(3), Context(4, 0), Context(2, 1)]
+
+
+def gradients(mixer: Mixer, x: Tensor, mask: Tensor | None, context: Context | None = None) -> dict[str, Tensor]:
+    """Gradients of a random loss on the real frames, in a residual branch as an encoder uses a mixer.
+
+    By the name of the parameter, and that of the frames under ``x``; a parameter may have None.
+    """
+    x = x.clone().requires_grad_()
+    mixer.zero_grad(set_to_none=True)
+    y = x + mixer(x, mask, context)
+    loss = y * noise(*y.shape, dtype=y.dtype, seed=7)
+    (loss if mask is None else loss[mask]).sum().backward()
+    by_name = {name: parameter.grad for name, parameter in mixer.named_parameters()}
+    return by_name | {"x": x.grad if mask is None else x.grad[mask]}
