@@ -97,9 +97,8 @@ class PastSums(NamedTuple):
 
 def empty_past(like: Tensor, batch: int, context: Context, *shape: int) -> PastSums:
     """The state of ``batch`` streams at their first frame, for sums of ``shape`` on the device of ``like``."""
-    bounded = context.left_chunks is not None
-    zeros = like.new_zeros(batch, context.left_chunks if bounded else 1, *shape, dtype=sum_dtype(like))
-    return PastSums(zeros, zeros[:, :0]) if bounded else PastSums(zeros[:, :0], zeros)
+    zeros = like.new_zeros(batch, sums_kept(context), *shape, dtype=sum_dtype(like))
+    return PastSums(zeros[:, :0], zeros) if context.left_chunks is None else PastSums(zeros, zeros[:, :0])
 
 
 def visible_sum(past: PastSums) -> Tensor:

@@ -1,5 +1,6 @@
 """Attention whose scores are products of positive features, so that keys and values can be summed first."""
 
+from collections.abc import Callable
 from functools import partial
 from math import pi, prod
 
@@ -16,7 +17,12 @@ def elu_plus_one(x: Tensor) -> Tensor:
     return relu(x) + x.clamp(max=0).exp()
 
 
-FEATURE_MAPS = {"softmax": partial(softmax, dim=-1), "sigmoid": sigmoid, "relu": relu, "elu": elu_plus_one}
+FEATURE_MAPS: dict[str, Callable[[Tensor], Tensor]] = {
+    "softmax": partial(softmax, dim=-1),
+    "sigmoid": sigmoid,
+    "relu": relu,
+    "elu": elu_plus_one,
+}
 
 
 class FeatureMapAttention(Mixer):

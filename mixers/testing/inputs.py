@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..base import Context, Mixer, lengths_to_mask
 
@@ -23,7 +23,7 @@ def random_mixer(build: Build, dtype: torch.dtype = torch.float64, seed: int = 0
     mixer = build(D_MODEL)
     with torch.no_grad():
         for parameter in mixer.parameters():
-            parameter += 0.1 * torch.randn_like(parameter)
+            parameter.add_(0.1 * torch.randn_like(parameter))
     return mixer.to(DEVICE, dtype).eval()
 
 
@@ -44,15 +44,18 @@ def contexts(mixer: Mixer) -> list[Context | None]:
     return [None] if mixer.cannot_stream else [None, Context(3), Context(4, 0), Context(2, 1)]
 
 
-def gradients(mixer: Mixer, x: Tensor, mask: Tensor | None, context: Context | None = None) -> dict[str, Tensor]:
+def gradients(mixer: nn.Module, x: Tensor, mask: Tensor | None, context: Context | None = None) -> dict[str, Tensor]:
     """Gradients of a random loss on the real frames, in a residual branch as an encoder uses a mixer.
 
-    By the name of the parameter, and that of the frames under ``x``; a parameter may have None.
+    By the name of the parameter; those of the frames as ``x``. AssertionError for a parameter without a gradient.
     """
     x = x.clone().requires_grad_()
     mixer.zero_grad(set_to_none=True)
     y = x + mixer(x, mask, context)
     loss = y * noise(*y.shape, dtype=y.dtype, seed=7)
     (loss if mask is None else loss[mask]).sum().backward()
-    by_name = {name: parameter.grad for name, parameter in mixer.named_parameters()}
-    return by_name | {"x": x.grad if mask is None else x.grad[mask]}
+    by_name = {}
+    for name, tensor in (*mixer.named_parameters(), ("x", x)):
+        assert tensor.grad is not None, f"{name} has no gradient"
+        by_name[name] = tensor.grad[mask] if tensor is x and mask is not None else tensor.grad
+    return by_name

@@ -24,7 +24,6 @@ def check_gradients(build: Build) -> None:
     """
     mixer, x = random_mixer(build), noise(len(LENGTHS), FRAMES, D_MODEL)
     for name, gradient in gradients(mixer, x, MASK).items():
-        assert gradient is not None, f"{name} has no gradient"
         assert gradient.abs().max() > 1e-9, f"the gradient of {name} is zero"
 
 

@@ -2,8 +2,10 @@
 
 import io
 import os
+from typing import cast
 
 import torch
+from torch import nn
 
 from .inputs import D_MODEL, FRAMES, LENGTHS, MASK, Build, assert_near, contexts, gradients, noise, random_mixer
 
@@ -15,7 +17,7 @@ def check_compile(build: Build) -> None:
     mixer, x = random_mixer(build), noise(len(LENGTHS), FRAMES, D_MODEL)
     expected = gradients(mixer, x, MASK)
     torch._dynamo.reset()
-    compiled = torch.compile(mixer, backend=BACKEND, fullgraph=True)
+    compiled = cast(nn.Module, torch.compile(mixer, backend=BACKEND, fullgraph=True))
     for name, actual in gradients(compiled, x, MASK).items():
         assert_near(actual, expected[name.removeprefix("_orig_mod.")], f"gradient of {name}")
     with torch.no_grad():
