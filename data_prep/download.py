@@ -1,8 +1,8 @@
 """Fetch the official LibriSpeech archives: `python -m data_prep.download FOLDER --corpus mini`.
 
 Each split is fetched to `FOLDER/<split>.tar.gz.part` (an interrupted transfer goes on from there), checked
-against its MD5 sum, unpacked beside its place and moved to `FOLDER/LibriSpeech/<split>` in one step. So a
-split that is there is whole, and is skipped.
+against its MD5 sum, unpacked in a temporary folder and moved to `FOLDER/LibriSpeech/<split>` in a single step. So a
+split that exists is complete, and is skipped.
 """
 
 import argparse
@@ -55,10 +55,10 @@ def download(
     keep_archives=False,
     pause: float = 1.0,
 ) -> Path:
-    """Fetch, check and unpack the splits that aren't there yet; return `folder/LibriSpeech`.
+    """Fetch, check and unpack the splits that do not exist yet; return `folder/LibriSpeech`.
 
     `base_url` is a mirror that has `31/train-clean-5.tar.gz` and so on. `pause` is the first wait, in
-    seconds, after a lost connection; each further wait doubles. Raises DataError for an unknown split, too
+    seconds, after a lost connection; every further wait is twice as long. Raises DataError for an unknown split, too
     little disk space, an unreachable or missing archive, a wrong checksum and an archive that can't be
     unpacked safely.
     """
@@ -93,13 +93,13 @@ def fetch(url: str, target, pause: float = 1.0) -> None:
     part = target.with_name(f"{target.name}.part")
     failures = 0
     while True:
-        had = _size(part)
+        size_before = _size(part)
         try:
             _transfer(url, part)
             break
-        except _ConnectionLost as lost:
-            reason = lost
-        failures = 0 if _size(part) > had else failures + 1
+        except _ConnectionLost as error:
+            reason = error
+        failures = 0 if _size(part) > size_before else failures + 1
         if failures == ATTEMPTS:
             raise DataError(f"{url}: {reason}; run the same command again to go on from byte {_size(part)}")
         time.sleep(pause * 2**failures)
@@ -107,7 +107,7 @@ def fetch(url: str, target, pause: float = 1.0) -> None:
 
 
 def check(archive, md5: str) -> None:
-    """Raises DataError when the MD5 sum is another; the archive is then set aside as `<archive>.corrupt`."""
+    """Raises DataError when the MD5 sum differs; the archive is then set aside as `<archive>.corrupt`."""
     archive = Path(archive)
     digest = hashlib.md5(usedforsecurity=False)
     with open(archive, "rb") as raw, _reading(raw, f"checking {archive.name}") as file:
@@ -123,10 +123,11 @@ def check(archive, md5: str) -> None:
 
 
 def unpack(archive, folder, split: str) -> None:
-    """Unpack beside `folder/LibriSpeech/<split>`, then move it there in one step; a failure leaves nothing.
+    """Unpack in a temporary folder, then move to `folder/LibriSpeech/<split>` in a single step.
 
+       A failure leaves nothing behind.
     Raises DataError for an archive that is broken, lacks the split, or holds a member (path, link or device)
-    that Python's "data" filter for tar files refuses.
+       that Python's "data" filter for tar files refuses.
     """
     if not hasattr(tarfile, "data_filter"):
         raise DataError("unpacking safely needs Python 3.11.4 or newer; install one, or unpack by hand")
@@ -157,27 +158,27 @@ def unpack(archive, folder, split: str) -> None:
 
 
 class _ConnectionLost(Exception):
-    """Worth another attempt."""
+    """A failure after which another attempt may succeed."""
 
 
 def _transfer(url: str, part: Path) -> None:
-    """One attempt to bring `part` to its full length; _ConnectionLost when it ends early."""
-    had = _size(part)
-    with _request(url, had) as response:
-        beyond = response.headers.get("Content-Range", "")
-        if response.status == 416 and beyond.endswith(f"/{had}"):
-            return  # all of it was there
-        if response.status == 416 or (response.status == 206 and not beyond.startswith(f"bytes {had}-")):
+    """A single attempt to bring `part` to its full length. Raises _ConnectionLost when it ends early."""
+    start = _size(part)
+    with _request(url, start) as response:
+        content_range = response.headers.get("Content-Range", "")
+        if response.status == 416 and content_range.endswith(f"/{start}"):
+            return  # an earlier attempt fetched everything
+        if response.status == 416 or (response.status == 206 and not content_range.startswith(f"bytes {start}-")):
             part.unlink()
-            raise _ConnectionLost("the server's file doesn't fit the part fetched earlier, so that is dropped")
-        if had and response.status != 206:
+            raise _ConnectionLost("the server's file does not match the part fetched earlier, which is dropped")
+        if start and response.status != 206:
             print(f"{url}: this server can't go on in the middle of a file, so it starts over")
-            had = 0
+            start = 0
         length = response.headers.get("Content-Length")
-        total = had + int(length) if length else None
+        total = start + int(length) if length else None
         with (
-            open(part, "ab" if had else "wb") as file,
-            tqdm(total=total, initial=had, desc=part.stem, unit="B", unit_scale=True) as bar,
+            open(part, "ab" if start else "wb") as file,
+            tqdm(total=total, initial=start, desc=part.stem, unit="B", unit_scale=True) as bar,
         ):
             while block := _read(response):
                 file.write(block)
@@ -187,7 +188,7 @@ def _transfer(url: str, part: Path) -> None:
 
 
 def _request(url: str, start: int = 0, method: str = "GET"):
-    """The server's answer, from byte `start` on when it can; 416 when it has no such byte."""
+    """The server's response, from byte `start` on where it supports that; status 416 when there is no such byte."""
     headers = {"Range": f"bytes={start}-"} if start else {}
     try:
         return urllib.request.urlopen(urllib.request.Request(url, headers=headers, method=method), timeout=TIMEOUT)
@@ -213,7 +214,7 @@ def _read(response) -> bytes:
 
 
 def _check_space(folder: Path, urls: dict[str, str], keep_archives: bool) -> None:
-    """DataError when the archives and what is unpacked can't fit; a size that no server tells counts as 0."""
+    """Raises DataError when archives and unpacked splits do not fit; an unknown size counts as 0."""
     to_unpack, to_fetch = 0, []
     for split, url in urls.items():
         archive = folder / f"{split}.tar.gz"
@@ -234,7 +235,7 @@ def _remote_size(url: str) -> int:
         with _request(url, method="HEAD") as response:
             return int(response.headers.get("Content-Length", 0))
     except (_ConnectionLost, DataError):
-        return 0  # some mirrors answer no HEAD; the transfer itself says what is wrong
+        return 0  # some mirrors refuse HEAD; the transfer itself reports what is wrong
 
 
 def _size(path: Path) -> int:
@@ -242,7 +243,7 @@ def _size(path: Path) -> int:
 
 
 def _reading(file, what: str):
-    """The file, its reading shown as a progress bar."""
+    """The file, with a progress bar over what is read from it."""
     size = os.fstat(file.fileno()).st_size
     return tqdm.wrapattr(file, "read", total=size, desc=what, leave=False)
 

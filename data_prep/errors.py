@@ -1,4 +1,4 @@
-"""The one error that is the user's to fix, and how a command line shows it."""
+"""The error that a user can fix, and how a command shows it."""
 
 import functools
 import sys

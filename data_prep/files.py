@@ -1,4 +1,4 @@
-"""Whole files: written at once or not at all, and told apart by their bytes."""
+"""Files that are written completely or not at all, and checksums to compare them by."""
 
 import hashlib
 import os
@@ -12,7 +12,7 @@ def checksum(path) -> str | None:
 
 
 def write_atomically(path, content: bytes | str) -> None:
-    """Put the content in place whole or not at all, through a temporary file in the same folder."""
+    """Write the whole content or, on failure, nothing: through a temporary file in the same folder."""
     path = Path(path)
     content = content.encode() if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

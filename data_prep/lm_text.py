@@ -1,6 +1,6 @@
 """Sentences to train a language model on: from transcripts, and from plain or gzip text of any size.
 
-A text is read line by line and never held whole. What may be named as a source, alone or in a list:
+A text is read line by line and never kept in memory. A source, or several in a list, may be:
 
 - a manifest (`.csv`, its column wrd), or a transcript file of a corpus (`.trans.txt`: an ID, then the words);
 - a run folder: the manifests that the run was trained, validated or tested on;
@@ -26,8 +26,8 @@ TRANSCRIPT = ".trans.txt"
 RUN_MANIFESTS = {"train": "merged/train.csv", "valid": "merged/valid.csv", "test": "test*.csv"}
 
 
-class Counted(NamedTuple):
-    """How much text there is."""
+class TextSize(NamedTuple):
+    """The amount of text."""
 
     sentences: int
     words: int
@@ -36,10 +36,10 @@ class Counted(NamedTuple):
 def text_files(sources: str | Path | Iterable[str | Path], use: str) -> list[Path]:
     """The files of one or several sources, in order. use: train, valid or test, for what a folder holds.
 
-    Raises DataError for a source that is not there, and for a folder without such text.
+    Raises DataError for a source that does not exist, and for a folder without such text.
     """
-    listed = [sources] if isinstance(sources, str | Path) else list(sources)
-    return [file for source in listed for file in _files(Path(source).expanduser(), use)]
+    sources = [sources] if isinstance(sources, str | Path) else list(sources)
+    return [file for source in sources for file in _files(Path(source).expanduser(), use)]
 
 
 def _files(source: Path, use: str) -> list[Path]:
@@ -48,16 +48,16 @@ def _files(source: Path, use: str) -> list[Path]:
     if not source.is_dir():
         raise DataError(f"there is no text {source}: give a text file (.gz too), a manifest, a run or a corpus folder")
     if (source / "manifests").is_dir():
-        found = sorted((source / "manifests").glob(RUN_MANIFESTS[use]))
+        files = sorted((source / "manifests").glob(RUN_MANIFESTS[use]))
         missing = f"the run {source} has no manifests/{RUN_MANIFESTS[use]}"
     else:
         root = find_corpus(source)
         splits = getattr(choose_splits(available_splits(root), **{**NO_SPLITS, use: "auto"}), use)
-        found = [file for split in splits for file in sorted((root / split).rglob(f"*{TRANSCRIPT}"))]
+        files = [file for split in splits for file in sorted((root / split).rglob(f"*{TRANSCRIPT}"))]
         missing = f"the corpus {root} has no {TRANSCRIPT} files in {', '.join(splits)}"
-    if not found:
+    if not files:
         raise DataError(f"{missing}: name a file with the text")
-    return found
+    return files
 
 
 def sentences(files: Iterable[Path]) -> Iterator[str]:
@@ -72,31 +72,34 @@ def sentences(files: Iterable[Path]) -> Iterator[str]:
                 yield words
 
 
-def count(files: Iterable[Path]) -> Counted:
-    """Read all once, so that a damaged line is found before hours of training. DataError for no text."""
+def count(files: Iterable[Path]) -> TextSize:
+    """Read all files once, so that a damaged line is reported before hours of training.
+
+    Raises DataError as `sentences` does, and for files without a word.
+    """
     files, total, words = list(files), 0, 0
     for sentence in sentences(files):
         total, words = total + 1, words + sentence.count(" ") + 1
     if not total:
         raise DataError(f"{', '.join(map(str, files[:3]))}: no sentence in it; give a text with words")
-    return Counted(total, words)
+    return TextSize(total, words)
 
 
 def shard(items: Iterable, index: int, shards: int) -> Iterator:
-    """Every ``shards``-th item from ``index`` on: what one of several readers of the same text takes."""
+    """Every ``shards``-th item from ``index`` on: the share of a reader among several readers of the same text."""
     return islice(items, index, None, shards)
 
 
 def shuffled(items: Iterable, buffer: int, key: str) -> Iterator[list]:
     """Lists of ``buffer`` items (the last may be shorter), each in an order that follows from ``key`` alone.
 
-    No more than one list is held. An item stays within its list, so that of a sorted text the neighbours of
-    an item change, and not the region.
+    No more than a list is held in memory. An item stays within its list, so that in a sorted text the neighbours
+    of an item change, and not the region.
     """
-    draw, items = random.Random(key), iter(items)
-    while held := list(islice(items, buffer)):
-        draw.shuffle(held)
-        yield held
+    generator, items = random.Random(key), iter(items)
+    while block := list(islice(items, buffer)):
+        generator.shuffle(block)
+        yield block
 
 
 def _lines(file: Path) -> Iterator[str]:
@@ -106,8 +109,8 @@ def _lines(file: Path) -> Iterator[str]:
     only_words = file.name.endswith(TRANSCRIPT)
     number = 0
     try:
-        with _opened(file) as opened:
-            for number, line in enumerate(opened, 1):
+        with _open(file) as stream:
+            for number, line in enumerate(stream, 1):
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8")
                 yield " ".join(text.split()[1:]) if only_words else text
     except UnicodeDecodeError:
@@ -116,9 +119,9 @@ def _lines(file: Path) -> Iterator[str]:
         raise DataError(f"{file} is damaged after line {number} ({error}); fetch it again") from None
 
 
-def _opened(file: Path) -> BinaryIO:
-    with open(file, "rb") as opened:
-        compressed = opened.read(len(GZIP)) == GZIP
+def _open(file: Path) -> BinaryIO:
+    with open(file, "rb") as stream:
+        compressed = stream.read(len(GZIP)) == GZIP
     if compressed:
         return gzip.open(file)
     if file.suffix == ".gz":

@@ -1,4 +1,4 @@
-"""Manifests: CSV files with the columns of SpeechBrain's own LibriSpeech recipe, so that it reads them too.
+"""Manifests: CSV files with the columns of SpeechBrain's LibriSpeech recipe, which can read them too.
 
 ID, duration (seconds), wav (`$data_root/<split>/SPK/CHAP/ID.flac`, so that a corpus can move), spk_id
 (`SPK-CHAP`), wrd (the words).
@@ -18,7 +18,7 @@ COLUMNS = ["ID", "duration", "wav", "spk_id", "wrd"]
 
 
 def read_manifest(manifest) -> Iterator[dict[str, str]]:
-    """The rows of a manifest, as dicts of text. DataError when it's missing, damaged or no manifest."""
+    """Yield the rows of a manifest as dicts of text. Raises DataError when it is missing, damaged or no manifest."""
     if not Path(manifest).is_file():
         raise DataError(f"no manifest {manifest}: write it with python -m data_prep.librispeech")
     with open(manifest, newline="", encoding="utf-8") as file:
@@ -50,7 +50,7 @@ def utterances_by_id(manifest, root) -> dict[str, dict]:
 
 
 def merge(manifests: Iterable, out_csv) -> Path:
-    """Write the rows of several manifests to one, in order; an unchanged file is left alone.
+    """Write the rows of several manifests to `out_csv`, in order; an unchanged file is not written again.
 
     Raises DataError when an utterance ID occurs twice.
     """

@@ -2,8 +2,7 @@
 
 Interpolated modified Kneser-Ney smoothing (Chen and Goodman 1998, "An empirical study of smoothing techniques
 for language modeling"; as an article: https://doi.org/10.1006/csla.1999.0128), written as an ARPA file.
-The text is read line by line and never held; the counts of all distinct n-grams are, in memory
-(about 350 bytes each).
+The text is read line by line; the counts of all distinct n-grams are kept in memory, about 350 bytes per n-gram.
 """
 
 import argparse
@@ -26,11 +25,11 @@ Ngram = tuple[str, ...]
 
 
 class NgramModel(NamedTuple):
-    """A back-off model. The lists hold one dict an order, orders from 1.
+    """A back-off model. The lists hold a dict per order, from order 1.
 
     probabilities: p(last word | the words before) of every n-gram; <unk> is among the unigrams.
-    backoffs: of every history, the weight of the next lower order after it; the last dict is empty.
-    notes: sentences on what the text was too small for.
+    backoffs: of every history, the weight of the next lower order; the last dict is empty.
+    notes: sentences on what could not be estimated from so little text.
     """
 
     probabilities: list[dict[Ngram, float]]
@@ -40,33 +39,32 @@ class NgramModel(NamedTuple):
 
 
 def estimate(sentences: Iterable[str], order: int = 3) -> NgramModel:
-    """Model of the given order from sentences of words between spaces; a blank one does not count.
+    """Model of order `order` from sentences of words between spaces; empty sentences do not count.
 
     Every history's probabilities sum to one over the words of the text, </s> and <unk>. Raises DataError for
-    an order below 1, no words at all, a word that the format keeps for itself, or sentences too short for the
-    order.
+    an order below 1, no words at all, a word that the format reserves, or sentences too short for the order.
     """
     if order < 1:
         raise DataError(f"the order of an n-gram must be 1 or more, not {order}")
     counts, number = count(sentences, order)
-    words = len(counts[0]) + 1  # <unk> too; </s> is counted already, and <s> never predicted
+    words = len(counts[0]) + 1  # <unk> too; </s> is among the counts, and <s> is never predicted
     lower = defaultdict(lambda: 1 / words)  # below the unigrams all words are equal
     model = NgramModel([], [], number, [])
-    for length, counted in enumerate(counts, 1):
-        discounts = estimate_discounts(counted.values())
+    for length, ngrams in enumerate(counts, 1):
+        discounts = estimate_discounts(ngrams.values())
         if discounts is None:
             discounts = FALLBACK_DISCOUNTS
             model.notes.append(
                 f"too little text to estimate the discounts of order {length}: "
-                + ", ".join(f"{each:g}" for each in discounts)
+                + ", ".join(f"{discount:g}" for discount in discounts)
             )
-        total, spared = defaultdict(int), defaultdict(float)
-        for ngram, times in counted.items():
+        total, discounted = defaultdict(int), defaultdict(float)
+        for ngram, times in ngrams.items():
             total[ngram[:-1]] += times
-            spared[ngram[:-1]] += discounts[min(times, 3) - 1]
-        weight = {history: spared[history] / total[history] for history in total}
+            discounted[ngram[:-1]] += discounts[min(times, 3) - 1]
+        weight = {history: discounted[history] / total[history] for history in total}
         probabilities = {}
-        for ngram, times in counted.items():
+        for ngram, times in ngrams.items():
             history, discount = ngram[:-1], discounts[min(times, 3) - 1]
             probabilities[ngram] = (times - discount) / total[history] + weight[history] * lower[ngram[1:]]
         if length == 1:
@@ -82,8 +80,8 @@ def estimate(sentences: Iterable[str], order: int = 3) -> NgramModel:
 def count(sentences: Iterable[str], order: int) -> tuple[list[Counter[Ngram]], int]:
     """Kneser-Ney's counts of the n-grams of each order from 1, and the number of sentences.
 
-    In the highest order, and where an n-gram begins a sentence, how often it occurs; else how many different
-    words stand before it.
+    In the highest order, and for an n-gram that begins a sentence: how often it occurs. For all others: how many
+    different words occur before it.
     """
     counts: list[Counter[Ngram]] = [Counter() for _ in range(order)]
     number = longest = 0
@@ -94,11 +92,11 @@ def count(sentences: Iterable[str], order: int) -> tuple[list[Counter[Ngram]], i
         number, longest = number + 1, max(longest, len(words))
         if not RESERVED.isdisjoint(words[1:-1]):
             word = min(RESERVED.intersection(words[1:-1]))
-            raise DataError(f"sentence {number} has the word {word}, which ARPA files keep for themselves: remove it")
+            raise DataError(f"sentence {number} has the word {word}, which ARPA files reserve: remove it")
         for length in range(2, min(order, len(words) + 1)):
             counts[length - 1][tuple(words[:length])] += 1
-        first = 1 if order == 1 else 0  # <s> is given, never predicted
-        counts[-1].update(tuple(words[at : at + order]) for at in range(first, len(words) - order + 1))
+        first = 1 if order == 1 else 0  # <s> is never predicted
+        counts[-1].update(tuple(words[start : start + order]) for start in range(first, len(words) - order + 1))
     if not number:
         raise DataError("no words to estimate an n-gram from: the text is empty")
     if longest < order:
@@ -112,21 +110,20 @@ def count(sentences: Iterable[str], order: int) -> tuple[list[Counter[Ngram]], i
 
 
 def estimate_discounts(counts: Iterable[int]) -> tuple[float, float, float] | None:
-    """What to take from counts of one, two, and three or more (Chen and Goodman, modified Kneser-Ney).
+    """Discounts of the counts 1, 2, and 3 or more (Chen and Goodman, modified Kneser-Ney).
 
-    None where no n-gram was counted once, twice, three or four times, or where a discount would not lie
-    between zero and its count.
+    None when no n-gram has a count of 1, 2, 3 or 4, or when a discount would not lie between zero and its count.
     """
-    of = Counter(each for each in counts if each <= 4)
-    if not all(of[times] for times in (1, 2, 3, 4)):
+    number = Counter(count for count in counts if count <= 4)  # of n-grams, by their count
+    if not all(number[count] for count in (1, 2, 3, 4)):
         return None
-    y = of[1] / (of[1] + 2 * of[2])
-    one, two, three = (times - (times + 1) * y * of[times + 1] / of[times] for times in (1, 2, 3))
-    return (one, two, three) if 0 < one < 1 and 0 < two < 2 and 0 < three < 3 else None
+    y = number[1] / (number[1] + 2 * number[2])
+    d1, d2, d3 = (count - (count + 1) * y * number[count + 1] / number[count] for count in (1, 2, 3))
+    return (d1, d2, d3) if 0 < d1 < 1 and 0 < d2 < 2 and 0 < d3 < 3 else None
 
 
 def write_arpa(model: NgramModel, path) -> None:
-    """Write the model in the ARPA format, whole or not at all; its logarithms are to the base of ten."""
+    """Write the model in the ARPA format (logarithms to base 10), completely or not at all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, b"".join(line.encode() for line in _arpa_lines(model)))
@@ -139,7 +136,7 @@ def _arpa_lines(model: NgramModel) -> Iterator[str]:
     for length, (ngrams, backoffs) in enumerate(zip(model.probabilities, model.backoffs, strict=True), 1):
         yield f"\n\\{length}-grams:\n"
         if length == 1:
-            yield _arpa_line("-99", (BEGIN,), backoffs)  # the format's zero: it is never predicted
+            yield _arpa_line("-99", (BEGIN,), backoffs)  # the format's zero: <s> is never predicted
         for ngram, probability in ngrams.items():
             yield _arpa_line(f"{math.log10(probability):.7f}", ngram, backoffs)
     yield "\n\\end\\\n"
@@ -172,7 +169,7 @@ def main(argv=None):
     write_arpa(model, arguments.out)
     for note in model.notes:
         print(f"note: {note}")
-    numbers = ", ".join(f"{len(each)} of order {length}" for length, each in enumerate(model.probabilities, 1))
+    numbers = ", ".join(f"{len(ngrams)} of order {order}" for order, ngrams in enumerate(model.probabilities, 1))
     print(f"{arguments.out}: {model.sentences} sentences; n-grams: {numbers}")
 
 

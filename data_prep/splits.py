@@ -25,58 +25,59 @@ def available_splits(folder) -> list[str]:
     folder = Path(folder)
     if not folder.is_dir():
         return []
-    return sorted(each.name for each in folder.iterdir() if SPLIT_NAME.fullmatch(each.name) and each.is_dir())
+    return sorted(path.name for path in folder.iterdir() if SPLIT_NAME.fullmatch(path.name) and path.is_dir())
 
 
 def find_corpus(data_folder) -> Path:
     """The folder that directly holds the splits: `data_folder/LibriSpeech` or `data_folder` itself.
 
-    Raises DataError when neither holds one.
+    Raises DataError when neither holds a split.
     """
-    given = Path(data_folder).expanduser()
-    for folder in (given / "LibriSpeech", given):
+    data_folder = Path(data_folder).expanduser()
+    for folder in (data_folder / "LibriSpeech", data_folder):
         if available_splits(folder):
             return folder.absolute()
-    if not given.is_dir():
-        raise DataError(f"no data folder {given}: give the folder that holds LibriSpeech's splits, or its parent")
-    hint = f"; {given.name} is a split itself, give its parent" if SPLIT_NAME.fullmatch(given.name) else ""
+    if not data_folder.is_dir():
+        raise DataError(f"no data folder {data_folder}: give the folder that holds LibriSpeech's splits, or its parent")
+    is_split = SPLIT_NAME.fullmatch(data_folder.name)
+    hint = f"; {data_folder.name} is a split itself, give its parent" if is_split else ""
     raise DataError(
-        f"no LibriSpeech in {given}: expected folders train-*, dev-* or test-* there or in its LibriSpeech/{hint}"
+        f"no LibriSpeech in {data_folder}: expected folders train-*, dev-* or test-* there or in its LibriSpeech/{hint}"
     )
 
 
 def choose_splits(available: Iterable[str], train="auto", valid="auto", test="auto") -> Roles:
-    """Which of the available splits serve for what.
+    """Which of the available splits to train on, to validate on and to test on.
 
-    Each of `train`, `valid`, `test` is a list of names, a comma- or space-separated string, or "auto": all
-    train*; dev-clean* when there, else all dev*; all test*, else all dev* (with a note). Raises DataError for
-    a name that isn't available, and for an "auto" that finds nothing ([] asks for nothing).
+    `train`, `valid` and `test` are a list of names, a comma- or space-separated string, or "auto": all train*;
+    all dev-clean*, or all dev* where there is none; all test*, or all dev* (with a note). Raises DataError for a
+    name that is not available, and for an "auto" without such a split ([] asks for none).
     """
     available = sorted(available)
 
     def starting(prefix):
         return [name for name in available if name.startswith(prefix)]
 
-    def chosen(use, wanted, found, pattern):
+    def choose(use, wanted, default, pattern):
         if wanted != "auto":
             return named_splits(available, wanted)
-        if not found:
-            raise DataError(f"no {pattern} split among: {_listed(available)}; name the {use} splits, or [] for none")
-        return found
+        if not default:
+            raise DataError(f"no {pattern} split among: {_list(available)}; name the {use} splits, or [] for none")
+        return default
 
     note = ""
     if test == "auto" and not starting("test") and starting("dev"):
         note = f"No test* split here, so testing is on the dev splits: {', '.join(starting('dev'))}."
     return Roles(
-        chosen("train", train, starting("train"), "train*"),
-        chosen("valid", valid, starting("dev-clean") or starting("dev"), "dev*"),
-        chosen("test", test, starting("test") or starting("dev"), "test* or dev*"),
+        choose("train", train, starting("train"), "train*"),
+        choose("valid", valid, starting("dev-clean") or starting("dev"), "dev*"),
+        choose("test", test, starting("test") or starting("dev"), "test* or dev*"),
         note,
     )
 
 
 def named_splits(available: Iterable[str], wanted: str | Iterable[str]) -> list[str]:
-    """The wanted names in their order, each once. DataError when one isn't there: it lists those that are."""
+    """The wanted names in their order, without repetitions. Raises DataError for a name that is not available."""
     available = sorted(available)
     names = re.split(r"[,\s]+", wanted) if isinstance(wanted, str) else wanted
     names = [name for name in dict.fromkeys(names) if name]
@@ -84,9 +85,9 @@ def named_splits(available: Iterable[str], wanted: str | Iterable[str]) -> list[
         if name not in available:
             near = difflib.get_close_matches(name, available, n=1)
             hint = f"; did you mean '{near[0]}'?" if near else ""
-            raise DataError(f"no split '{name}' among: {_listed(available)}{hint}")
+            raise DataError(f"no split '{name}' among: {_list(available)}{hint}")
     return names
 
 
-def _listed(names):
+def _list(names):
     return ", ".join(names) or "(none)"

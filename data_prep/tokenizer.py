@@ -26,7 +26,7 @@ ERRORS_ONLY = 2  # SentencePiece's minloglevel
 
 
 def train_tokenizer(manifest, out_folder, kind: str = "unigram", vocab_size: int = 5000) -> Path:
-    """Train on the words and return `out_folder/tokenizer.model`; kept when words, kind and size are.
+    """Train on the words and return `out_folder/tokenizer.model`, which is kept while words, kind and size stay.
 
     The same text gives the same bytes. `vocab_size` counts the three named pieces. A text too small for it
     gives fewer pieces, which is printed. Raises DataError for an empty manifest, an unknown kind, or a size
@@ -80,7 +80,7 @@ def _train(sentences: list[str], kind: str, vocab_size: int) -> bytes:
         hard_vocab_limit=False,
         character_coverage=1.0,
         normalization_rule_name=NORMALIZATION,
-        max_sentence_length=1_000_000,  # bytes; a longer one would be skipped without a word
+        max_sentence_length=1_000_000,  # bytes; a SentencePiece skips a longer sentence without a message
         unk_id=UNKNOWN,
         bos_id=START,
         eos_id=END,

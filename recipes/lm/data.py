@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from data_prep.errors import DataError
-from data_prep.lm_text import Counted, sentences, shard, shuffled
+from data_prep.lm_text import TextSize, sentences, shard, shuffled
 from data_prep.tokenizer import END, IGNORED, START, UNKNOWN
 
 LOOKED_AT = 1000  # sentences, to see whether the tokenizer is one for this text
@@ -54,7 +54,7 @@ class TextBatches(IterableDataset):
         self,
         files: list[Path],
         tokenizer: SentencePieceProcessor,
-        counted: Counted,
+        counted: TextSize,
         *,
         batch_sentences: int,
         buffer: int = 10_000,

@@ -9,7 +9,7 @@ from speechbrain.utils.run_opts import RunOptions
 from torch.utils.data import DataLoader
 
 from data_prep.files import checksum, write_atomically
-from data_prep.lm_text import Counted, count, text_files
+from data_prep.lm_text import TextSize, count, text_files
 from data_prep.tokenizer import load_tokenizer
 from recipes.config.limits import check_limits
 from recipes.config.recipe import Recipe
@@ -114,7 +114,7 @@ class LanguageModelExperiment:
         sources = self.hparams[f"{use}_text"]
         return text_files(sources, use) if sources else []
 
-    def count_text(self) -> dict[str, Counted]:
+    def count_text(self) -> dict[str, TextSize]:
         counted = {}
         for use, files in self.files.items():
             if files:

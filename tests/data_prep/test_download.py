@@ -1,4 +1,4 @@
-"""Download from a server on this machine that can be told to misbehave."""
+"""Download from a server on this machine that fails on request."""
 
 import hashlib
 import http.server
@@ -43,7 +43,7 @@ GOOD = make_archive(
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves `server.files`; knows Range. `server.plan` holds, per GET to come, what goes wrong."""
+    """Serves `server.files`; knows Range. `server.plan` lists the failures of the GETs to come."""
 
     def log_message(self, *_):
         pass
@@ -58,19 +58,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.server.ranges.append(self.headers.get("Range"))
-        trouble = self.server.plan.pop(0) if self.server.plan else ""
+        failure = self.server.plan.pop(0) if self.server.plan else ""
         content = self.server.files.get(self.path)
-        if content is None or trouble == "busy":
-            return self.send_error(503 if trouble else 404)
+        if content is None or failure == "busy":
+            return self.send_error(503 if failure else 404)
         start, status = 0, 200
-        if self.headers.get("Range") and trouble != "no range":
+        if self.headers.get("Range") and failure != "no range":
             start, status = int(self.headers["Range"].removeprefix("bytes=").rstrip("-")), 206
         if start >= len(content):
             self.send_response(416)
             self.send_header("Content-Range", f"bytes */{len(content)}")
             self.send_header("Content-Length", "0")
             return self.end_headers()
-        if trouble == "other range":
+        if failure == "other range":
             start -= 1
         body = content[start:]
         self.send_response(status)
@@ -78,7 +78,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if status == 206:
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         self.end_headers()
-        if trouble == "cut":
+        if failure == "cut":
             body = body[: len(body) // 2]
         self.server.sent += len(body)
         self.wfile.write(body)
@@ -138,13 +138,13 @@ def test_cut_transfer_goes_on_and_no_byte_is_sent_twice(server, tmp_path):
     assert server.sent == len(GOOD)
 
 
-def test_many_cuts_are_survived_as_long_as_bytes_come(server, tmp_path):
+def test_many_cuts_do_not_end_a_download_that_gets_further(server, tmp_path):
     server.plan = ["cut"] * 2 * download_module.ATTEMPTS
     fetch_good(server, tmp_path)
     assert server.sent == len(GOOD)
 
 
-def test_server_that_does_not_tell_sizes_beforehand_will_do(server, official, tmp_path):
+def test_server_without_sizes_beforehand_works(server, official, tmp_path):
     server.no_head = True
     assert (download(tmp_path, [SPLIT], server.base_url) / SPLIT).is_dir()
 
@@ -155,7 +155,7 @@ def test_next_run_goes_on_with_the_part_of_a_killed_one(server, tmp_path):
     assert (server.ranges, server.sent) == (["bytes=1000-"], len(GOOD) - 1000)
 
 
-def test_part_that_is_already_whole_is_taken(server, tmp_path):
+def test_complete_part_is_used(server, tmp_path):
     (tmp_path / f"{NAME}.part").write_bytes(GOOD)
     fetch_good(server, tmp_path)
     assert server.sent == 0
@@ -179,7 +179,7 @@ def test_busy_server_is_asked_again(server, tmp_path):
 
 
 @pytest.mark.parametrize("no_head", [False, True], ids=["head", "no-head"])
-def test_missing_archive_is_one_line(server, official, tmp_path, no_head):
+def test_missing_archive_is_a_single_line(server, official, tmp_path, no_head):
     server.files.clear()
     server.no_head = no_head
     with pytest.raises(DataError) as error:
@@ -190,7 +190,7 @@ def test_missing_archive_is_one_line(server, official, tmp_path, no_head):
     )
 
 
-def test_server_that_stays_busy_keeps_the_part_and_says_how_to_go_on(server, tmp_path):
+def test_part_is_kept_when_the_server_stays_busy_and_the_error_says_how_to_go_on(server, tmp_path):
     server.plan = ["cut"] + ["busy"] * 20
     with pytest.raises(DataError) as error:
         fetch(f"{server.base_url}/31/{NAME}", tmp_path / NAME, pause=0)
@@ -203,14 +203,14 @@ def test_server_that_stays_busy_keeps_the_part_and_says_how_to_go_on(server, tmp
     assert server.sent == len(GOOD)
 
 
-def test_nobody_listening_is_one_line(server, tmp_path):
+def test_no_server_is_a_single_line(server, tmp_path):
     server.shutdown()
     server.server_close()
     with pytest.raises(DataError, match=r"no connection \(.*refused\); run the same command again"):
         download(tmp_path, [SPLIT], server.base_url, pause=0)
 
 
-def test_base_url_without_scheme_is_one_line(tmp_path):
+def test_base_url_without_scheme_is_a_single_line(tmp_path):
     with pytest.raises(DataError, match=r"unknown url type: .*; give --base-url as https://…"):
         download(tmp_path, [SPLIT], "mirror.example", pause=0)
 
@@ -285,13 +285,13 @@ def test_interrupted_unpacking_is_not_taken_for_a_split(server, official, tmp_pa
         patched.setattr(tarfile.TarFile, "extractall", interrupted)
         download(tmp_path, [SPLIT], server.base_url)
     assert not (tmp_path / "LibriSpeech").exists()
-    (tmp_path / f".unpacking-{SPLIT}" / "LibriSpeech" / SPLIT / "left over").mkdir(parents=True)  # of a kill
+    (tmp_path / f".unpacking-{SPLIT}" / "LibriSpeech" / SPLIT / "leftover").mkdir(parents=True)  # of a killed run
     corpus = download(tmp_path, [SPLIT], server.base_url)
     assert [path.name for path in (corpus / SPLIT).iterdir()] == ["84"]
     assert server.sent == len(GOOD)
 
 
-def test_full_disk_is_said_before_anything_is_fetched(server, official, tmp_path, monkeypatch):
+def test_full_disk_is_reported_before_anything_is_fetched(server, official, tmp_path, monkeypatch):
     monkeypatch.setattr(download_module.shutil, "disk_usage", lambda _: SimpleNamespace(free=2 * len(GOOD)))
     with pytest.raises(DataError) as error:
         download(tmp_path, [SPLIT], server.base_url)
@@ -300,7 +300,7 @@ def test_full_disk_is_said_before_anything_is_fetched(server, official, tmp_path
         " make room, fetch fewer --splits or give a folder on another disk"
     )
     assert server.ranges == []
-    # What was fetched earlier takes no new room: 1.1 archives to unpack and half of one to fetch.
+    # What was fetched earlier takes no new room: 1.1 archives to unpack and half an archive to fetch.
     (tmp_path / f"{NAME}.part").write_bytes(GOOD[: len(GOOD) // 2])
     download(tmp_path, [SPLIT], server.base_url)
 

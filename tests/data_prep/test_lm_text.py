@@ -19,12 +19,12 @@ CLEAN = ["A STONE", "THE RIVER", "DON'T WALK"]
 
 def manifest(path, words):
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(to_csv([f"1-2-{number}", 1.0, "x.flac", "1-2", one] for number, one in enumerate(words)))
+    path.write_bytes(to_csv([f"1-2-{number}", 1.0, "x.flac", "1-2", line] for number, line in enumerate(words)))
     return path
 
 
 def write(path, lines=LINES):
-    """A source of these sentences, of the kind that the name tells."""
+    """A source of these sentences, of the kind that its name stands for."""
     if path.name.endswith(".csv"):
         return manifest(path, lines)
     text = "\n".join(lines)
@@ -46,16 +46,16 @@ def test_windows_text(tmp_path):
 
 
 def test_several_sources_in_order(tmp_path):
-    one, two = write(tmp_path / "b.txt", ["B"]), write(tmp_path / "a.csv", ["A A"])
-    assert text_files(str(one), "train") == [one]
-    assert count(text_files([one, str(two)], "train")) == (2, 3)
+    text, table = write(tmp_path / "b.txt", ["B"]), write(tmp_path / "a.csv", ["A A"])
+    assert text_files(str(text), "train") == [text]
+    assert count(text_files([text, str(table)], "train")) == (2, 3)
 
 
 def test_a_run_folder_gives_its_manifests(tmp_path):
     for name in ("merged/train", "merged/valid", "test-clean", "test-other", "dev-clean"):
         manifest(tmp_path / "manifests" / f"{name}.csv", [name.upper()])
-    found = {use: list(sentences(text_files(tmp_path, use))) for use in ("train", "valid", "test")}
-    assert found == {
+    by_use = {use: list(sentences(text_files(tmp_path, use))) for use in ("train", "valid", "test")}
+    assert by_use == {
         "train": ["MERGED/TRAIN"],
         "valid": ["MERGED/VALID"],
         "test": ["TEST-CLEAN", "TEST-OTHER"],
@@ -116,18 +116,18 @@ def test_text_that_cannot_be_used(tmp_path, name, content, message):
     source = tmp_path if "/" in name else file
     with pytest.raises(DataError) as caught:
         count(text_files(source, "train"))
-    said = str(caught.value)
-    assert said.startswith(message.format(file=file, folder=tmp_path)) and "\n" not in said
+    error = str(caught.value)
+    assert error.startswith(message.format(file=file, folder=tmp_path)) and "\n" not in error
 
 
-def test_shuffling_holds_a_buffer_and_follows_from_its_key():
-    once = [list(shuffled(range(100), 30, key)) for key in ("1 1", "1 1", "1 2")]
-    assert once[0] == once[1] != once[2]
-    assert [len(held) for held in once[0]] == [30, 30, 30, 10]
-    assert [sorted(held) for held in once[0]] == [list(range(n, min(n + 30, 100))) for n in (0, 30, 60, 90)]
-    drawn = iter(range(100))
-    next(shuffled(drawn, 30, "1"))
-    assert next(drawn) == 30, "no more than the buffer is read"
+def test_shuffling_keeps_a_buffer_and_follows_from_its_key():
+    orders = [list(shuffled(range(100), 30, key)) for key in ("1 1", "1 1", "1 2")]
+    assert orders[0] == orders[1] != orders[2]
+    assert [len(block) for block in orders[0]] == [30, 30, 30, 10]
+    assert [sorted(block) for block in orders[0]] == [list(range(n, min(n + 30, 100))) for n in (0, 30, 60, 90)]
+    items = iter(range(100))
+    next(shuffled(items, 30, "1"))
+    assert next(items) == 30, "no more than the buffer is read"
 
 
 def test_shards_share_out_everything():
@@ -168,12 +168,12 @@ def read(pieces, loaded) -> list[list[str]]:
 @pytest.mark.parametrize("workers", [0, 1, 3])
 @ignore_workers
 def test_a_pass_has_every_sentence_once_in_an_order_of_its_own(pieces, text, workers):
-    made = batches(pieces, text, workers=workers)
+    loading = batches(pieces, text, workers=workers)
     passes = []
     for epoch in (1, 2, 1):
-        made.epoch = epoch
-        passes.append(read(pieces, made.loader()))
-        assert len(passes[-1]) == len(made.loader()) == len(made)
+        loading.epoch = epoch
+        passes.append(read(pieces, loading.loader()))
+        assert len(passes[-1]) == len(loading.loader()) == len(loading)
         assert sorted(chain.from_iterable(passes[-1])) == sorted(text[1])
     assert passes[0] == passes[2] != passes[1]
 
@@ -182,10 +182,10 @@ def test_a_pass_has_every_sentence_once_in_an_order_of_its_own(pieces, text, wor
 @pytest.mark.parametrize("workers", [0, 2, 3])
 @pytest.mark.parametrize("done", [1, 4, 7])
 def test_a_resumed_pass_goes_on_behind_what_is_done(pieces, text, workers, done):
-    made = batches(pieces, text, workers=workers)
-    whole = read(pieces, made.loader())
-    made.skip = done
-    assert read(pieces, made.loader()) == whole[done:]
+    loading = batches(pieces, text, workers=workers)
+    whole = read(pieces, loading.loader())
+    loading.skip = done
+    assert read(pieces, loading.loader()) == whole[done:]
 
 
 def test_ranks_have_equally_many_batches_and_nothing_twice(pieces, text):

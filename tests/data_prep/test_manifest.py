@@ -11,7 +11,7 @@ from data_prep.manifest import merge, read_manifest, to_csv, utterances_by_id
 from tests.support.corpus import write_corpus
 
 
-def test_merge_keeps_order_and_leaves_an_unchanged_file_alone(tmp_path):
+def test_merge_keeps_order_and_does_not_write_an_unchanged_file_again(tmp_path):
     write_corpus(tmp_path, {"train-a": (1, 2), "train-b": (1, 3)})
     manifests = list(prepare(tmp_path, tmp_path, valid=[], test=[], progress=False).train.values())
     merged = merge(manifests, tmp_path / "new" / "train.csv")
@@ -79,7 +79,7 @@ def test_unusable_manifest_is_named(tmp_path, content, message):
     ],
     ids=["data-error", "system-error", "ctrl-c"],
 )
-def test_command_line_shows_one_line(capsys, raised, status, shown):
+def test_command_line_shows_a_single_line(capsys, raised, status, shown):
     @command_line
     def main(argv=None):
         raise raised

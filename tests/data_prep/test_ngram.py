@@ -40,7 +40,10 @@ def back_off(entries, history: tuple[str, ...], word: str) -> float:
 def sentence_score(entries, order: int, sentence: str) -> float:
     words = [BEGIN, *sentence.split(), END]
     words = [word if (word,) in entries else UNKNOWN for word in words]
-    return sum(back_off(entries, tuple(words[max(0, at - order + 1) : at]), words[at]) for at in range(1, len(words)))
+    return sum(
+        back_off(entries, tuple(words[max(0, index - order + 1) : index]), words[index])
+        for index in range(1, len(words))
+    )
 
 
 # --- the estimate -------------------------------------------------------------------------------------------
@@ -51,8 +54,8 @@ def sentence_score(entries, order: int, sentence: str) -> float:
 def test_every_distribution_sums_to_one(tmp_path, order, sentences):
     model = estimate(["W0 W1 W2 W3 W0", *grammar(sentences)], order)
     assert (len(model.notes) < order) == (sentences == 200), "both ways to discounts are tried"
-    write_arpa(model, tmp_path / "it.arpa")
-    entries = read_arpa(tmp_path / "it.arpa")
+    write_arpa(model, tmp_path / "lm.arpa")
+    entries = read_arpa(tmp_path / "lm.arpa")
     vocabulary = [ngram[0] for ngram in entries if len(ngram) == 1 and ngram != (BEGIN,)]
     assert {END, UNKNOWN, "W0"} <= set(vocabulary)
     histories = {ngram[:-1] for ngram in entries} | {("W1", "UNSEEN"), ("W39", "W38", "W37")}
@@ -74,33 +77,33 @@ def test_discounts_by_hand():
 def test_unigram_by_hand():
     # One sentence: 7 words once, 4 twice, 2 thrice, 1 four times, and </s> once: the discounts above.
     # 26 events; 14 words, </s> and <unk> make 16.
-    # What was spared: (8 * 0.5 + 4 * 1.25 + 3 * 2) / 26 = 15/26, a 16th to each.
+    # What the discounts take away: (8 * 0.5 + 4 * 1.25 + 3 * 2) / 26 = 15/26, a 16th to each.
     once, twice, thrice = "ABCDEFG", "HIJK", "LM"
     sentence = " ".join(once + 2 * twice + 3 * thrice + 4 * "N")
     probabilities = estimate([sentence], order=1).probabilities[0]
-    rest = 15 / 26 / 16
-    assert probabilities[(UNKNOWN,)] == pytest.approx(rest)
-    assert probabilities[("A",)] == probabilities[(END,)] == pytest.approx(0.5 / 26 + rest)
-    assert probabilities[("H",)] == pytest.approx(0.75 / 26 + rest)
-    assert probabilities[("L",)] == pytest.approx(1 / 26 + rest)
-    assert probabilities[("N",)] == pytest.approx(2 / 26 + rest)
+    shared = 15 / 26 / 16
+    assert probabilities[(UNKNOWN,)] == pytest.approx(shared)
+    assert probabilities[("A",)] == probabilities[(END,)] == pytest.approx(0.5 / 26 + shared)
+    assert probabilities[("H",)] == pytest.approx(0.75 / 26 + shared)
+    assert probabilities[("L",)] == pytest.approx(1 / 26 + shared)
+    assert probabilities[("N",)] == pytest.approx(2 / 26 + shared)
     assert (BEGIN,) not in probabilities
 
 
 def test_bigram_by_hand():
     # "A B" twice and "A A": bigrams <s>A 3, AB 2, B</s> 2, AA 1, A</s> 1. Too little: discounts 1/2, 1, 3/2.
     # Different words before A: <s>, A; before B: A; before </s>: B, A. Together 5.
-    # Spared of the unigrams: (1 + 1/2 + 1)/5 = 1/2, an eighth to each of A, B, </s>, <unk>.
+    # Taken from the unigrams: (1 + 1/2 + 1)/5 = 1/2, an eighth to each of A, B, </s>, <unk>.
     model = estimate(["A B", "A A", "A B"], order=2)
     unigrams, bigrams = model.probabilities
     assert unigrams[("A",)] == unigrams[(END,)] == pytest.approx((2 - 1) / 5 + 1 / 8)  # 13/40
     assert unigrams[("B",)] == pytest.approx((1 - 1 / 2) / 5 + 1 / 8)  # 9/40
     assert unigrams[(UNKNOWN,)] == pytest.approx(1 / 8)
-    # After A: 4 events; spared (1 + 1/2 + 1/2)/4 = 1/2.
+    # After A: 4 events; taken away (1 + 1/2 + 1/2)/4 = 1/2.
     assert model.backoffs[0][("A",)] == pytest.approx(1 / 2)
     assert bigrams["A", "B"] == pytest.approx((2 - 1) / 4 + 1 / 2 * 9 / 40)
     assert bigrams["A", "A"] == pytest.approx((1 - 1 / 2) / 4 + 1 / 2 * 13 / 40)
-    # After <s>: three times A; spared (3/2)/3.
+    # After <s>: three times A; taken away (3/2)/3.
     assert bigrams[BEGIN, "A"] == pytest.approx((3 - 3 / 2) / 3 + 1 / 2 * 13 / 40)
     assert model.sentences == 3
     assert len(model.notes) == 2
@@ -116,11 +119,11 @@ def test_counts_are_of_different_words_before():
     for length in range(1, order + 1):
         raw, before = Counter(), {}
         for words in padded:
-            for at in range(len(words) - length + 1):
-                ngram = words[at : at + length]
+            for start in range(len(words) - length + 1):
+                ngram = words[start : start + length]
                 raw[ngram] += 1
-                if at:
-                    before.setdefault(ngram, set()).add(words[at - 1])
+                if start:
+                    before.setdefault(ngram, set()).add(words[start - 1])
         exact = {
             ngram: times if length == order or ngram[0] == BEGIN else len(before[ngram])
             for ngram, times in raw.items()
@@ -135,7 +138,7 @@ def test_counts_are_of_different_words_before():
 @pytest.mark.parametrize("order", [2, 3, 4])
 def test_kenlm_scores_as_the_file_says(tmp_path, order):
     kenlm = pytest.importorskip("kenlm", reason="kenlm is not installed (requirements-ngram.txt)")
-    path = tmp_path / "it.arpa"
+    path = tmp_path / "lm.arpa"
     write_arpa(estimate(grammar(300), order), path)
     model, entries = kenlm.Model(str(path)), read_arpa(path)
     assert model.order == order
@@ -148,18 +151,18 @@ def test_more_context_predicts_new_text_of_the_same_kind_better(tmp_path):
     """Sentences in which every word follows from the one before, but for some noise."""
     draw = random.Random(1)
 
-    def sentence():
+    def draw_sentence():
         words = [draw.randrange(20)]
         while len(words) < 8:
             words.append((7 * words[-1] + 3) % 20 if draw.random() < 0.9 else draw.randrange(20))
         return " ".join(f"W{word}" for word in words)
 
-    train, new = [sentence() for _ in range(300)], [sentence() for _ in range(50)]
+    train, new = [draw_sentence() for _ in range(300)], [draw_sentence() for _ in range(50)]
     scores = {}
     for order in (1, 2):
-        write_arpa(estimate(train, order), tmp_path / "it.arpa")
-        entries = read_arpa(tmp_path / "it.arpa")
-        scores[order] = sum(sentence_score(entries, order, each) for each in new) / (9 * 50)
+        write_arpa(estimate(train, order), tmp_path / "lm.arpa")
+        entries = read_arpa(tmp_path / "lm.arpa")
+        scores[order] = sum(sentence_score(entries, order, sentence) for sentence in new) / (9 * 50)
     assert scores[2] > scores[1] + math.log10(3)
 
 
@@ -169,7 +172,8 @@ def test_more_context_predicts_new_text_of_the_same_kind_better(tmp_path):
 def write_text(path, sentences):
     content = "".join(f"{sentence}\n" for sentence in sentences).encode()
     if path.suffix == ".csv":
-        content = to_csv([[f"1-1-{at}", 1.0, "x.flac", "1-1", each] for at, each in enumerate(sentences)])
+        rows = [[f"1-1-{number}", 1.0, "x.flac", "1-1", words] for number, words in enumerate(sentences)]
+        content = to_csv(rows)
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
     return str(path)
 
@@ -177,9 +181,10 @@ def write_text(path, sentences):
 def test_command_reads_manifests_and_texts_together(tmp_path, capsys):
     text = grammar(90)
     files = [
-        write_text(tmp_path / name, text[at : at + 30]) for name, at in (("a.csv", 0), ("b.txt", 30), ("c.txt.gz", 60))
+        write_text(tmp_path / name, text[start : start + 30])
+        for name, start in (("a.csv", 0), ("b.txt", 30), ("c.txt.gz", 60))
     ]
-    out = tmp_path / "new" / "it.arpa"
+    out = tmp_path / "new" / "lm.arpa"
     assert main([*files, str(out), "--order", "2"]) == 0
     model = estimate(text, 2)
     write_arpa(model, tmp_path / "at_once.arpa")
@@ -188,7 +193,7 @@ def test_command_reads_manifests_and_texts_together(tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[-1] == (
         f"{out}: 90 sentences; n-grams: {unigrams} of order 1, {bigrams} of order 2"
     )
-    assert [file.name for file in out.parent.iterdir()] == ["it.arpa"]
+    assert [file.name for file in out.parent.iterdir()] == ["lm.arpa"]
 
 
 @pytest.mark.parametrize(
@@ -205,17 +210,17 @@ def test_command_reads_manifests_and_texts_together(tmp_path, capsys):
         (
             ["A", "B <unk> C"],
             [],
-            "sentence 2 has the word <unk>, which ARPA files keep for themselves: remove it",
+            "sentence 2 has the word <unk>, which ARPA files reserve: remove it",
         ),
     ],
     ids=["order", "empty", "blank", "too_short", "reserved"],
 )
 def test_errors(tmp_path, capsys, text, options, message):
-    out = tmp_path / "it.arpa"
-    out.write_text("what was there")
+    out = tmp_path / "lm.arpa"
+    out.write_text("the old file")
     assert main([write_text(tmp_path / "text.txt", text), str(out), *options]) == 2
     assert capsys.readouterr().err == f"error: {message}\n"
-    assert out.read_text() == "what was there"
+    assert out.read_text() == "the old file"
 
 
 def test_a_forgotten_output_overwrites_no_text(tmp_path, capsys):
@@ -229,7 +234,7 @@ def test_a_forgotten_output_overwrites_no_text(tmp_path, capsys):
 @pytest.mark.parametrize("name", ["missing.txt", "plain.gz"])
 def test_unreadable_texts_are_named(tmp_path, capsys, name):
     (tmp_path / "plain.gz").write_text("not compressed\n")
-    assert main([str(tmp_path / name), str(tmp_path / "it.arpa")]) == 2
+    assert main([str(tmp_path / name), str(tmp_path / "lm.arpa")]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and str(tmp_path / name) in error and error.count("\n") == 1
-    assert not (tmp_path / "it.arpa").exists()
+    assert not (tmp_path / "lm.arpa").exists()

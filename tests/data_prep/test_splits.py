@@ -9,9 +9,9 @@ from tests.support.corpus import write_corpus
 SPLIT = "train-clean-5"
 
 
-def test_corpus_is_found_by_itself_and_by_its_parent(tmp_path):
+def test_corpus_is_located_by_its_folder_and_by_its_parent(tmp_path):
     write_corpus(tmp_path / "LibriSpeech", {SPLIT: (1, 1)})
-    (tmp_path / "test").mkdir()  # a stranger beside LibriSpeech/ must not win
+    (tmp_path / "test").mkdir()  # another folder beside LibriSpeech/ must not win
     assert find_corpus(tmp_path) == find_corpus(tmp_path / "LibriSpeech") == tmp_path / "LibriSpeech"
 
 
@@ -67,7 +67,7 @@ def test_splits_by_use(available, wanted, expected):
     ],
     ids=["near", "far"],
 )
-def test_missing_split_is_named_with_those_there(wanted, message):
+def test_missing_split_is_named_with_those_available(wanted, message):
     with pytest.raises(DataError) as error:
         choose_splits(["test", "dev-clean", "train-100"], **wanted)
     assert str(error.value) == message

@@ -233,7 +233,7 @@ def test_corpus_of_other_parameters_is_refused(own_corpus):
     assert contents(own_corpus) == before
 
 
-def test_missing_synthesiser_is_one_line_with_the_remedy(tmp_path, no_loader, capsys):
+def test_missing_synthesiser_is_a_single_line_with_the_remedy(tmp_path, no_loader, capsys):
     with pytest.raises(DataError, match=r"pip install -r requirements-demo.txt"):
         synthesize(tmp_path / "function", **TINY)
     assert main([str(tmp_path / "command"), "--kind", "smoke"]) == 2
@@ -259,7 +259,7 @@ def test_impossible_parameters_are_named(tmp_path, parameters, message):
     assert not list(tmp_path.iterdir())
 
 
-def test_unwritable_folder_is_one_line(tmp_path, capsys):
+def test_unwritable_folder_is_a_single_line(tmp_path, capsys):
     (tmp_path / "taken").write_text("a file, not a folder")
     assert main([str(tmp_path / "taken"), "--kind", "smoke"]) == 2
     message = capsys.readouterr().err

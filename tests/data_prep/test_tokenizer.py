@@ -12,11 +12,13 @@ from tests.support.corpus import WORDS
 
 SENTENCES = [" ".join(WORDS[start : start + 6] + WORDS[:start:3]) for start in range(len(WORDS))] * 3
 CHARACTERS = len(set("".join(SENTENCES)))  # the space counts: it is the piece ▁
-SIZE = CHARACTERS + 3 + 5  # little enough that the text gives as many pieces
+SIZE = CHARACTERS + 3 + 5  # small enough that the text gives as many pieces
 
 
 def write_manifest(path, sentences):
-    path.write_bytes(to_csv([[f"1-1-{i:04d}", 1.0, "$data_root/x.flac", "1-1", s] for i, s in enumerate(sentences)]))
+    path.write_bytes(
+        to_csv([[f"1-1-{i:04d}", 1.0, "$data_root/x.flac", "1-1", words] for i, words in enumerate(sentences)])
+    )
     return path
 
 
@@ -55,7 +57,7 @@ def test_characters_have_the_space_as_a_piece(manifest, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["unigram", "bpe", "char"])
-def test_small_text_gives_fewer_pieces_and_says_so(manifest, tmp_path, capsys, kind):
+def test_small_text_gives_fewer_pieces_and_a_note(manifest, tmp_path, capsys, kind):
     for _ in ("new", "reused"):
         pieces = load_tokenizer(train_tokenizer(manifest, tmp_path, kind, 1000)).vocab_size()
         assert CHARACTERS + 3 <= pieces < 1000
@@ -65,7 +67,7 @@ def test_small_text_gives_fewer_pieces_and_says_so(manifest, tmp_path, capsys, k
 
 
 @pytest.mark.parametrize("kind", ["unigram", "bpe", "char"])
-def test_size_below_the_characters_is_an_error_that_says_the_least(manifest, tmp_path, kind):
+def test_size_below_the_number_of_characters_is_an_error_with_the_smallest_size(manifest, tmp_path, kind):
     least = CHARACTERS + 3
     with pytest.raises(DataError) as error:
         train_tokenizer(manifest, tmp_path / "out", kind, least - 1)
@@ -127,7 +129,7 @@ def test_unknown_kind_is_an_error_that_lists_them(manifest, tmp_path):
 
 
 @pytest.mark.parametrize("content", [None, b"", b"hello" * 10], ids=["missing", "empty", "other-file"])
-def test_unusable_model_is_one_line(tmp_path, capfd, content):
+def test_unusable_model_is_a_single_line(tmp_path, capfd, content):
     model = tmp_path / "tokenizer.model"
     expected = f"no tokenizer {model}: train it with python -m data_prep.tokenizer"
     if content is not None:

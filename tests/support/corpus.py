@@ -15,19 +15,19 @@ def write_corpus(
 ) -> dict[str, dict[str, str]]:
     """Write `folder/<split>/SPK/CHAP/SPK-CHAP-0000.flac` and transcripts; return the words by split and ID.
 
-    `splits` maps a name to (speakers, utterances of each); no two splits share a speaker. The length of an
+    `splits` maps a name to (speakers, utterances per speaker); no two splits share a speaker. The length of an
     utterance is uniform in `seconds`. The same arguments give the same bytes.
     """
     random = np.random.default_rng(seed)
     texts, speaker = {}, 100
-    for split, (speakers, utterances_each) in splits.items():
+    for split, (speakers, utterances) in splits.items():
         texts[split] = {}
         for _ in range(speakers):
             speaker += 1
             chapter = Path(folder, split, str(speaker), str(1000 + speaker))
             chapter.mkdir(parents=True)
             lines = {}
-            for number in range(utterances_each):
+            for number in range(utterances):
                 identifier = f"{speaker}-{chapter.name}-{number:04d}"
                 lines[identifier] = " ".join(random.choice(WORDS, size=random.integers(2, 7)))
                 time = np.arange(round(sample_rate * random.uniform(*seconds))) / sample_rate
