@@ -21,14 +21,14 @@ from torch.nn.functional import one_hot
 from data_prep.librispeech import find_corpus
 from data_prep.tokenizer import BLANK, END, START, load_tokenizer
 from recipes.asr import data
-from recipes.config.recipe import load
+from recipes.config import load
 from recipes.decoding.beam_search import BeamSearch
 from recipes.errors import RecipeError, command_line
 from recipes.files import write_json
 from recipes.models.decoder import TransformerDecoder
 from recipes.models.encoder import Encoded
 from recipes.provenance import machine
-from recipes.stock.search import Task, joint_score, run_stock, stock_search
+from recipes.stock.search import SearchTask, joint_score, run_stock, stock_search
 from recipes.training.run_folder import WEIGHTS
 
 STOCK = {"stock_full": False, "stock_partial": True}  # by whether CTC scoring is partial
@@ -80,11 +80,11 @@ class Speech:
         self.items = [dataset[one * len(dataset) // number] for one in range(number)]
 
     @torch.no_grad()
-    def task(self, start: int, batch: int) -> Task:
+    def task(self, start: int, batch: int) -> SearchTask:
         """A batch of like lengths."""
         audio = data.collate(self.items[start : start + batch])
         encoded = self.model.encode(audio.audio, audio.lengths)
-        return Task(self.model.decoder, encoded, self.model.ctc(encoded.frames).log_softmax(-1))
+        return SearchTask(self.model.decoder, encoded, self.model.ctc(encoded.frames).log_softmax(-1))
 
 
 @torch.no_grad()
@@ -99,7 +99,7 @@ def made_up(
     d_ffn: int = 1024,
     frames_per_token: int = 8,
     seed: int = 0,
-) -> Task:
+) -> SearchTask:
     """Random sentences, CTC peaks that spell them, and a decoder that knows how they go on; its default size is that
     of conformer_small.
 
@@ -118,7 +118,7 @@ def made_up(
     logits[torch.arange(batch)[:, None], at, sentences] = 16.5  # about 0.9 of the frame, the blank most of the rest
 
     states = []
-    hook = decoder.norm.register_forward_hook(lambda module, given, made: states.append(made))
+    hook = decoder.final_norm.register_forward_hook(lambda module, given, made: states.append(made))
     decoder(encoded, torch.cat([torch.full((batch, 1), START), sentences], 1))
     hook.remove()
     told = states[0].flatten(0, 1)
@@ -126,13 +126,13 @@ def made_up(
     fitted = torch.linalg.pinv(told) @ (14.0 * one_hot(following, vocab_size))  # e^14 times what the others get
     decoder.out.weight.copy_(fitted.T)
     decoder.out.bias.zero_()[[BLANK, START]] = -20.0
-    return Task(decoder, encoded, logits.log_softmax(-1))
+    return SearchTask(decoder, encoded, logits.log_softmax(-1))
 
 
 # --- scores ---------------------------------------------------------------------------------------------------------
 
 
-def compare(batches: list[Task], search: BeamSearch) -> dict[str, dict]:
+def compare(batches: list[SearchTask], search: BeamSearch) -> dict[str, dict]:
     """By stock's scoring: on how many utterances the joint score is the same, or higher for ours or for stock's."""
     found = {name: {"same": 0, "ours_higher": 0, "stock_higher": 0, "largest_deficit": 0.0} for name in STOCK}
     for batch in batches:
@@ -152,7 +152,7 @@ def compare(batches: list[Task], search: BeamSearch) -> dict[str, dict]:
 # --- seconds --------------------------------------------------------------------------------------------------------
 
 
-def measure(task: Task, search: BeamSearch, names, options: argparse.Namespace) -> dict:
+def measure(task: SearchTask, search: BeamSearch, names, options: argparse.Namespace) -> dict:
     """Median seconds and decoder steps of ours and of stock's ``names``, which take turns, and stock's times ours."""
     stock = {name: stock_search(task, search, partial=STOCK[name]) for name in names}
     runs = {"ours": lambda: search(task.decoder, task.encoded, task.ctc_log_probs)}
@@ -180,7 +180,7 @@ def measure(task: Task, search: BeamSearch, names, options: argparse.Namespace) 
     }
 
 
-def tasks(speech: Speech, batch: int, beam: int, most_frames: int) -> list[tuple[str, Task, list[str]]]:
+def tasks(speech: Speech, batch: int, beam: int, most_frames: int) -> list[tuple[str, SearchTask, list[str]]]:
     """What is timed with one batch size and beam: the model's name, the task, and stock's searchers."""
     middle = max((len(speech.items) - batch) // 2, 0)
     timed, by_frames = [("run", speech.task(middle, batch), list(STOCK))], {}

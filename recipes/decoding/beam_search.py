@@ -1,50 +1,58 @@
-"""From encoder frames to text: greedy CTC, and one joint CTC/attention/LM beam search for whole batches."""
+"""One joint CTC/attention/LM beam search for whole batches."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 from data_prep.tokenizer import BLANK, END, START
-from recipes.decoding.ctc import NEVER, CTCPrefixes, CTCPrefixScorer
-from recipes.decoding.search import Hypothesis, Search
+from recipes.decoding.ctc import LOG_ZERO, CTCPrefixes, CTCPrefixScorer
+from recipes.decoding.search import Decoder, Hypothesis, LanguageModel, Search
 from recipes.models.encoder import Encoded
 
-HOPELESS = 1e-10 * NEVER  # below it a score holds a log 0, whatever its weight
+IMPOSSIBLE = 1e-10 * LOG_ZERO  # a score below it holds a log 0, whatever its weight
 
 
-class Open(NamedTuple):
-    """Hypotheses that may still grow, ``beam`` for each utterance, side by side."""
+class OpenHypotheses(NamedTuple):
+    """Hypotheses that may still grow, ``beam`` for each utterance, which stand together: N in all."""
 
     tokens: Tensor  # [N, 1 + U], START first
     score: Tensor  # [N] without CTC: decoder, language model and length bonus, weighted
-    alive: Tensor  # bool [N]: False where there are fewer hypotheses than places
+    alive: Tensor  # bool [N]: False for a place in the beam that has no hypothesis
     prefixes: CTCPrefixes
-    caches: list  # of the decoder and the language model
+    caches: list[Any]  # of the decoder and the language model
 
-    def select(self, index: Tensor) -> "Open":
+    def select(self, index: Tensor) -> "OpenHypotheses":
+        """The hypotheses ``index``, in that order."""
         caches = [cache.select(index) for cache in self.caches]
-        return Open(self.tokens[index], self.score[index], self.alive[index], self.prefixes.select(index), caches)
+        return OpenHypotheses(
+            self.tokens[index], self.score[index], self.alive[index], self.prefixes.select(index), caches
+        )
 
 
-class Ended(NamedTuple):
+class EndedHypotheses(NamedTuple):
     """The best finished sentences so far of each utterance, best first."""
 
-    scores: Tensor  # [B, beam], NEVER where there is none
+    scores: Tensor  # [B, beam], LOG_ZERO for a place without a sentence
     tokens: Tensor  # [B, beam, 1 + U], START first, padded with BLANK
 
-    def add(self, scores: Tensor, tokens: Tensor) -> "Ended":
-        """Of these and the new ones the best."""
-        most = self.scores.shape[1]
+    def add(self, scores: Tensor, tokens: Tensor) -> "EndedHypotheses":
+        """The best of these and of new ones."""
+        beam = self.scores.shape[1]
         tokens = torch.cat([pad(self.tokens, (0, tokens.shape[2] - self.tokens.shape[2])), tokens], 1)
-        best, index = torch.cat([self.scores, scores], 1).topk(most, dim=1)
-        return Ended(best, tokens.gather(1, index[..., None].expand(-1, -1, tokens.shape[2])))
+        best, index = torch.cat([self.scores, scores], 1).topk(beam, dim=1)
+        return EndedHypotheses(best, tokens.gather(1, index[..., None].expand(-1, -1, tokens.shape[2])))
 
-    def hypotheses(self, utterance: int) -> list[Hypothesis]:
+    def of_utterance(self, utterance: int) -> list[Hypothesis]:
+        """The sentences of one utterance; an empty one of LOG_ZERO where there is none."""
         rows = zip(self.tokens[utterance].tolist(), self.scores[utterance].tolist(), strict=True)
-        found = [Hypothesis([one for one in row[1:] if one != BLANK], score) for row, score in rows if score > HOPELESS]
-        return found or [Hypothesis([], NEVER)]
+        hypotheses = [
+            Hypothesis([token for token in tokens[1:] if token != BLANK], score)
+            for tokens, score in rows
+            if score > IMPOSSIBLE
+        ]
+        return hypotheses or [Hypothesis([], LOG_ZERO)]
 
 
 class BeamSearch(Search):
@@ -52,10 +60,11 @@ class BeamSearch(Search):
 
     A sentence scores (1 - ctc_weight) log p_decoder + ctc_weight log p_CTC + lm_weight log p_LM + length_bonus
     times its tokens. An utterance is finished when no open hypothesis can still beat its best ended one.
-    Results do not depend on the batch. Without a decoder it is a CTC prefix beam search, CTC counting in full.
+    Results do not depend on the batch. Without a decoder it is a CTC prefix beam search, with ctc_weight 1.
 
-    beam: hypotheses kept a step. ctc_weight: 0 to 1. temperature, lm_temperature: of the distributions of the
-    decoder and of the language model. lm_weight counts only where a language model is given.
+    beam: hypotheses kept at each step. ctc_weight: 0 to 1. temperature, lm_temperature: of the distributions of
+    the decoder and of the language model. lm_weight has no effect without a language model.
+    Raises ValueError for values outside these limits.
     """
 
     def __init__(
@@ -88,117 +97,139 @@ class BeamSearch(Search):
         self.beam, self.ctc_weight, self.length_bonus = beam, ctc_weight, length_bonus
         self.temperature, self.lm_weight, self.lm_temperature = temperature, lm_weight, lm_temperature
 
-    def tunable(self, lm) -> dict[str, tuple[float, ...]]:
+    def tunable(self, lm: LanguageModel | None) -> dict[str, tuple[float, ...]]:
         weights = {"lm_weight": (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)} if lm is not None else {}
         return weights | {"length_bonus": (0.0, 0.2, 0.5, 1.0)}
 
     @torch.inference_mode()
-    def __call__(self, decoder, encoded: Encoded, ctc_log_probs: Tensor, lm=None) -> list[list[Hypothesis]]:
+    def __call__(
+        self, decoder: Decoder | None, encoded: Encoded, ctc_log_probs: Tensor, lm: LanguageModel | None = None
+    ) -> list[list[Hypothesis]]:
         """The ended hypotheses of every utterance, best first; at least one each, ``beam`` at most.
 
-        decoder: a ``recipes.models.decoder.TransformerDecoder`` or None. ctc_log_probs: ``[B, T, vocab]``. lm: a
-        ``recipes.models.language_model.TransformerLM`` over the same tokens, or None.
-        The first is the best that the beam can reach; the others are what had ended by then.
+        The first is the best that the beam can reach; the others are those that had ended by then.
         """
-        models = Models(decoder, encoded, lm, self, ctc_log_probs.shape[2])
+        models = TokenModels(decoder, encoded, lm, self, ctc_log_probs.shape[2])
         reward = max(self.length_bonus, 0.0) / models.ctc_weight if models.ctc_bounds_length else 0.0
-        scorer = CTCPrefixScorer(ctc_log_probs, encoded.lengths, reward)
-        found: list[list[Hypothesis]] = [[] for _ in encoded.lengths]
-        utterances, lengths = torch.arange(len(found)), encoded.lengths
-        opened = self.start(scorer, models)
-        ended = Ended(opened.score.view(-1, self.beam) + NEVER, opened.tokens.view(-1, self.beam, 1))
+        ctc = CTCPrefixScorer(ctc_log_probs, encoded.lengths, reward)
+        results: list[list[Hypothesis]] = [[] for _ in encoded.lengths]
+        utterances, lengths = torch.arange(len(results)), encoded.lengths
+        hypotheses = self.start(ctc, models)
+        ended = EndedHypotheses(
+            hypotheses.score.view(-1, self.beam) + LOG_ZERO, hypotheses.tokens.view(-1, self.beam, 1)
+        )
         for step in range(int(lengths.max()) + 1):
-            grown, caches = models.step(opened)
-            ended = self.end(opened, ended, grown, scorer, models)
-            done = (ended.scores[:, 0] >= self.ceiling(opened, lengths - step, models)) | (lengths <= step)
+            log_probs, caches = models.next_log_probs(hypotheses)
+            ended = self.end(hypotheses, ended, log_probs, ctc, models)
+            done = (ended.scores[:, 0] >= self.bound(hypotheses, lengths - step, models)) | (lengths <= step)
             if done.any():
                 for row in done.nonzero().flatten().tolist():
-                    found[utterances[row]] = ended.hypotheses(row)
+                    results[utterances[row]] = ended.of_utterance(row)
                 if done.all():
                     break
-                left = (~done).nonzero().flatten()
-                rows = (left[:, None] * self.beam + torch.arange(self.beam, device=left.device)).flatten()
-                opened, grown = opened.select(rows), grown[rows]
+                remaining = (~done).nonzero().flatten()
+                rows = remaining[:, None] * self.beam + torch.arange(self.beam, device=remaining.device)
+                rows = rows.flatten()
+                hypotheses, log_probs = hypotheses.select(rows), log_probs[rows]
                 caches = [cache.select(rows) for cache in caches]
-                utterances, lengths = utterances[left.cpu()], lengths[left]
-                ended = Ended(ended.scores[left], ended.tokens[left])
-                scorer.select(left), models.select(left)
-            opened = self.extend(opened._replace(caches=caches), grown, scorer, models)
-        return found
+                utterances, lengths = utterances[remaining.cpu()], lengths[remaining]
+                ended = EndedHypotheses(ended.scores[remaining], ended.tokens[remaining])
+                ctc.select(remaining)
+                models.select(remaining)
+            hypotheses = self.extend(hypotheses._replace(caches=caches), log_probs, ctc, models)
+        return results
 
-    def start(self, scorer: CTCPrefixScorer, models: "Models") -> Open:
-        prefixes = scorer.start(self.beam)
+    def start(self, ctc: CTCPrefixScorer, models: "TokenModels") -> OpenHypotheses:
+        """Empty hypotheses. All of an utterance are the same, so only the first is alive."""
+        prefixes = ctc.start(self.beam)
         score = torch.zeros_like(prefixes.score)
-        # All hypotheses are the same at first: one stands for them.
         alive = torch.arange(len(score), device=score.device) % self.beam == 0
         tokens = torch.full((len(score), 1), START, device=score.device)
-        return Open(tokens, score, alive, prefixes, models.start(len(score)))
+        return OpenHypotheses(tokens, score, alive, prefixes, models.init_caches(len(score)))
 
-    def end(self, opened: Open, ended: Ended, grown: Tensor, scorer: CTCPrefixScorer, models: "Models") -> Ended:
-        """Take in the ended form of every open hypothesis: CTC has seen all frames."""
-        scores = opened.score + grown[:, END] + models.ctc_weight * scorer.end(opened.prefixes)
-        scores = scores.masked_fill(~opened.alive, NEVER).view(-1, self.beam)
-        return ended.add(scores, opened.tokens.view(*scores.shape, -1))
+    def end(
+        self,
+        hypotheses: OpenHypotheses,
+        ended: EndedHypotheses,
+        log_probs: Tensor,
+        ctc: CTCPrefixScorer,
+        models: "TokenModels",
+    ) -> EndedHypotheses:
+        """Add every open hypothesis as a sentence that ends here, where CTC has seen all frames."""
+        scores = hypotheses.score + log_probs[:, END] + models.ctc_weight * ctc.end(hypotheses.prefixes)
+        scores = scores.masked_fill(~hypotheses.alive, LOG_ZERO).view(-1, self.beam)
+        return ended.add(scores, hypotheses.tokens.view(*scores.shape, -1))
 
-    def ceiling(self, opened: Open, steps_left: Tensor, models: "Models") -> Tensor:
-        """``[B]``: no sentence that grows out of an open hypothesis can score higher."""
-        ceiling = opened.score + models.ctc_weight * opened.prefixes.ceiling
-        best = ceiling.masked_fill(~opened.alive, NEVER).view(-1, self.beam).amax(1)
-        return best if models.ctc_bounds_length else best + max(self.length_bonus, 0.0) * steps_left
+    def bound(self, hypotheses: OpenHypotheses, steps_left: Tensor, models: "TokenModels") -> Tensor:
+        """``[B]``: no sentence that continues an open hypothesis can score higher."""
+        bounds = hypotheses.score + models.ctc_weight * hypotheses.prefixes.bound
+        highest = bounds.masked_fill(~hypotheses.alive, LOG_ZERO).view(-1, self.beam).amax(1)
+        return highest if models.ctc_bounds_length else highest + max(self.length_bonus, 0.0) * steps_left
 
-    def extend(self, opened: Open, grown: Tensor, scorer: CTCPrefixScorer, models: "Models") -> Open:
-        """The best hypotheses of one token more."""
-        last = opened.tokens[:, -1]
-        joint = scorer.scores(opened.prefixes, last).mul_(models.ctc_weight).add_(grown)
-        joint += (opened.score + self.length_bonus)[:, None]
-        joint[:, : max(BLANK, START, END) + 1] = NEVER
-        joint.masked_fill_(~opened.alive[:, None], NEVER)
-        vocab = joint.shape[1]
+    def extend(
+        self, hypotheses: OpenHypotheses, log_probs: Tensor, ctc: CTCPrefixScorer, models: "TokenModels"
+    ) -> OpenHypotheses:
+        """The best hypotheses that are one token longer."""
+        last = hypotheses.tokens[:, -1]
+        joint = ctc.scores(hypotheses.prefixes, last).mul_(models.ctc_weight).add_(log_probs)
+        joint += (hypotheses.score + self.length_bonus)[:, None]
+        joint[:, : max(BLANK, START, END) + 1] = LOG_ZERO
+        joint.masked_fill_(~hypotheses.alive[:, None], LOG_ZERO)
+        vocab_size = joint.shape[1]
         # With a small vocabulary the first step has fewer continuations than the beam has places.
-        best, index = joint.view(-1, self.beam * vocab).topk(self.beam, dim=1)
+        best, index = joint.view(-1, self.beam * vocab_size).topk(self.beam, dim=1)
         first = torch.arange(len(index), device=index.device)[:, None] * self.beam
-        kept, tokens = (first + index // vocab).flatten(), (index % vocab).flatten()
-        chosen = opened.select(kept)
-        return Open(
-            torch.cat([chosen.tokens, tokens[:, None]], 1),
-            chosen.score + grown[kept, tokens] + self.length_bonus,
-            best.flatten() > HOPELESS,
-            scorer.extend(chosen.prefixes, last[kept], tokens),
-            chosen.caches,
+        parents, tokens = (first + index // vocab_size).flatten(), (index % vocab_size).flatten()
+        selected = hypotheses.select(parents)
+        return OpenHypotheses(
+            torch.cat([selected.tokens, tokens[:, None]], 1),
+            selected.score + log_probs[parents, tokens] + self.length_bonus,
+            best.flatten() > IMPOSSIBLE,
+            ctc.extend(selected.prefixes, last[parents], tokens),
+            selected.caches,
         )
 
 
-class Models:
-    """The decoder and the language model of one search, either of them or none, as one next-token score."""
+class TokenModels:
+    """The decoder and the language model of one search, or one of them, or none, as one score of the next token."""
 
-    def __init__(self, decoder, encoded: Encoded, lm, search: BeamSearch, vocab_size: int):
+    def __init__(
+        self,
+        decoder: Decoder | None,
+        encoded: Encoded,
+        lm: LanguageModel | None,
+        search: BeamSearch,
+        vocab_size: int,
+    ):
         self.decoder, self.lm, self.search = decoder, lm if search.lm_weight else None, search
         self.vocab_size = vocab_size
         self.cross = decoder.prepare(encoded) if decoder is not None else None
         self.ctc_weight = search.ctc_weight if decoder is not None else 1.0
-        # Whether CTC counts enough to tell how many tokens, each with its length bonus, can follow; if it hardly
-        # does, as many as there are frames.
+        # Whether CTC's weight suffices to bound how many tokens, each with its length bonus, can follow; otherwise
+        # the bound is the number of frames.
         self.ctc_bounds_length = self.ctc_weight > max(search.length_bonus / 50, 0.0)
 
-    def start(self, hypotheses: int) -> list:
-        return [model.start(hypotheses) for model in (self.decoder, self.lm) if model is not None]
+    def init_caches(self, hypotheses: int) -> list[Any]:
+        """The caches before the first token."""
+        return [model.init_cache(hypotheses) for model in (self.decoder, self.lm) if model is not None]
 
-    def select(self, utterances: Tensor) -> None:
-        self.cross = self.cross.select(utterances) if self.cross is not None else None
+    def select(self, index: Tensor) -> None:
+        """Go on with the utterances ``index`` only, in that order."""
+        self.cross = self.cross.select(index) if self.cross is not None else None
 
-    def step(self, opened: Open) -> tuple[Tensor, list]:
-        """Weighted log probabilities of the next token ``[N, vocab]``, and the new caches."""
-        last, caches, new = opened.tokens[:, -1], list(opened.caches), []
-        score = opened.score.new_zeros(len(last), self.vocab_size)
+    def next_log_probs(self, hypotheses: OpenHypotheses) -> tuple[Tensor, list[Any]]:
+        """Weighted log probabilities of the next token ``[N, vocab_size]``, and the new caches."""
+        last, caches, new_caches = hypotheses.tokens[:, -1], list(hypotheses.caches), []
+        log_probs = hypotheses.score.new_zeros(len(last), self.vocab_size)
         if self.decoder is not None:
             logits, cache = self.decoder.step(last, self.cross, caches.pop(0))
-            new.append(cache)
-            score += (1 - self.ctc_weight) * log_softmax(logits / self.search.temperature)
+            new_caches.append(cache)
+            log_probs += (1 - self.ctc_weight) * log_softmax(logits / self.search.temperature)
         if self.lm is not None:
             logits, cache = self.lm.step(last, caches.pop(0))
-            new.append(cache)
-            score += self.search.lm_weight * log_softmax(logits / self.search.lm_temperature)
-        return score, new
+            new_caches.append(cache)
+            log_probs += self.search.lm_weight * log_softmax(logits / self.search.lm_temperature)
+        return log_probs, new_caches
 
 
 def log_softmax(logits: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""From samples to logits: the parts that a recipe puts together. YAML names what stands here."""
+"""From samples to logits: the parts that a recipe puts together. YAML names this package, not its modules."""
 
 from recipes.models.branchformer import Branchformer
 from recipes.models.conformer import Conformer
@@ -7,7 +7,7 @@ from recipes.models.encoder import Encoded, Encoder
 from recipes.models.features import GlobalNorm, LogMel, SpecAugment
 from recipes.models.frontend import ConvFrontend
 from recipes.models.language_model import TransformerLM
-from recipes.models.recogniser import Recogniser
+from recipes.models.recogniser import Output, Recogniser
 
 __all__ = [
     "Branchformer",
@@ -17,6 +17,7 @@ __all__ = [
     "Encoder",
     "GlobalNorm",
     "LogMel",
+    "Output",
     "Recogniser",
     "SpecAugment",
     "TransformerDecoder",

@@ -1,4 +1,4 @@
-"""Self-attention over tokens, all at once or one token at a time with a cache of keys and values."""
+"""Self-attention over tokens: all tokens at once, or one token at a time with a cache of keys and values."""
 
 import functools
 import math
@@ -12,77 +12,86 @@ from mixers.positions import sinusoids
 
 
 class Cache(NamedTuple):
-    """Keys and values of the tokens so far, per layer ``[tokens, hypotheses, 2, heads, head size]``.
+    """Keys and values of the tokens so far, for N hypotheses.
 
-    order: ``[N]``, the hypothesis that each one goes on from. It is followed when the next token is appended,
-    which copies everything anyway.
+    past: per layer ``[tokens, N, 2, heads, head size]``. order: int64 ``[N]``, the hypothesis of ``past`` that
+    each hypothesis continues. ``select`` changes ``order`` alone; the keys and values are reordered when the next
+    token is appended, which copies them anyway.
     """
 
     past: list[Tensor]
     order: Tensor
 
     def select(self, index: Tensor) -> "Cache":
-        """The cache of hypotheses ``index``, in that order."""
+        """The cache of the hypotheses ``index``, in that order."""
         return Cache(self.past, self.order[index])
 
 
-def empty_cache(layers: nn.ModuleList, like: Tensor, hypotheses: int) -> Cache:
-    """Before the first token; like: a weight ``[vocab_size, d_model]``."""
-    heads = layers[0].heads
+def empty_cache(layers: int, heads: int, hypotheses: int, like: Tensor) -> Cache:
+    """The cache before the first token. like: a weight ``[vocab_size, d_model]`` of the model."""
     empty = like.new_zeros(0, hypotheses, 2, heads, like.shape[1] // heads)
-    return Cache([empty] * len(layers), torch.arange(hypotheses, device=like.device))
+    return Cache([empty] * layers, torch.arange(hypotheses, device=like.device))
 
 
 def embed(embedding: nn.Embedding, tokens: Tensor, start: int) -> Tensor:
-    """Tokens ``[B, U]`` from position ``start`` on → ``[B, U, d_model]``, with sinusoidal positions."""
+    """Tokens ``[B, U]``, the first at position ``start`` → ``[B, U, d_model]``, with sinusoidal positions."""
     d_model = embedding.embedding_dim
     if tokens.shape[1] == 1:
-        positions = position(start, d_model, tokens.device)
+        encoding = position_encoding(start, d_model, tokens.device)
     else:
-        positions = sinusoids(torch.arange(start, start + tokens.shape[1], device=tokens.device), d_model)
+        encoding = sinusoids(torch.arange(start, start + tokens.shape[1], device=tokens.device), d_model)
     embedded = embedding(tokens) * math.sqrt(d_model)
-    return embedded + positions.to(embedded.dtype)
+    return embedded + encoding.to(embedded.dtype)
 
 
-@functools.lru_cache(maxsize=10_000)  # a search asks for the same ones again and again
+@functools.lru_cache(maxsize=10_000)  # a search asks for the same positions again and again
 @torch.inference_mode(False)
-def position(at: int, size: int, device: torch.device) -> Tensor:
-    return sinusoids(torch.tensor([at], device=device), size)
+def position_encoding(position: int, d_model: int, device: torch.device) -> Tensor:
+    """The sinusoids ``[1, d_model]`` of one position."""
+    return sinusoids(torch.tensor([position], device=device), d_model)
 
 
 class AttentionLayer(nn.Module):
-    """What the layers of decoder and language model share: attention to the tokens so far, at once or in steps.
+    """Causal self-attention, for the layers of decoder and language model: all tokens at once, or step by step.
 
-    A layer has ``self_in``, which makes queries, keys and values together, ``self_out``, and ``dropout``.
+    A subclass sets ``self_qkv``, which makes queries, keys and values together, ``self_out`` and ``dropout``;
+    in its own order, which is that of the random draws.
     """
+
+    self_qkv: nn.Linear
+    self_out: nn.Linear
+    dropout: nn.Dropout
 
     def __init__(self, heads: int, dropout: float):
         super().__init__()
         self.heads, self.attention_dropout = heads, dropout
 
-    def split(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
+    def split_heads(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
         """``[B, T, parts * d_model]`` → ``parts`` tensors ``[B, heads, T, head size]``."""
         return x.unflatten(-1, (parts, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
 
-    def attend(self, query, key, value, mask=None, causal=False) -> Tensor:
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, causal: bool = False
+    ) -> Tensor:
+        """``[B, heads, U, head size]`` → ``[B, U, d_model]``. mask: bool, True where a query may see a key."""
         p = self.attention_dropout if self.training else 0.0
         mixed = scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=p, is_causal=causal)
         return mixed.transpose(1, 2).flatten(2)
 
-    def look_back(self, x: Tensor) -> Tensor:
-        """Each token of ``[B, U, d_model]`` attends to itself and those before it."""
-        query, key, value = self.split(self.self_in(x), 3)
+    def self_attention(self, x: Tensor) -> Tensor:
+        """Each token of ``[B, U, d_model]`` attends to itself and to those before it."""
+        query, key, value = self.split_heads(self.self_qkv(x), 3)
         return self.dropout(self.self_out(self.attend(query, key, value, causal=True)))
 
-    def look_back_once(self, x: Tensor, past: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
-        """``look_back`` for one more token ``[N, 1, d_model]``; also the past with the token's keys and values.
+    def self_attention_step(self, x: Tensor, past: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
+        """``self_attention`` of the next token ``[N, 1, d_model]``; also the past with its key and value.
 
-        past: ``[tokens, before, 2, heads, head size]``; order: ``[N]``, see ``Cache``.
+        past: ``[tokens, N, 2, heads, head size]``; order: ``[N]``. For both see ``Cache``.
         """
-        query, *new = self.self_in(x).view(len(x), 3, self.heads, -1).split([1, 2], dim=1)
+        query, key_value = self.self_qkv(x).view(len(x), 3, self.heads, -1).split([1, 2], dim=1)
         longer = x.new_empty(len(past) + 1, len(x), *past.shape[2:], dtype=query.dtype)
-        # Under autocast the weights, of which the empty past is made, have another type than what comes of them.
+        # Under autocast the layers return another type than that of the weights, which the empty past has.
         torch.index_select(past.to(query.dtype), 1, order, out=longer[:-1])
-        longer[-1] = new[0]
+        longer[-1] = key_value
         keys, values = longer.permute(2, 1, 3, 0, 4).unbind(0)
         return self.self_out(self.attend(query.transpose(1, 2), keys, values)), longer

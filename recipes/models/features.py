@@ -1,4 +1,9 @@
-"""From samples to features: log mel energies, global normalisation, SpecAugment. None of it sees padding."""
+"""From samples to features: log mel energies, global normalisation, SpecAugment. Padding reaches none of them.
+
+Frames are feature frames (10 ms) in this module.
+"""
+
+from collections.abc import Iterable
 
 import torch
 from speechbrain.processing.features import Filterbank
@@ -11,11 +16,14 @@ class LogMel(nn.Module):
     """Log mel energies in dB, one feature frame every 10 ms.
 
     SpeechBrain's mel filters, with an absolute ``floor`` instead of its clamp at 80 dB below the loudest
-    frame of the utterance: that clamp lets a loud ending change the beginning, so nothing could stream.
+    frame of the utterance: with that clamp a loud ending changes the beginning, so that nothing could stream.
     floor: in dB; the default lies just above the rounding noise of 16-bit audio. window_length: in samples,
     25 ms where None. range_db: the clamp, for checkpoints of stock SpeechBrain: no band lies more than this
     below the loudest of its utterance; None for no clamp.
     """
+
+    filters: Tensor  # [bins, n_mels]
+    window: Tensor  # [window_length]
 
     def __init__(
         self,
@@ -33,12 +41,12 @@ class LogMel(nn.Module):
         mel = Filterbank(
             n_mels, log_mel=False, n_fft=self.window_length, sample_rate=sample_rate, f_max=sample_rate / 2
         )
-        # The response to a one in each bin is the filter matrix; stock builds it anew in every call.
+        # The response to the identity is the filter matrix; SpeechBrain computes it anew in every call.
         self.register_buffer("filters", mel(torch.eye(bins)[None])[0], persistent=False)
         self.register_buffer("window", torch.hamming_window(self.window_length), persistent=False)
 
     def forward(self, audio: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """audio ``[B, samples]`` and its lengths in samples → features ``[B, T, n_mels]``, lengths in frames."""
+        """audio ``[B, samples]`` and its lengths in samples → features ``[B, T, n_mels]`` and lengths in frames."""
         audio = zero_padding(audio, lengths_to_mask(lengths, audio.shape[1]))
         with torch.autocast(audio.device.type, enabled=False):  # energies span more than 16 bits can hold
             spectrum = torch.stft(
@@ -62,9 +70,12 @@ class LogMel(nn.Module):
 class GlobalNorm(nn.Module):
     """Zero mean and unit variance per mel band over the training set; identity until measured.
 
-    The statistics are buffers, measured once before training (``measure``) and then fixed: they travel
-    with the weights, and the features do not drift under the first epochs.
+    The statistics are buffers, measured once before training (``measure``) and then fixed: they are saved
+    with the weights, and the features do not drift during the first epochs.
     """
+
+    mean: Tensor  # [n_mels]
+    std: Tensor  # [n_mels]
 
     def __init__(self, n_mels: int = 80):
         super().__init__()
@@ -72,9 +83,10 @@ class GlobalNorm(nn.Module):
         self.register_buffer("std", torch.ones(n_mels))
 
     @torch.no_grad()
-    def measure(self, batches) -> None:
-        """batches: iterable of (features ``[B, T, n_mels]``, lengths in frames). Empty: no change."""
-        total, squares, frames = 0.0, 0.0, 0
+    def measure(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Set the statistics. batches: features ``[B, T, n_mels]`` and lengths in frames; none: no change."""
+        total = torch.zeros_like(self.mean, dtype=torch.float64)
+        squares, frames = torch.zeros_like(total), 0
         for features, lengths in batches:
             real = features[lengths_to_mask(lengths, features.shape[1])].double()
             total, squares, frames = total + real.sum(0), squares + real.square().sum(0), frames + len(real)
@@ -84,17 +96,18 @@ class GlobalNorm(nn.Module):
             self.std.copy_((squares / frames - mean.square()).clamp(min=1e-4).sqrt())
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """``[B, T, n_mels]`` → the same shape, zero in padded frames. lengths: in frames."""
         return zero_padding((features - self.mean) / self.std, lengths_to_mask(lengths, features.shape[1]))
 
 
 class SpecAugment(nn.Module):
     """Time warping, time masks and frequency masks (https://arxiv.org/abs/1904.08779), in training only.
 
-    Every utterance draws its own warp and masks, over its own length: in a padded batch a short sentence
+    Every utterance draws its own warp and masks, over its own length: in a padded batch a short utterance
     is masked as much as it would be alone. Features are normalised, so a mask writes their mean, zero.
 
-    time_masks, freq_masks: how many; time_width, freq_width: [least, most] frames or bands of each.
-    max_share: no time mask is wider than this share of its utterance. warp: most frames that the centre moves.
+    time_masks, freq_masks: their numbers; time_width, freq_width: [least, most] frames or bands of each mask.
+    max_share: no time mask is wider than this share of its utterance. warp: most frames that a point of time moves.
     """
 
     def __init__(
@@ -113,6 +126,7 @@ class SpecAugment(nn.Module):
         self.warp, self.max_share = warp, max_share
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """``[B, T, n_mels]`` → the same shape. lengths: in frames."""
         if not self.training:
             return features
         if self.warp:
@@ -125,30 +139,33 @@ class SpecAugment(nn.Module):
 
 
 def random_spans(lengths: Tensor, size: int, spans: int, width: tuple[int, int], widest: Tensor) -> Tensor:
-    """bool ``[B, size]``: the union of ``spans`` random stretches inside each row's own length."""
+    """bool ``[B, size]``: the union of ``spans`` random spans inside each row's own length.
+
+    lengths: ``[B]``; width: [least, most]; widest: ``[B]``, an upper limit of the width for each row.
+    """
     shape = (lengths.shape[0], spans)
     widths = torch.randint(width[0], width[1] + 1, shape, device=lengths.device).minimum(widest[:, None])
     starts = (torch.rand(shape, device=lengths.device) * (lengths[:, None] - widths + 1)).long()
-    at = torch.arange(size, device=lengths.device)
-    return ((at >= starts[..., None]) & (at < (starts + widths)[..., None])).any(1)
+    position = torch.arange(size, device=lengths.device)
+    return ((position >= starts[..., None]) & (position < (starts + widths)[..., None])).any(1)
 
 
 def warp_time(features: Tensor, lengths: Tensor, most: int) -> Tensor:
-    """Move a random frame of each utterance by up to ``most`` frames, stretching one side, pressing the other.
+    """Move a random frame of each utterance by up to ``most`` frames: one side is stretched, the other compressed.
 
-    The ends stay where they are and so do the lengths; between frames the features are interpolated.
+    Both ends and the lengths stay; between frames the features are interpolated linearly.
     """
     draws = torch.rand(2, lengths.shape[0], device=lengths.device)
     room = (lengths - 2 * most - 1).clamp(min=0)
     centre = most + draws[0] * room
     moved = centre + (2 * draws[1] - 1) * most * (room > 0)  # too short to warp: stays
     last = (lengths - 1).to(moved)
-    at = torch.arange(features.shape[1], device=lengths.device)[None].to(moved)
-    before = at * (centre / moved.clamp(min=1e-3))[:, None]
+    target = torch.arange(features.shape[1], device=lengths.device)[None].to(moved)
+    before = target * (centre / moved.clamp(min=1e-3))[:, None]
     slope = ((last - centre) / (last - moved).clamp(min=1e-3))[:, None]
-    after = centre[:, None] + (at - moved[:, None]) * slope
-    source = torch.where(at < moved[:, None], before, after)
-    source = torch.where(room[:, None] > 0, source, at).clamp(min=0).minimum(last[:, None])
+    after = centre[:, None] + (target - moved[:, None]) * slope
+    source = torch.where(target < moved[:, None], before, after)
+    source = torch.where(room[:, None] > 0, source, target).clamp(min=0).minimum(last[:, None])
     left = source.floor().long()
     right = (left + 1).minimum(last[:, None].long())
     share = (source - left)[..., None].to(features.dtype)

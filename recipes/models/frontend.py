@@ -1,20 +1,21 @@
 """Convolutional subsampling: four feature frames (10 ms) become one encoder frame (40 ms)."""
 
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import leaky_relu, pad
 
 from mixers.base import check_option, lengths_to_mask, zero_padding
 from recipes.models.edges import ENDS, reflect_ends
 
 
 class ConvFrontend(nn.Module):
-    """Two 3x3 convolutions of stride 2 over time and frequency, then a projection to ``d_model``.
+    """3x3 convolutions of stride 2 over time and frequency, then a projection to ``d_model``.
 
     SpeechBrain's ConvolutionFrontEnd reflects the batch's padded end and takes no lengths; here every
     convolution sees zeros after each utterance's own end, so an utterance is the same in any batch.
 
-    ends: what lies around an utterance, in time and frequency: ``zeros``, or ``reflect``, its own mirror
-    image, as the checkpoints of stock SpeechBrain expect. Raises ValueError for another word.
+    channels: of each convolution; two of them subsample by 4. ends: what lies around an utterance, in time and
+    frequency: ``zeros``, or ``reflect``, its mirror image, as checkpoints of stock SpeechBrain expect.
+    Raises ValueError for another word.
     """
 
     def __init__(
@@ -30,15 +31,15 @@ class ConvFrontend(nn.Module):
         check_option("ConvFrontend", "ends", ends, ENDS)
         self.ends = ends
         self.convs, self.norms = nn.ModuleList(), nn.ModuleList()
-        into, bands = 1, n_mels
-        for out in channels:
+        in_channels, bands = 1, n_mels
+        for out_channels in channels:
             bands = (bands + 1) // 2
             padding = 1 if ends == "zeros" else 0
-            self.convs.append(nn.Conv2d(into, out, kernel_size=3, stride=2, padding=padding))
-            self.norms.append(nn.LayerNorm([bands, out]))
-            into = out
-        self.after = nn.Sequential(nn.LeakyReLU(), nn.Dropout(dropout))
-        self.project = nn.Sequential(nn.Linear(bands * into, d_model), nn.Dropout(dropout))
+            self.convs.append(nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=2, padding=padding))
+            self.norms.append(nn.LayerNorm([bands, out_channels]))
+            in_channels = out_channels
+        self.project = nn.Linear(bands * in_channels, d_model)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """features ``[B, T, n_mels]`` → frames ``[B, ceil(T / 4), d_model]``; lengths likewise."""
@@ -49,6 +50,6 @@ class ConvFrontend(nn.Module):
             x = x.permute(0, 3, 1, 2)
             if self.ends == "reflect":
                 x = pad(x, (1, 1, 0, 0), mode="reflect")  # over frequency
-            x = self.after(norm(conv(x).permute(0, 2, 3, 1)))
+            x = self.dropout(leaky_relu(norm(conv(x).permute(0, 2, 3, 1))))
             lengths = (lengths + 1) // 2
-        return self.project(x.flatten(2)), lengths
+        return self.dropout(self.project(x.flatten(2))), lengths

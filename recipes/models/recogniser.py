@@ -8,7 +8,7 @@ from recipes.models.encoder import Encoded
 
 
 class Output(NamedTuple):
-    """Encoder frames, CTC logits ``[B, T, vocab]`` and, given tokens, attention logits ``[B, U, vocab]``."""
+    """Encoder frames, CTC logits ``[B, T, vocab_size]``, and attention logits ``[B, U, vocab_size]`` or None."""
 
     encoded: Encoded
     ctc_logits: Tensor
@@ -19,7 +19,7 @@ class Recogniser(nn.Module):
     """Joint CTC/attention model (https://arxiv.org/abs/1609.06773) over any encoder.
 
     encoder: ``(frames [B, T, d_model], lengths) -> Encoded``. decoder: None for CTC alone.
-    Everything trained is reached through ``forward``, as distributed training demands.
+    Everything that is trained is called in ``forward``, because distributed training wraps no other method.
     """
 
     def __init__(
@@ -46,7 +46,10 @@ class Recogniser(nn.Module):
         return self.encoder(*self.frontend(features, lengths))
 
     def forward(self, audio: Tensor, lengths: Tensor, tokens: Tensor | None = None) -> Output:
-        """tokens ``[B, U]``: decoder input, the sentence start first; None or no decoder: CTC alone."""
+        """As ``encode``, and the heads. tokens ``[B, U]``: decoder input, the sentence start first.
+
+        Without tokens or without decoder there are no attention logits.
+        """
         encoded = self.encode(audio, lengths)
         attention = self.decoder(encoded, tokens) if self.decoder is not None and tokens is not None else None
         return Output(encoded, self.ctc(encoded.frames), attention)

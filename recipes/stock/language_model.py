@@ -1,6 +1,5 @@
-"""Stock SpeechBrain's TransformerLM as a run folder of a language model of ours."""
+"""SpeechBrain's TransformerLM as a run folder of a language model of ours."""
 
-import re
 from pathlib import Path
 
 from torch import Tensor
@@ -8,59 +7,42 @@ from torch import Tensor
 from recipes.config import flatten, load
 from recipes.config.source import nearest
 from recipes.errors import RecipeError
+from recipes.stock.names import State, our_lm_name
 from recipes.stock.settings import ACTIVATIONS, Hyperparameters
 from recipes.training.averaging import save_weights
 from recipes.training.run_folder import TOKENIZER, WEIGHTS
 
-State = dict[str, Tensor]
 RECIPE = Path(__file__).parents[2] / "hparams" / "lm_transformer.yaml"
 
-# Stock: ours. `#` is the number of a layer. A name stands for all that begins so: a weight and a bias.
-NAMES = {
-    "encoder.layers.#.self_att.att.in_proj_": "layers.#.self_in.",
-    "encoder.layers.#.self_att.att.out_proj": "layers.#.self_out",
-    "encoder.layers.#.norm1.norm": "layers.#.self_norm",
-    "encoder.layers.#.norm2.norm": "layers.#.feed_norm",
-    "encoder.layers.#.pos_ffn.ffn.0": "layers.#.feed_forward.0",
-    "encoder.layers.#.pos_ffn.ffn.3": "layers.#.feed_forward.3",
-    "encoder.norm.norm": "norm",
-    "output_proj.layers.0.w": "out.0",
-    "output_proj.layers.1.norm": "out.1",
-    "output_proj.layers.2.w": "out.2",
-}
 EMBEDDING = "custom_src_module.emb.Embedding.weight"
+NEEDED = ("final_norm.weight", "head.out.weight", "layers.0.ffn.up.weight")  # of every such model
 PROJECTION = "embedding_proj.w."
-TABLE = "positional_encoding.pe"  # of positions, which we compute
-# The one value of a setting that we can take, which is also what stock takes where nothing is said.
+POSITIONS = "positional_encoding.pe"  # a table, which ours computes
+# The only value of a setting that our model can take, which is also SpeechBrain's default.
 FIXED = {"attention_type": "regularMHA", "positional_encoding": "fixed_abs_sine", "causal": "True"}
-HEAD_SIZE = 64  # of the published model, where no hyperparams.yaml tells
+HEAD_SIZE = 64  # of the published model, for a folder without hyperparams.yaml
 
 
 def renamed_lm(stock: State) -> State | None:
-    """The weights under the names of our ``TransformerLM``; None where they are not those of a stock one."""
+    """The weights under the names of our ``TransformerLM``; None if they are not those of SpeechBrain's."""
     state = {}
     for name, weight in stock.items():
-        if name in (EMBEDDING, TABLE) or name.startswith(PROJECTION):
+        if name in (EMBEDDING, POSITIONS) or name.startswith(PROJECTION):
             continue
-        ours = our_name(name)
+        ours = our_lm_name(name)
         if ours is None:
             return None
         state[ours] = weight
-    if EMBEDDING not in stock or not all(name in state for name in ("norm.weight", "out.2.weight")):
+    if EMBEDDING not in stock or not all(name in state for name in NEEDED):
         return None
     return {"embedding.weight": embedding(stock), **state}
 
 
-def our_name(stock: str) -> str | None:
-    for start, ours in NAMES.items():
-        pattern = re.escape(start).replace(r"\#", r"(\d+)")
-        if re.match(pattern, stock):
-            return re.sub(pattern, ours.replace("#", r"\1"), stock, count=1)
-    return None
-
-
 def embedding(stock: State) -> Tensor:
-    """With stock's projection, if any, multiplied in: ours scales by the root of the width behind it."""
+    """The embedding, with SpeechBrain's projection multiplied in if there is one.
+
+    SpeechBrain scales by the root of the width before the projection, our model behind it.
+    """
     table, weight = stock[EMBEDDING], stock.get(f"{PROJECTION}weight")
     if weight is None:
         return table
@@ -69,16 +51,16 @@ def embedding(stock: State) -> Tensor:
 
 
 def lm_options(state: State, stock: Hyperparameters) -> dict[str, object]:
-    """Keys of hparams/lm_transformer.yaml, from renamed weights and what ``hyperparams.yaml`` says of them.
+    """Keys of hparams/lm_transformer.yaml, from renamed weights and ``hyperparams.yaml``.
 
-    Raises RecipeError for settings that we cannot take.
+    Raises RecipeError for settings that our model cannot take.
     """
     vocab_size, d_model = state["embedding.weight"].shape
     sizes = {
         "vocab_size": vocab_size,
         "d_model": d_model,
         "layers": len({name.split(".")[1] for name in state if name.startswith("layers.")}),
-        "d_ffn": state["layers.0.feed_forward.0.weight"].shape[0],
+        "d_ffn": state["layers.0.ffn.up.weight"].shape[0],
     }
     key = settings_key(stock)
     if key is None:
@@ -99,15 +81,15 @@ def lm_options(state: State, stock: Hyperparameters) -> dict[str, object]:
 
 
 def settings_key(stock: Hyperparameters) -> str | None:
-    """The key of ``hyperparams.yaml`` that makes the language model; None where there is none."""
+    """The key of ``hyperparams.yaml`` that builds the language model; None if there is none."""
     pairs = stock.root.value if stock.root is not None else ()
     return next((key.value for key, value in pairs if value.tag.endswith(".TransformerLM")), None)
 
 
 def write_lm(state: State, stock: Hyperparameters, tokenizer: Path, folder: Path, final: Path, file: Path) -> None:
-    """Write the run folder ``folder``, which will lie at ``final``. state: weights by our names, of ``file``.
+    """Write the run folder ``folder``, which will be moved to ``final``. state: renamed weights, of ``file``.
 
-    Raises RecipeError where they are not the weights of a whole model.
+    Raises RecipeError if they are not the weights of a whole model.
     """
     options = {
         **lm_options(state, stock),

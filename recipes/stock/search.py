@@ -1,7 +1,8 @@
-"""SpeechBrain's own beam search with the weights of ours, and a judge of what either finds.
+"""SpeechBrain's own beam search with the weights of ours, and a score that belongs to neither search.
 
-Stock decodes with TransformerASR, S2STransformerBeamSearcher and CTCScorer; ours is recipes/search.py. Both look for
-the sentence with the best joint score, so `joint_score` tells which search did better.
+SpeechBrain decodes with TransformerASR, S2STransformerBeamSearcher and CTCScorer; ours is
+recipes.decoding.BeamSearch. Both look for the sentence with the best joint score, so `joint_score` shows which
+search did better.
 """
 
 import copy
@@ -22,25 +23,25 @@ from recipes.models.decoder import TransformerDecoder
 from recipes.models.encoder import Encoded
 from recipes.stock.names import COMPUTED, stock_name
 
-UNUSED = "1.custom_src_module."  # stock's projection of the front end, which no search runs
+UNUSED = "1.custom_src_module."  # SpeechBrain's projection of the front end, which no search runs
 
 
-class Task(NamedTuple):
-    """What every searcher is given: decoder, encoded utterances, their CTC log probabilities ``[B, T, vocab]``."""
+class SearchTask(NamedTuple):
+    """The input of a search: decoder, encoded utterances, and their CTC log probabilities ``[B, T, vocab_size]``."""
 
     decoder: TransformerDecoder
     encoded: Encoded
     ctc_log_probs: Tensor
 
-    def utterance(self, row: int) -> "Task":
-        """One utterance alone, without padding."""
+    def utterance(self, row: int) -> "SearchTask":
+        """One utterance by itself, without padding."""
         length = self.encoded.lengths[row : row + 1]
         rows = slice(row, row + 1), slice(int(length))
-        return Task(self.decoder, Encoded(self.encoded.frames[rows], length), self.ctc_log_probs[rows])
+        return SearchTask(self.decoder, Encoded(self.encoded.frames[rows], length), self.ctc_log_probs[rows])
 
 
-class Given(nn.Module):
-    """Stands for stock's CTC layer: the log probabilities that the other searcher was given."""
+class FixedLogProbs(nn.Module):
+    """In place of SpeechBrain's CTC layer: returns the log probabilities that our search gets."""
 
     def __init__(self, log_probs: Tensor):
         super().__init__()
@@ -51,7 +52,7 @@ class Given(nn.Module):
 
 
 def stock_decoder(decoder: TransformerDecoder) -> tuple[TransformerASR, Linear]:
-    """Stock's Transformer, without encoder, and its output layer, with the weights of ``decoder``."""
+    """SpeechBrain's Transformer, without encoder, and its output layer, with the weights of ``decoder``."""
     layer, (vocab_size, d_model) = decoder.layers[0], decoder.out.weight.shape
     transformer = TransformerASR(
         vocab_size,
@@ -60,32 +61,32 @@ def stock_decoder(decoder: TransformerDecoder) -> tuple[TransformerASR, Linear]:
         nhead=layer.heads,
         num_encoder_layers=0,
         num_decoder_layers=len(decoder.layers),
-        d_ffn=layer.feed_forward[1].out_features,
+        d_ffn=layer.ffn.up.out_features,
         dropout=0.0,
-        activation=type(layer.feed_forward[2]),
+        activation=type(layer.ffn.activation),
         normalize_before=True,
         causal=False,
     )
     model = nn.ModuleList([nn.Identity(), transformer, Linear(input_size=d_model, n_neurons=vocab_size)])
     stock: dict[str, list[Tensor]] = {}
-    for name, weight in decoder.state_dict().items():  # stock: cross_query and cross_key_value in one, in that order
-        stock.setdefault(stock_name(f"decoder.{name}", "Conformer"), []).append(weight)
+    for name, weight in decoder.state_dict().items():  # cross_query, then cross_kv: one tensor of SpeechBrain's
+        stock.setdefault(stock_name(f"decoder.{name}", "Conformer")[0], []).append(weight)
     missing, unexpected = model.load_state_dict({name: torch.cat(parts) for name, parts in stock.items()}, strict=False)
-    left = [name for name in missing if not name.startswith(UNUSED) and not COMPUTED.fullmatch(name)]
-    if left or unexpected:
-        raise ValueError(f"stock_decoder: no weights for {left}, no place for {unexpected}")
+    lacking = [name for name in missing if not name.startswith(UNUSED) and not COMPUTED.fullmatch(name)]
+    if lacking or unexpected:
+        raise ValueError(f"stock_decoder: no weights for {lacking}, no place for {unexpected}")
     model.to(decoder.out.weight).eval()
     return model[1], model[2]
 
 
-def stock_search(task: Task, search: BeamSearch, *, partial: bool) -> S2STransformerBeamSearcher:
-    """Stock's searcher with the beam, CTC weight and temperature of ``search``.
+def stock_search(task: SearchTask, search: BeamSearch, *, partial: bool) -> S2STransformerBeamSearcher:
+    """SpeechBrain's searcher with the beam, CTC weight and temperature of ``search``.
 
     partial: CTC scores only twice as many tokens as the beam is wide, those that the decoder likes best; otherwise
-    all, as stock's LibriSpeech recipes have it. Those recipes also divide scores by the length, so that stock would
-    look for something else than the best joint score; here it does not.
+    all, as in SpeechBrain's LibriSpeech recipes. Those recipes also divide scores by the length, so that they look
+    for something else than the best joint score; here they do not.
     """
-    ctc = CTCScorer(Given(task.ctc_log_probs), blank_index=BLANK, eos_index=END)
+    ctc = CTCScorer(FixedLogProbs(task.ctc_log_probs), blank_index=BLANK, eos_index=END)
     scorers = {"partial_scorers" if partial else "full_scorers": [ctc]}
     return S2STransformerBeamSearcher(
         modules=list(stock_decoder(task.decoder)),
@@ -103,17 +104,17 @@ def stock_search(task: Task, search: BeamSearch, *, partial: bool) -> S2STransfo
 
 @torch.no_grad()
 def run_stock(searcher: S2STransformerBeamSearcher, encoded: Encoded) -> list[Hypothesis]:
-    """The best hypothesis of every utterance, with stock's own score."""
+    """The best hypothesis of every utterance, with SpeechBrain's own score."""
     relative = encoded.lengths / encoded.frames.shape[1]
     sentences, _, scores, _ = searcher(encoded.frames, relative)
     return [Hypothesis(sentence, score) for sentence, score in zip(sentences, scores.tolist(), strict=True)]
 
 
 @torch.no_grad()
-def joint_score(task: Task, tokens: list[int], search: BeamSearch) -> float:
-    """The joint log probability of a sentence for the one utterance of ``task``, in float64 and by neither search.
+def joint_score(task: SearchTask, tokens: list[int], search: BeamSearch) -> float:
+    """The joint log probability of a sentence for a ``task`` of one utterance, in float64, by neither search.
 
-    The decoder sees the whole sentence at once; CTC sums over its alignments by torch's ctc_loss.
+    The decoder gets the whole sentence at once; torch's ctc_loss sums over its alignments.
     """
     decoder = copy.deepcopy(task.decoder).double().eval()
     encoded = Encoded(task.encoded.frames.double(), task.encoded.lengths)

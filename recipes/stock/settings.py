@@ -1,6 +1,7 @@
-"""What the weights of a stock SpeechBrain model do not tell: options of ours that make a recipe compute as it does."""
+"""Settings of a SpeechBrain model that its weights do not show, as options of our recipes."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,14 +10,14 @@ from ruamel.yaml.nodes import MappingNode, Node
 from recipes.config.source import child, compose, nearest
 from recipes.errors import RecipeError
 
-# Ours by stock name of the encoder, of the mixer, of activations.
+# Our names by those of SpeechBrain: parts of weights' names for the encoder and the mixer, classes of activations.
 ENCODERS = {"convolution_module": "Conformer", "convolution_branch": "Branchformer"}
 MIXERS = {"hyper": "HyperMixing", "pos_bias_u": "RelposAttention", "in_proj_weight": "Attention"}
 ACTIVATIONS = {"GELU": "GELU", "ReLU": "ReLU", "Swish": "SiLU", "SiLU": "SiLU"}
 
 SAMPLES_PER_MS = 16
 NEEDED = ("Transformer", "compute_features")
-# Settings of stock: the one value that we can take, and the value that stock takes where nothing is said.
+# Settings of SpeechBrain: the only value that our model can take, and SpeechBrain's default.
 FIXED = {
     "Transformer.causal": ("False", "True"),
     "Transformer.normalize_before": ("True", "False"),
@@ -40,8 +41,11 @@ class Kind(NamedTuple):
         return f"a {self.encoder} with {self.mixer}"
 
 
-def kind_of_weights(names, file: str) -> Kind:
-    """Raises RecipeError for an encoder or a mixer that we have not."""
+def kind_of_weights(names: Iterable[str], file: Path) -> Kind:
+    """The kind of a SpeechBrain recogniser with weights of these names.
+
+    Raises RecipeError for an encoder or a mixer that we do not have.
+    """
     parts = {part for name in names if name.startswith("1.encoder.layers.0.") for part in name.split(".")}
     encoder = next((ours for stock, ours in ENCODERS.items() if stock in parts), None)
     mixer = next((ours for stock, ours in MIXERS.items() if stock in parts and "att" not in parts), None)
@@ -54,7 +58,10 @@ def kind_of_weights(names, file: str) -> Kind:
 
 
 class Hyperparameters:
-    """The settings in a stock ``hyperparams.yaml``, read as text: nothing of it is built or run."""
+    """The settings in a ``hyperparams.yaml`` of SpeechBrain, read as text: nothing in it is built or run.
+
+    path: None if there is no such file; then no setting has a value.
+    """
 
     def __init__(self, path: Path | None):
         self.path = path
@@ -70,6 +77,7 @@ class Hyperparameters:
         return node.tag.rpartition(".")[2] if node.tag.startswith("!name:") else node.value
 
     def follow(self, node: Node | None) -> Node | None:
+        """The node that a chain of references leads to. Raises RecipeError for a reference that is an expression."""
         while node is not None and node.tag == "!ref":
             key = re.fullmatch(r"<(\w+)>", node.value)
             if not key:
@@ -91,9 +99,9 @@ class Hyperparameters:
 
 
 def stock_options(kind: Kind, mixer: str, stock: Hyperparameters) -> dict[str, object]:
-    """What a recipe must say to compute as the stock model: our options by dotted key.
+    """Options of a recipe, by dotted key, with which our model computes what SpeechBrain's does.
 
-    mixer: the recipe's name for its mixer. Raises RecipeError for settings that we cannot take.
+    mixer: the recipe's name for its mixer. Raises RecipeError for settings that our model cannot take.
     """
     options = {
         "model.features.floor": -100.0,
@@ -120,7 +128,7 @@ def stock_options(kind: Kind, mixer: str, stock: Hyperparameters) -> dict[str, o
 
 
 def window_length(stock: Hyperparameters) -> int:
-    """Samples of the features' window. RecipeError where it is not also the length of the Fourier transform."""
+    """Samples of the features' window. Raises RecipeError unless the Fourier transform has the same length."""
     window = round(float(stock.value("compute_features.win_length") or 25) * SAMPLES_PER_MS)
     transform = int(stock.value("compute_features.n_fft") or 400)
     if transform != window:

@@ -12,7 +12,7 @@ from torch.nn.functional import ctc_loss
 
 from data_prep.tokenizer import BLANK, END, START
 from recipes.decoding.beam_search import BeamSearch
-from recipes.decoding.ctc import NEVER, CTCPrefixScorer, greedy_ctc
+from recipes.decoding.ctc import LOG_ZERO, CTCPrefixScorer, greedy_ctc
 from recipes.models.decoder import TransformerDecoder
 from recipes.models.encoder import Encoded
 
@@ -47,7 +47,7 @@ def prefix_and_end(scorer: CTCPrefixScorer, sentence) -> tuple[float, float]:
     for token in sentence:
         proposed = scorer.scores(prefixes, last)[0, token].item()
         prefixes, last = scorer.extend(prefixes, last, torch.tensor([token])), torch.tensor([token])
-        assert proposed == pytest.approx(max(prefixes.score.item(), NEVER), rel=1e-9, abs=1e-12), (
+        assert proposed == pytest.approx(max(prefixes.score.item(), LOG_ZERO), rel=1e-9, abs=1e-12), (
             "two ways to one number"
         )
     return prefixes.score.item(), scorer.end(prefixes).item()
@@ -100,7 +100,7 @@ def test_ctc_scores_many_hypotheses_of_many_utterances_at_once():
         one = CTCPrefixScorer(log_probs[hypothesis // beam, None], lengths[hypothesis // beam, None])
         for token in WORDS:
             expected = prefix_and_end(one, [beginning, token])[0]
-            assert max(expected, NEVER) == pytest.approx(second[hypothesis, token].item(), rel=1e-9)
+            assert max(expected, LOG_ZERO) == pytest.approx(second[hypothesis, token].item(), rel=1e-9)
 
 
 def test_ctc_goes_on_with_some_of_the_utterances():
@@ -224,7 +224,7 @@ class Bigram:
         generator = torch.Generator().manual_seed(seed)
         self.logits = 3 * torch.randn(VOCABULARY, VOCABULARY, generator=generator).double()
 
-    def start(self, hypotheses):
+    def init_cache(self, hypotheses):
         return BigramCache(torch.zeros(hypotheses))
 
     def step(self, tokens, cache):

@@ -12,6 +12,7 @@ from data_prep.manifest import to_csv
 from data_prep.ngram import estimate, write_arpa
 from data_prep.tokenizer import BLANK, load_tokenizer, train_tokenizer
 from recipes.decoding import ngram as ngram_search
+from recipes.decoding import word_lm
 from recipes.decoding.ngram import NgramCTCSearch
 from recipes.errors import RecipeError
 from recipes.models.encoder import Encoded
@@ -196,14 +197,22 @@ def test_results_do_not_depend_on_the_batch(tmp_path, candidates):
 # --- errors -------------------------------------------------------------------------------------------------
 
 
+def fresh_module(module):
+    """The module executed anew, under another name."""
+    spec = importlib.util.spec_from_file_location("fresh", module.__file__)
+    fresh = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fresh)
+    return fresh
+
+
 @pytest.mark.parametrize("absent", ["kenlm", "flashlight.lib.text"])
 def test_without_the_extra(tmp_path, monkeypatch, absent):
     monkeypatch.setitem(sys.modules, absent, None)  # as if it was not installed
-    spec = importlib.util.spec_from_file_location("without_extra", ngram_search.__file__)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = fresh_module(word_lm)
+    assert module.flashlight is None and module.kenlm is None
+    monkeypatch.setitem(sys.modules, word_lm.__name__, module)
     with pytest.raises(RecipeError) as error:
-        module.NgramCTCSearch(ngram="it.arpa").prepare(make_tokenizer(tmp_path))
+        fresh_module(ngram_search).NgramCTCSearch(ngram="it.arpa").prepare(make_tokenizer(tmp_path))
     assert str(error.value) == (
         "the search with an n-gram needs flashlight-text and kenlm: pip install -r requirements-ngram.txt"
     )
@@ -267,7 +276,7 @@ def test_words_that_cannot_be_spelled_are_reported(tmp_path, caplog):
         f"1 of 3 words of {tmp_path / 'it.arpa'} cannot be spelled by the tokenizer, such as CAFÉ;"
         + " they are left out"
     ]
-    assert len(search.language_model.root.children) == 1
+    assert len(search.prepared.language_model.root.children) == 1
 
 
 @extra

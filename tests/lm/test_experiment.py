@@ -56,7 +56,7 @@ def nats_and_tokens(output: Path, text: Path) -> tuple[float, int]:
     model, pieces = load_language_model(output), load_tokenizer(output / "tokenizer" / "tokenizer.model")
     nats, count = 0.0, 0
     for sentence in sentences([text]):
-        cache, last = model.start(1), START
+        cache, last = model.init_cache(1), START
         for token in [*pieces.encode(sentence), END]:
             with torch.no_grad():
                 logits, cache = model.step(torch.tensor([last]), cache)

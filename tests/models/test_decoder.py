@@ -38,7 +38,7 @@ def assert_same(actual, expected):
 @torch.no_grad()
 def step_by_step(model, source, tokens):
     """Logits ``[hypotheses, U, vocabulary]``, the tokens given one at a time."""
-    cross, cache, logits = model.prepare(source), model.start(len(tokens)), []
+    cross, cache, logits = model.prepare(source), model.init_cache(len(tokens)), []
     for column in tokens.T:
         now, cache = model.step(column, cross, cache)
         logits.append(now)
@@ -97,7 +97,7 @@ def test_cache_select_follows_the_hypotheses():
         some_tokens(6, 5),
         torch.tensor([2, 0, 2, 5, 3, 3]),
     )
-    cross, cache = model.prepare(source), model.start(6)
+    cross, cache = model.prepare(source), model.init_cache(6)
     with torch.no_grad():
         for column in tokens[:, :3].T:
             _, cache = model.step(column, cross, cache)

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from recipes.config.recipe import load
+from recipes.config import load
 from recipes.decoding.beam_search import BeamSearch
 from recipes.models.language_model import TransformerLM
 from tests.support.corpus import write_corpus

@@ -52,7 +52,7 @@ def assert_same(actual, expected):
 @torch.no_grad()
 def test_steps_equal_forward(layers, heads, norm_first):
     model, tokens = language_model(layers, heads, norm_first), some_tokens(3, 9)
-    cache, logits = model.start(3), []
+    cache, logits = model.init_cache(3), []
     for column in tokens.T:
         now, cache = model.step(column, cache)
         logits.append(now)
@@ -63,7 +63,7 @@ def test_steps_equal_forward(layers, heads, norm_first):
 def test_cache_select_follows_the_hypotheses():
     """After a search has reordered and doubled hypotheses, each goes on as if it had been alone."""
     model, tokens, kept = language_model(), some_tokens(4, 5), torch.tensor([2, 0, 2, 3, 3])
-    cache = model.start(4)
+    cache = model.init_cache(4)
     for column in tokens[:, :3].T:
         _, cache = model.step(column, cache)
     cache, survivors = cache.select(kept), tokens[kept]

@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from data_prep.tokenizer import START
 from mixers.base import lengths_to_mask
-from recipes.config.recipe import load
+from recipes.config import load
 from recipes.decoding.ctc import greedy_ctc
 from recipes.models.branchformer import Branchformer
 from recipes.models.conformer import Conformer
@@ -172,7 +172,7 @@ def test_gradients_reach_every_weight_and_padding_none(encoder, mixer):
         gradients.append({name: weight.grad for name, weight in model.named_parameters()})
     unused = {name for name, gradient in gradients[0].items() if gradient is None}
     silent = not list(model.encoder.blocks[0].mixer.parameters())  # conv_only hears nothing of what it is given
-    assert unused <= {f"encoder.blocks.{n}.norm.{part}" for n in (0, 1) for part in ("weight", "bias") if silent}
+    assert unused <= {f"encoder.blocks.{n}.mixer_norm.{part}" for n in (0, 1) for part in ("weight", "bias") if silent}
     for name in gradients[0].keys() - unused:
         gradient = gradients[0][name]
         torch.testing.assert_close(

@@ -5,7 +5,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from data_prep.tokenizer import load_tokenizer
-from recipes.config.recipe import load
+from recipes.config import load
 from recipes.stock.convert import main
 from tests.support.runs import small_corpus, summary
 from tests.support.stock_models import KINDS, Stock, noise

@@ -12,7 +12,7 @@ from recipes.decoding.ctc import greedy_ctc
 from recipes.decoding.search import Hypothesis
 from recipes.models.decoder import TransformerDecoder
 from recipes.models.encoder import Encoded
-from recipes.stock.search import Task, joint_score, run_stock, stock_decoder, stock_search
+from recipes.stock.search import SearchTask, joint_score, run_stock, stock_decoder, stock_search
 from tests.support.runs import small_corpus, train
 
 VOCABULARY = 20
@@ -20,7 +20,7 @@ LENGTHS = [16, 15, 14, 12, 11, 10, 9, 8, 6, 3]
 
 
 @pytest.fixture(scope="module")
-def task() -> Task:
+def task() -> SearchTask:
     torch.manual_seed(0)
     decoder = TransformerDecoder(16, VOCABULARY, layers=2, heads=2, d_ffn=32, dropout=0.0, activation=torch.nn.ReLU)
     with torch.no_grad():  # no norm at one, no bias at zero
@@ -29,7 +29,7 @@ def task() -> Task:
         decoder.out.bias[[BLANK, START]] = -1000.0  # stock takes them for words
     log_probs = (2 * torch.randn(len(LENGTHS), LENGTHS[0], VOCABULARY)).log_softmax(-1)
     encoded = Encoded(torch.randn(len(LENGTHS), LENGTHS[0], 16), torch.tensor(LENGTHS))
-    return Task(decoder.eval(), encoded, log_probs)
+    return SearchTask(decoder.eval(), encoded, log_probs)
 
 
 def test_stock_decoder_computes_what_ours_computes(task):
@@ -57,7 +57,7 @@ def test_ours_finds_sentences_at_least_as_good_as_stock(task, beam, partial):
 
 def test_comparison_tells_who_found_the_better_sentences(task):
     rows, frames = slice(3, 8), 12
-    few = Task(
+    few = SearchTask(
         task.decoder,
         Encoded(task.encoded.frames[rows, :frames], task.encoded.lengths[rows]),
         task.ctc_log_probs[rows, :frames],
