@@ -9,7 +9,6 @@ Every figure comes from a process of its own, so that no run profits from memory
 import argparse
 import json
 import os
-import re
 import resource
 import statistics
 import subprocess
@@ -90,10 +89,16 @@ def count(options: argparse.Namespace):
 
 
 def about_mixer(mixer) -> dict:
-    """Paper and year from the class's docstring; numbers kept after 60 s in chunks of 16 frames (None: cannot)."""
-    paper = re.search(r"arxiv\.org/abs/(\d{2})(\d{2}\.\d{5})", type(mixer).__doc__)
+    """Paper and year, None where there is none; numbers kept after 60 s in chunks of 16 frames (None: cannot)."""
     state = None if mixer.cannot_stream else mixer.state_size(1500, Context(16))
-    return {"paper": "".join(paper.groups()), "year": 2000 + int(paper.group(1)), "state": state}
+    return {"paper": mixer.paper, "year": mixer.year, "state": state}
+
+
+def paper_link(paper: str | None) -> str:
+    """An arXiv id or a URL as a Markdown link; a dash for a mixer without a paper."""
+    if not paper:
+        return "–"
+    return f"[{paper}]({paper})" if "://" in paper else f"[{paper}](https://arxiv.org/abs/{paper})"
 
 
 def training_step(options: argparse.Namespace, device):
@@ -249,8 +254,7 @@ def markdown(file: Path) -> str:
         cells += [f"{peak:,.0f}" if peak else "does not fit" for peak in peaks] + [", ".join(growth)]
         if with_papers:
             state = "cannot stream" if first.get("state") is None else f"{first['state']:,}"
-            paper = first.get("paper", "")
-            cells += [state, f"[{paper}](https://arxiv.org/abs/{paper})", str(first.get("year", ""))]
+            cells += [state, paper_link(first.get("paper")), str(first.get("year") or "–")]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -1,4 +1,11 @@
-"""Token mixers under one protocol: see ``mixers.base.Mixer``. File name = key in the recipes."""
+"""Token mixers under one protocol, ``mixers.Mixer``: ``build("summarymixing", 512, heads=4)``, or a class itself.
+
+``mixers.testing.check_mixer`` runs the contract of the protocol on a mixer of your own.
+"""
+
+import difflib
+import inspect
+from collections.abc import Collection
 
 from .attention import Attention
 from .base import Context, Mixer
@@ -13,7 +20,25 @@ from .relpos_attention import RelposAttention
 from .summarymixing import SummaryMixing
 from .xnor import XNOR
 
+__version__ = "0.1.0"
+
+# Keys are the file names, and the names in the recipes.
+MIXERS: dict[str, type[Mixer]] = {
+    "summarymixing": SummaryMixing,
+    "local_only": LocalOnly,
+    "hypermixing": HyperMixing,
+    "xnor": XNOR,
+    "linear_attention": LinearAttention,
+    "cosformer": CosFormer,
+    "fastformer": FastFormer,
+    "mamba": Mamba,
+    "conv_only": ConvOnly,
+    "attention": Attention,
+    "relpos_attention": RelposAttention,
+}
+
 __all__ = [
+    "MIXERS",
     "XNOR",
     "Attention",
     "Context",
@@ -27,4 +52,29 @@ __all__ = [
     "Mixer",
     "RelposAttention",
     "SummaryMixing",
+    "__version__",
+    "build",
 ]
+
+
+def build(name: str, d_model: int, **options) -> Mixer:
+    """The mixer ``name``, a key of ``MIXERS``, for frames of ``d_model`` features, with options of its class.
+
+    Raises ValueError for an unknown name or option, with the nearest one, and as the class does for a wrong value.
+    """
+    if name not in MIXERS:
+        raise ValueError(f"no mixer '{name}'{_did_you_mean(name, MIXERS)}")
+    mixer = MIXERS[name]
+    accepted = [option for option in inspect.signature(mixer).parameters if option != "d_model"]
+    for option in options:
+        if option not in accepted:
+            raise ValueError(f"{mixer.__name__} has no option '{option}'{_did_you_mean(option, accepted)}")
+    return mixer(d_model, **options)
+
+
+def _did_you_mean(name: str, choices: Collection[str]) -> str:
+    """The end of an error message: the nearest of ``choices``, or all of them where none is near."""
+    near = difflib.get_close_matches(name, choices, n=1)
+    if near:
+        return f"; did you mean '{near[0]}'?"
+    return f"; there are {', '.join(choices)}" if choices else "; it has none"

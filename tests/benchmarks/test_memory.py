@@ -1,11 +1,14 @@
 """The benchmark counts what it says: live tensors, the same with and without contents, and makes its table."""
 
 import json
+import shutil
 
 import pytest
 import torch
 
 from benchmarks.memory import TensorWatch, arguments, main, markdown, measure
+from mixers import ConvOnly
+from tests.support.runs import ROOT
 
 TINY = ["--set", "d_model=32", "heads=4", "d_ffn=64", "layers=2", "dropout=0.0", "--frames", "96"]
 
@@ -49,6 +52,32 @@ def test_table(tmp_path, capsys):
     head, _, row = markdown(out).splitlines()
     assert "MB at 96 | MB at 192 | growth" in head
     assert row.startswith("| summarymixing |") and "2307.07421" in row and "2023" in row
+
+
+class WithoutPaper(ConvOnly):
+    paper = year = None
+
+
+@pytest.mark.parametrize(
+    "paper, cell",
+    [
+        (None, "–"),
+        ("2307.07421", "[2307.07421](https://arxiv.org/abs/2307.07421)"),
+        ("https://a.org/b", "[https://a.org/b](https://a.org/b)"),
+    ],
+)
+def test_mixer_with_and_without_paper(paper, cell, tmp_path, monkeypatch):
+    monkeypatch.setattr(WithoutPaper, "paper", paper)
+    monkeypatch.setattr(WithoutPaper, "year", paper and 2023)
+    recipes = tmp_path / "hparams"
+    shutil.copytree(ROOT / "hparams", recipes)
+    base = recipes / "conformer.yaml"
+    line = f"  mine: !name:{__name__}.WithoutPaper"
+    base.write_text(base.read_text().replace("\nmixers:\n", f"\nmixers:\n{line}\n"))
+    row = measure(arguments([str(base), "--part", "mixer", "--mixers", "mine", *TINY, "--repeats", "0"]))
+    out = tmp_path / "figures.json"
+    out.write_text(json.dumps({"rows": [row]}))
+    assert markdown(out).splitlines()[-1].endswith(f"| 0 | {cell} | {2023 if paper else '–'} |")
 
 
 def test_problem_is_shown(capsys):
