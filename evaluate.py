@@ -7,8 +7,8 @@ import shlex
 import sys
 from pathlib import Path
 
-from recipes.asr.saved_run import SavedRun
-from recipes.config.arguments import parse_arguments
+from recipes.asr import Evaluation, SavedRun, tune
+from recipes.config.arguments import Arguments, parse_arguments
 from recipes.errors import RecipeError, command_line
 
 DESCRIPTION = """\
@@ -19,7 +19,8 @@ The folder comes first. Keys of the recipe that say how to decode may follow: --
 recipe; the run itself stays as it is."""
 
 
-def parse(argv):
+def parse(argv: list[str]) -> tuple[argparse.Namespace, Arguments]:
+    """The options of evaluate.py itself, and what is left for the recipe and SpeechBrain."""
     parser = argparse.ArgumentParser(
         prog="evaluate.py",
         description=DESCRIPTION,
@@ -57,34 +58,35 @@ def parse(argv):
     return arguments, parse_arguments([str(recipe), *rest])
 
 
+def settings(own: argparse.Namespace, overrides: dict) -> dict:
+    """The recipe's keys to change: those given, and those that evaluate.py's own options stand for."""
+    chosen = {}
+    if own.ngram:
+        if "test_search" in overrides:
+            raise RecipeError("--ngram and --test_search both choose the search: give one of them")
+        path = json.dumps(str(own.ngram), ensure_ascii=False)
+        chosen["test_search"] = f"!new:recipes.decoding.NgramCTCSearch {{ngram: {path}}}"
+    chosen |= overrides  # settings of the search come after its choice
+    return chosen | ({"test_splits": own.split} if own.split else {})
+
+
 @command_line
 def main(argv=None):
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise RecipeError("evaluate.py is one process: leave out torchrun")
     argv = sys.argv[1:] if argv is None else argv
-    own, of_recipe = parse(argv)
-    overrides = {}
-    if own.ngram:
-        if "test_search" in of_recipe.overrides:
-            raise RecipeError("--ngram and --test_search both choose the search: give one of them")
-        path = json.dumps(str(own.ngram), ensure_ascii=False)
-        overrides["test_search"] = f"!new:recipes.decoding.NgramCTCSearch {{ngram: {path}}}"
-    overrides |= of_recipe.overrides  # settings of the search come after its choice
-    if own.split:
-        overrides["test_splits"] = own.split
-    tune = own.tune or bool(own.tune_split)
-    run = SavedRun(
-        own.run,
-        overrides,
-        of_recipe.run_options,
-        average=own.average,
+    own, arguments = parse(argv)
+    wants_tuning = own.tune or bool(own.tune_split)
+    evaluation = Evaluation(
+        SavedRun(own.run, settings(own, arguments.overrides), own.average),
+        arguments.run_options,
         output=own.output,
-        label="tuned" if tune else "",
+        label="tuned" if wants_tuning else "",
         command=shlex.join(["python", "evaluate.py", *argv]),
     )
-    if tune:
-        run.tune(own.tune_split)
-    run.evaluate(nbest=own.nbest)
+    if wants_tuning:
+        tune(evaluation, own.tune_split)
+    evaluation.evaluate(nbest=own.nbest)
 
 
 if __name__ == "__main__":

@@ -1,24 +1,20 @@
-"""Train, average, decode and report one recipe: python train.py hparams/X.yaml --data_folder FOLDER"""
+"""Train a recogniser, average, decode and report: python train.py hparams/X.yaml --data_folder FOLDER"""
 
 import sys
 
-from speechbrain.utils.distributed import ddp_init_group
-
-from recipes.asr.experiment import Experiment
-from recipes.config import load
-from recipes.config.arguments import parse_arguments
+from recipes.asr import ASRExperiment
 from recipes.errors import command_line
+from recipes.training import run_experiment
+
+DESCRIPTION = (
+    "Train a recogniser from a recipe, and test it: prepare the data, train (from the newest checkpoint on, if there "
+    "is one), average the best checkpoints, decode the test sets, write summary and report into the output folder."
+)
 
 
 @command_line
 def main(argv=None):
-    arguments = parse_arguments(sys.argv[1:] if argv is None else argv)
-    ddp_init_group(arguments.run_options)
-    experiment = Experiment(load(arguments.source, arguments.overrides), arguments.run_options)
-    experiment.prepare()
-    if not arguments.run_options.test_only:
-        experiment.fit()
-    experiment.test()
+    run_experiment(ASRExperiment, argv, DESCRIPTION)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,9 @@
+"""Recognisers: data, training, decoding, and the evaluation of saved runs."""
+
+from recipes.asr.brain import ASRBrain
+from recipes.asr.evaluate import Evaluation
+from recipes.asr.experiment import ASRExperiment
+from recipes.asr.saved_run import SavedRun
+from recipes.asr.tune import tune
+
+__all__ = ["ASRBrain", "ASRExperiment", "Evaluation", "SavedRun", "tune"]

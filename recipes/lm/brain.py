@@ -1,22 +1,24 @@
 """The Brain of language models: next-token training, and perplexity."""
 
 import math
+from operator import add
 from typing import NamedTuple
 
 from speechbrain.core import Stage
+from speechbrain.utils.run_opts import RunOptions
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
 from data_prep.tokenizer import IGNORED, UNKNOWN
-from recipes.lm.data import TextBatch
+from recipes.config import Recipe
+from recipes.lm.data import TextBatch, TextBatches
 from recipes.scoring import TextResult
-from recipes.training.logger import EpochBar, Journal
 from recipes.training.trainer import Trainer
 
 
 class Perplexity(NamedTuple):
-    """What a model makes of a text, as sums: negative log likelihood in nats, and what it was shared among.
+    """What a model makes of a text, as sums: negative log likelihood in nats, and the counts to divide it by.
 
     tokens: with one sentence end for each sentence; unknown: those that the tokenizer has no piece for.
     """
@@ -27,12 +29,13 @@ class Perplexity(NamedTuple):
     words: int = 0
     sentences: int = 0
 
-    def plus(self, *more) -> "Perplexity":
-        return Perplexity(*(one + other for one, other in zip(self, more, strict=True)))
+    def plus(self, more: "Perplexity") -> "Perplexity":
+        """Of both texts together."""
+        return Perplexity(*map(add, self, more))
 
     @property
     def loss(self) -> float:
-        """Nats for each token."""
+        """Nats per token."""
         return self.nats / self.tokens
 
     @property
@@ -59,18 +62,15 @@ def exponential(nats: float) -> float:
     return math.exp(nats) if nats < 700 else math.inf  # a diverged model: no float64 is so large
 
 
-class LanguageModelTrainer(Trainer):
-    """Trains and evaluates ``modules["model"]``, a ``recipes.models.language_model.TransformerLM``."""
+class LanguageModelBrain(Trainer):
+    """Trains and evaluates the recipe's `language_model`, a `recipes.models.TransformerLM`.
 
-    def prepare(self, *, journal: Journal, epoch_counter, clock, end_of_epoch) -> None:
-        """end_of_epoch: called with the Perplexity on the validation text, to keep the epoch's weights."""
-        self.journal, self.clock, self.end_of_epoch = journal, clock, end_of_epoch
-        self.epoch_counter, self.epochs = epoch_counter, epoch_counter.limit
+    train_text: the batches to train on, which are told each epoch; None for measuring alone. parts: see `Trainer`.
+    """
 
-    def train(self, text: DataLoader, valid: DataLoader) -> None:
-        self.text, self.train_batches = text.dataset, len(text.dataset)
-        # The Brain's own bar knows neither learning rate nor the end of the run.
-        self.fit(epoch_counter=self.epoch_counter, train_set=text, valid_set=valid, progressbar=False)
+    def __init__(self, recipe: Recipe, run_options: RunOptions, *, train_text: TextBatches | None = None, **parts):
+        super().__init__(recipe, recipe.hparams["language_model"], run_options, **parts)
+        self.train_text, self.train_batches = train_text, len(train_text) if train_text else 0
 
     def perplexity(self, text: DataLoader) -> Perplexity:
         self.evaluate(text, progressbar=False)
@@ -92,34 +92,26 @@ class LanguageModelTrainer(Trainer):
         tokens = int((targets != IGNORED).sum())
         if stage != Stage.TRAIN:
             unknown = int((targets == UNKNOWN).sum())
-            self.measured = self.measured.plus(float(nats), tokens, unknown, batch.words, len(targets))
+            self.measured = self.measured.plus(Perplexity(float(nats), tokens, unknown, batch.words, len(targets)))
         return nats / tokens
 
     def on_stage_start(self, stage, epoch=None):
         self.measured = Perplexity()
         if stage == Stage.TRAIN:
-            # A pass that was broken off goes on behind its last step.
-            self.text.epoch, self.text.skip, self.epoch = epoch, self.step, epoch
-            show = self.journal.active and not self.noprogressbar
-            self.bar = EpochBar(epoch, self.epochs, self.train_batches, self.step, show)
+            self.train_text.epoch, self.train_text.skip = epoch, self.step  # a broken pass goes on after its last step
+            self.start_epoch(epoch)
 
-    def on_stage_end(self, stage, stage_loss, epoch=None):
-        if stage == Stage.TRAIN:
-            self.bar.close()
-            self.train_loss = stage_loss
-        elif stage == Stage.VALID:
-            self.note_epoch(self.measured, epoch)
-            self.end_of_epoch(self.measured)
-
-    def note_epoch(self, valid: Perplexity, epoch: int) -> None:
-        measured = {
+    def end_epoch(self, valid_loss: float, epoch: int) -> None:
+        valid = self.measured  # a mean over the tokens of all batches, which `valid_loss` is not
+        metrics = {
             "train_loss": self.train_loss,
             "valid_loss": valid.loss,
             "valid_perplexity_token": valid.per_token,
             "valid_perplexity_word": valid.per_word,
         }
-        self.record_epoch(epoch, measured)
-        self.journal.say(
+        self.log_epoch(epoch, metrics)
+        self.logger.info(
             f"epoch {epoch}/{self.epochs}: train loss {self.train_loss:.3f}, valid loss {valid.loss:.3f}, "
             f"valid perplexity {valid.per_token:.2f} per token, {valid.per_word:.2f} per word"
         )
+        self.checkpointer.save_epoch(self.hparams.average_checkpoints, loss=valid.loss)

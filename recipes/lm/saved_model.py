@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from data_prep.files import checksum
-from recipes.config.recipe import load
+from recipes.config import load
 from recipes.errors import RecipeError
 from recipes.models.language_model import TransformerLM
 from recipes.training.averaging import load_weights

@@ -1,8 +1,30 @@
-"""What every training shares: the trainer, its schedules, checkpoints, logs and folder."""
+"""What every training shares: the experiment, its Brain, schedules, checkpoints, logs and folder."""
 
-from recipes.training.checkpoints import AtomicCheckpointer
-from recipes.training.logger import Journal
+from recipes.training.averaging import average, choose_checkpoints, epoch_of, load_weights, save_weights
+from recipes.training.checkpoints import AtomicCheckpointer, Clock
+from recipes.training.experiment import Experiment, run_experiment, summary_fields
+from recipes.training.logger import RunLogger
+from recipes.training.processes import on_main_process
+from recipes.training.run_folder import TOKENIZER, WEIGHTS
 from recipes.training.schedule import linear, noam
 from recipes.training.trainer import Trainer
 
-__all__ = ["AtomicCheckpointer", "Journal", "Trainer", "linear", "noam"]
+__all__ = [
+    "TOKENIZER",
+    "WEIGHTS",
+    "AtomicCheckpointer",
+    "Clock",
+    "Experiment",
+    "RunLogger",
+    "Trainer",
+    "average",
+    "choose_checkpoints",
+    "epoch_of",
+    "linear",
+    "load_weights",
+    "noam",
+    "on_main_process",
+    "run_experiment",
+    "save_weights",
+    "summary_fields",
+]

@@ -1,4 +1,4 @@
-"""Checkpoints that survive a kill at any moment, and their average."""
+"""Checkpoints that survive a kill at any moment."""
 
 import errno
 import os
@@ -15,9 +15,10 @@ from speechbrain.utils.checkpoints import (
     mark_as_saver,
     register_checkpoint_hooks,
 )
-from speechbrain.utils.distributed import ddp_barrier, if_main_process
+from speechbrain.utils.distributed import ddp_barrier
 
 from recipes.errors import RecipeError
+from recipes.training.processes import on_main_process
 
 UNFINISHED = "saving+"
 
@@ -32,9 +33,12 @@ class AtomicCheckpointer(Checkpointer):
 
     def __init__(self, checkpoints_dir: Path, recoverables: dict | None = None):
         super().__init__(checkpoints_dir, recoverables)
-        if if_main_process():
-            for leftover in self.checkpoints_dir.glob(f"{UNFINISHED}*"):
-                shutil.rmtree(leftover)
+        on_main_process(self.remove_unfinished)
+
+    def remove_unfinished(self) -> None:
+        """What a kill or a full disk left of a save."""
+        for leftover in self.checkpoints_dir.glob(f"{UNFINISHED}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
 
     def _new_checkpoint_dirpath(self) -> Path:
         final = super()._new_checkpoint_dirpath()
@@ -49,35 +53,35 @@ class AtomicCheckpointer(Checkpointer):
         except (OSError, RuntimeError) as error:
             if not is_failed_write(error):
                 raise
-            for leftover in self.checkpoints_dir.glob(f"{UNFINISHED}*"):
-                shutil.rmtree(leftover, ignore_errors=True)
+            self.remove_unfinished()
             raise RecipeError(
                 f"no disk space left for a checkpoint in {self.checkpoints_dir}: the last complete one is kept; "
                 "free some space and give the same command again to go on from it"
             ) from None
-        ddp_barrier()  # nobody may look for checkpoints before the rename
+        ddp_barrier()  # no process may look for checkpoints before the rename
         return saved
 
-    def save_epoch(self, keep_best: int, keep_last: int = 1, **measured: float) -> None:
-        """Save the end of an epoch with one ``measured`` figure (``WER=5.0``), the less the better.
+    def save_epoch(self, keep_best: int, keep_last: int = 1, **measure: float) -> None:
+        """Save the end of an epoch with its `measure` in validation (`WER=5.0`), the less the better.
 
-        Kept are the ``keep_best`` of the lowest figure, the ``keep_last`` newest, and nothing from within epochs.
+        Kept are the `keep_best` checkpoints of the lowest measure and the `keep_last` newest, none from within epochs.
         """
-        (measure,) = measured
-        self.save_checkpoint(meta=measured)
-        newest = {one.path for one in sorted(self.list_checkpoints(), key=ckpt_recency)[-max(keep_last, 1) :]}
+        (name,) = measure
+        self.save_checkpoint(meta=measure)
+        by_age = sorted(self.list_checkpoints(), key=ckpt_recency)
+        newest = {checkpoint.path for checkpoint in by_age[-max(keep_last, 1) :]}
         self.delete_checkpoints(
             num_to_keep=keep_best,
-            min_keys=[measure],
+            min_keys=[name],
             importance_keys=[],
             verbosity=10,
-            ckpt_predicate=lambda one: one.path not in newest,
+            ckpt_predicate=lambda checkpoint: checkpoint.path not in newest,
         )
         self.delete_checkpoints(
             num_to_keep=0,
             importance_keys=[ckpt_recency],
             verbosity=10,
-            ckpt_predicate=lambda one: INTRA_EPOCH_CKPT_FLAG in one.meta,
+            ckpt_predicate=lambda checkpoint: INTRA_EPOCH_CKPT_FLAG in checkpoint.meta,
         )
 
 

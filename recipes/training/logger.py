@@ -1,4 +1,4 @@
-"""What a run shows and writes while it goes: a progress bar, a text log, a machine-readable log."""
+"""What a run shows and writes while it trains: a progress bar, a text log, a machine-readable log, curves."""
 
 import logging
 import sys
@@ -11,11 +11,11 @@ from tqdm import tqdm
 from recipes.scoring.results import LOG, EpochRecord
 
 
-class Journal:
-    """Writes ``log.txt`` (for people) and ``log.jsonl`` (one JSON object a line) into the run's folder.
+class RunLogger:
+    """Writes `log.txt` (for people) and `log.jsonl` (a JSON object a line) into the run's folder.
 
-    Messages of libraries go to ``log.txt`` only. Processes other than the main one stay silent.
-    tensorboard: write the curves for TensorBoard too, under ``tensorboard/``.
+    Messages of libraries go to `log.txt` only. Processes other than the main process write and show nothing.
+    tensorboard: write curves for TensorBoard too, under `tensorboard/`.
     """
 
     def __init__(self, folder: Path, *, tensorboard: bool = False):
@@ -31,12 +31,12 @@ class Journal:
             logging.getLogger().handlers[:] = [handler]
             logging.getLogger().setLevel(logging.INFO)
 
-    def say(self, text: str) -> None:
-        """One line on the screen, without tearing a progress bar, and in the text log."""
+    def info(self, message: str) -> None:
+        """Show a message on the screen, without tearing a progress bar, and write it into the text log."""
         if self.active:
-            tqdm.write(text, file=sys.stdout)
+            tqdm.write(message, file=sys.stdout)
             sys.stdout.flush()
-            logging.getLogger("run").info(text)
+            logging.getLogger("run").info(message)
 
     def log_epoch(self, record: EpochRecord) -> None:
         """Append a line to the machine-readable log."""
@@ -44,8 +44,8 @@ class Journal:
             with open(self.folder / LOG, "a", encoding="utf-8") as file:
                 file.write(record.line() + "\n")
 
-    def draw(self, step: int, **values: float | None) -> None:
-        """Points of the curves that TensorBoard shows, when it was asked for."""
+    def scalars(self, step: int, **values: float | None) -> None:
+        """Points of the curves that TensorBoard shows, where it was asked for."""
         if self.curves is not None:
             for name, value in values.items():
                 if value is not None:
@@ -54,7 +54,7 @@ class Journal:
 
 
 class EpochBar:
-    """Progress of one training epoch with loss, learning rate, and the time left of the whole run."""
+    """Progress of a training epoch with loss, learning rate, and the time left of the whole run."""
 
     def __init__(self, epoch: int, epochs: int, batches: int, done: int, show: bool):
         self.epochs_after, self.batches, self.first = epochs - epoch, batches, done
@@ -71,10 +71,10 @@ class EpochBar:
 
     def update(self, loss: float, lr: float) -> None:
         self.bar.update()
-        a_batch = (time.monotonic() - self.started) / max(self.bar.n - self.first, 1)
-        left = a_batch * (self.batches * (self.epochs_after + 1) - self.bar.n)
-        ends = tqdm.format_interval(left)
-        self.bar.set_postfix_str(f"loss {loss:.3f}, lr {lr:.1e}, run ends in {ends}", refresh=False)
+        seconds_a_batch = (time.monotonic() - self.started) / max(self.bar.n - self.first, 1)
+        seconds_left = seconds_a_batch * (self.batches * (self.epochs_after + 1) - self.bar.n)
+        left = tqdm.format_interval(seconds_left)
+        self.bar.set_postfix_str(f"loss {loss:.3f}, lr {lr:.1e}, run ends in {left}", refresh=False)
 
     def close(self) -> None:
         self.bar.close()

@@ -26,18 +26,17 @@ FREE_KEYS = {
 
 
 def claim(folder: Path, recipe: Recipe) -> None:
-    """Take ``folder`` for ``recipe``, or make sure that it is the recipe's already.
+    """Take `folder` for `recipe`, or make sure that it is the recipe's already.
 
-    A folder without weights holds no run yet: an error came first, and its cure may be another recipe.
-    Raises RecipeError naming the keys that differ when it holds a run of another recipe, and when it holds
-    other things than a run.
+    A folder without weights holds no run yet: an error came first, and its cure may be another recipe. Raises
+    RecipeError for a folder that holds a run of another recipe, naming the keys that differ, and for one that holds
+    other files than a run.
     """
-    saved, trained = folder / "recipe.yaml", any(folder.glob("checkpoints/CKPT*"))
-    trained = trained or (folder / WEIGHTS).is_file()
-    if saved.is_file() and trained:
-        before, now = recipe_content(saved.read_text(encoding="utf-8")), recipe_content(recipe.text)
-        keys = sorted({*before, *now} - FREE_KEYS - {*FILLED_KEYS})
-        differing = [key for key in keys if before.get(key) != now.get(key)]
+    saved = folder / "recipe.yaml"
+    if saved.is_file() and (has_checkpoints(folder) or (folder / WEIGHTS).is_file()):
+        trained, wanted = recipe_content(saved.read_text(encoding="utf-8")), recipe_content(recipe.text)
+        keys = sorted({*trained, *wanted} - FREE_KEYS - {*FILLED_KEYS})
+        differing = [key for key in keys if trained.get(key) != wanted.get(key)]
         if differing:
             raise RecipeError(
                 f"{folder} holds a run of another recipe (it differs in {', '.join(differing)}): give another "
@@ -47,3 +46,7 @@ def claim(folder: Path, recipe: Recipe) -> None:
         raise RecipeError(f"{folder} holds other files than a run: give another --output_folder")
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(saved, recipe.text)
+
+
+def has_checkpoints(folder: Path) -> bool:
+    return any(folder.glob("checkpoints/CKPT*"))

@@ -1,13 +1,16 @@
 """evaluate.py on a saved run: any search settings, averages, tuning, and its errors."""
 
 import json
+import os
 import shutil
+from dataclasses import replace
 
 import pytest
 
-from evaluate import main
+from evaluate import main, parse, settings
 from recipes.decoding.beam_search import BeamSearch
 from recipes.reports.run_report import main as report
+from recipes.scoring import DecodedUtterance, decoded_file
 from tests.support.runs import epochs, results, small_corpus, summary, train
 
 EVALUATE = ("--device", "cpu", "--noprogressbar", "--workers", "0")
@@ -36,8 +39,13 @@ def evaluate(run, *options) -> int:
     return main([str(run), *options, *EVALUATE])
 
 
-def decoded(folder, split: str = "test-clean") -> list[dict]:
-    return [json.loads(line) for line in (folder / f"decoded_{split}.jsonl").read_text().splitlines()]
+def decoded(folder, split: str = "test-clean") -> list[DecodedUtterance]:
+    return DecodedUtterance.read_all(decoded_file(folder, split))
+
+
+def in_folder(utterance: DecodedUtterance, folder, run) -> DecodedUtterance:
+    """An utterance of the run's own test, as an evaluation's file in another folder names its audio."""
+    return replace(utterance, audio=os.path.relpath((run / utterance.audio).resolve(), folder))
 
 
 def error_of(capsys, run, *options) -> str:
@@ -51,7 +59,7 @@ def test_it_repeats_the_test_of_the_run(run):
     assert evaluate(run) == 0
     folder = run / "evaluations" / "as-trained"
     assert results(folder) == results(run)
-    assert [one["hypothesis"] for one in decoded(folder)] == [one["hypothesis"] for one in decoded(run)]
+    assert decoded(folder) == [in_folder(utterance, folder, run) for utterance in decoded(run)]
     assert epochs(folder) == epochs(run) and (folder / "report.html").is_file()
     unchanged = {path: path.read_bytes() for path in before}
     assert unchanged == before, "the run itself stays as it is"
@@ -61,10 +69,12 @@ def test_other_settings_have_their_own_folder_and_recipe(run):
     assert evaluate(run, "--test_search.beam", "1", "--nbest", "3") == 0
     folder = run / "evaluations" / "test_search.beam=1"
     assert "  beam: 1\n" in (folder / "recipe.yaml").read_text()
-    assert all(len(one["nbest"]) == 1 and one["nbest"][0]["score"] == one["score"] for one in decoded(folder))
+    assert [[text.score for text in utterance.nbest] for utterance in decoded(folder)] == [
+        [utterance.score] for utterance in decoded(folder)
+    ]
     assert evaluate(run, "--test_search", "null", "--output", str(run / "greedy")) == 0
     greedy = summary(run / "greedy")["splits"]["test-clean"]
-    assert greedy["wer"] == greedy["wer_greedy_ctc"] and decoded(run / "greedy")[0]["score"] is None
+    assert greedy["wer"] == greedy["wer_greedy_ctc"] and decoded(run / "greedy")[0].score is None
 
 
 def test_splits_join_those_tested_before(run):
@@ -122,8 +132,8 @@ def test_tuning_takes_the_best_of_development(run, monkeypatch):
     folder = run / "evaluations" / "tuned"
     tuned = json.loads((folder / "tuned.json").read_text())
     assert tuned["splits"] == ["dev-clean"]
-    assert [(one["length_bonus"], one["ctc_weight"]) for one in tuned["tried"]][:2] == [(0.0, 0.4), (-9.0, 0.4)]
-    assert tuned["wer"] == pytest.approx(min(one["wer"] for one in tuned["tried"]), abs=0.001)
+    assert [(trial["length_bonus"], trial["ctc_weight"]) for trial in tuned["tried"]][:2] == [(0.0, 0.4), (-9.0, 0.4)]
+    assert tuned["wer"] == pytest.approx(min(trial["wer"] for trial in tuned["tried"]), abs=0.001)
     chosen = {**tuned["chosen"], "wer": pytest.approx(tuned["wer"], abs=0.001)}
     assert chosen in tuned["tried"]
     recipe = (folder / "recipe.yaml").read_text()
@@ -148,21 +158,13 @@ def test_a_trained_run_is_not_overwritten(run, capsys, options):
     assert (run / "averaged.ckpt").read_bytes() == before
 
 
-def test_settings_of_the_ngram_search_come_after_its_choice(run, capsys, monkeypatch):
-    overrides = {}
-    monkeypatch.setattr(
-        "evaluate.SavedRun", lambda folder, given, *rest, **options: overrides.update(given) or Nothing()
-    )
-    assert evaluate(run, "--ngram", "it's.arpa", "--test_search.lm_weight", "0.7") == 0
-    assert list(overrides)[:2] == ["test_search", "test_search.lm_weight"]
-    assert "it's.arpa" in overrides["test_search"]
+def test_settings_of_the_ngram_search_come_after_its_choice(run, capsys):
+    own, arguments = parse([str(run), "--ngram", "it's.arpa", "--split", "dev", "--test_search.lm_weight", "0.7"])
+    overrides = settings(own, arguments.overrides)
+    assert list(overrides) == ["test_search", "test_search.lm_weight", "test_splits"]
+    assert "it's.arpa" in overrides["test_search"] and overrides["test_splits"] == ["dev"]
     message = "--ngram and --test_search both choose the search: give one of them"
     assert error_of(capsys, run, "--ngram", "a.arpa", "--test_search", "null") == message
-
-
-class Nothing:
-    def evaluate(self, nbest):
-        pass
 
 
 def test_a_language_model_is_no_recogniser(run, tmp_path, capsys):
@@ -185,12 +187,12 @@ def test_several_processes_are_refused(run, capsys, monkeypatch):
 
 
 def test_a_damaged_checkpoint_is_named(run, capsys):
-    (one,) = [path for path in (run / "checkpoints").glob("*/model.ckpt") if epoch_folder(path) == 2]
-    one.write_bytes(one.read_bytes()[:500])
-    assert error_of(capsys, run, "--average", "1-3").startswith(f"{one} is damaged: ")
+    (model,) = [path for path in (run / "checkpoints").glob("*/model.ckpt") if epoch_of_model(path) == 2]
+    model.write_bytes(model.read_bytes()[:500])
+    assert error_of(capsys, run, "--average", "1-3").startswith(f"{model} is damaged: ")
 
 
-def epoch_folder(path) -> int:
+def epoch_of_model(path) -> int:
     return int((path.parent / "epoch.ckpt").read_text())
 
 

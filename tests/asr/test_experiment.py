@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from data_prep.synthesize import synthesize
-from recipes.asr.brain import ASR
+from recipes.asr import ASRBrain
 from recipes.config import flatten, load
 from recipes.config.arguments import parse_arguments
 from tests.support.runs import (
@@ -283,8 +283,8 @@ def test_every_epoch_is_new_and_whole(corpus, tmp_path, monkeypatch):
         seen.append((brain.epoch, batch.ids, batch.lengths.tolist()))
         return noted(brain, batch, should_step)
 
-    noted = ASR.on_fit_batch_start
-    monkeypatch.setattr(ASR, "on_fit_batch_start", note)
+    noted = ASRBrain.on_fit_batch_start
+    monkeypatch.setattr(ASRBrain, "on_fit_batch_start", note)
     for number in ("2", "3"):
         assert train(corpus, tmp_path / "run", "--number_of_epochs", number, "--speeds", "[80, 100, 120]") == 0
     batches = [[ids for epoch, ids, _ in seen if epoch == number] for number in (1, 2, 3)]

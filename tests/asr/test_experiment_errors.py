@@ -9,8 +9,8 @@ import pytest
 import soundfile
 import torch
 
+from recipes.config import Recipe
 from recipes.config.limits import check_limits
-from recipes.config.recipe import Recipe
 from recipes.errors import RecipeError
 from tests.support.corpus import write_corpus
 from tests.support.runs import RECIPE, TINY, epochs, small_corpus, summary, train, weights

@@ -11,7 +11,7 @@ import torch
 from data_prep.lm_text import sentences
 from data_prep.manifest import to_csv
 from data_prep.tokenizer import END, START, load_tokenizer, train_tokenizer
-from recipes.lm.brain import LanguageModelTrainer
+from recipes.lm.brain import LanguageModelBrain
 from recipes.lm.experiment import NEEDED
 from recipes.lm.saved_model import load_language_model
 from tests.support.runs import ROOT, epochs, same_weights, summary
@@ -157,7 +157,7 @@ def test_a_broken_run_goes_on_and_ends_as_if_unbroken(folder, tmp_path, monkeypa
     """Broken off in the middle of the second epoch, one step behind a checkpoint."""
     options = ["--workers", workers, "--dropout", "0.2", "--ckpt_interval_minutes", "0"]
     options += ["--ckpt_interval_steps", "3", "--grad_accumulation_factor", "3"]
-    whole, steps = LanguageModelTrainer.on_fit_batch_end, []
+    whole, steps = LanguageModelBrain.on_fit_batch_end, []
 
     def broken(brain, *arguments):
         whole(brain, *arguments)
@@ -166,12 +166,12 @@ def test_a_broken_run_goes_on_and_ends_as_if_unbroken(folder, tmp_path, monkeypa
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(LanguageModelTrainer, "on_fit_batch_end", broken)
+        patch.setattr(LanguageModelBrain, "on_fit_batch_end", broken)
         with pytest.raises(Killed):
             train(folder, tmp_path / "broken", *options)
         del steps[:]
         patch.setattr(
-            LanguageModelTrainer,
+            LanguageModelBrain,
             "on_fit_batch_end",
             lambda brain, *arguments: (whole(brain, *arguments), steps.append((brain.epoch, brain.step))),
         )

@@ -1,0 +1,65 @@
+"""Choose the weights of a saved run's search on development splits: `evaluate.py --tune`."""
+
+from collections.abc import Sequence
+
+from data_prep import librispeech
+from data_prep.splits import available_splits, choose_splits
+from recipes.asr.decode import decode
+from recipes.asr.evaluate import Evaluation
+from recipes.errors import RecipeError
+from recipes.files import write_json
+
+
+def tune(evaluation: Evaluation, splits: Sequence[str] | None = None) -> None:
+    """Choose the search's weights, one after the other, by WER on development splits; kept in `tuned.json`.
+
+    The evaluation decodes with them from then on. splits: by default the recipe's validation splits. Raises
+    RecipeError for a test split, and for a search that has nothing to tune.
+    """
+    brain = evaluation.brain
+    search = brain.hparams.test_search
+    choices = search.tunable(brain.language_model) if search is not None else {}
+    if not choices:
+        raise RecipeError("greedy CTC has nothing to tune: leave out --tune, or give a --test_search")
+    prepared = development(evaluation, splits)
+    lowest, tried = None, []
+    for key, values in choices.items():
+        best = getattr(search, key)
+        for value in dict.fromkeys((best, *values)):
+            setattr(search, key, value)
+            settings = {name: getattr(search, name) for name in choices}
+            wer = word_error_rate(evaluation, prepared)
+            evaluation.logger.info(f"{in_words(settings)}: WER {wer:.2f} %")
+            tried.append({**settings, "wer": round(wer, 3)})
+            if lowest is None or wer < lowest:
+                lowest, best = wer, value
+        setattr(search, key, best)
+    chosen = {name: getattr(search, name) for name in choices}
+    tuned_on = list(prepared.test)
+    result = {"splits": tuned_on, "chosen": chosen, "wer": lowest, "tried": tried}
+    write_json(evaluation.folder / "tuned.json", result)
+    evaluation.run.change({f"test_search.{name}": value for name, value in chosen.items()})
+    evaluation.logger.info(f"chosen on {', '.join(tuned_on)}: {in_words(chosen)}")
+
+
+def in_words(settings: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items())
+
+
+def development(evaluation: Evaluation, splits: Sequence[str] | None) -> librispeech.Prepared:
+    """The splits to tune on: never one that is tested."""
+    hparams = evaluation.run.hparams
+    available = available_splits(librispeech.find_corpus(hparams["data_folder"]))
+    roles = choose_splits(available, [], splits or hparams["valid_splits"], hparams["test_splits"])
+    tested = [name for name in roles.valid if name in roles.test or name.startswith("test")]
+    if tested:
+        raise RecipeError(
+            f"tuning on {tested[0]} would make its result worthless: give development splits to --tune_split"
+        )
+    return evaluation.prepare(roles.valid)
+
+
+def word_error_rate(evaluation: Evaluation, prepared: librispeech.Prepared) -> float:
+    """Of all splits together, in percent."""
+    results = [decode(evaluation.brain, split, manifest, prepared.root)[1] for split, manifest in prepared.test.items()]
+    return 100 * sum(result.errors for result in results) / sum(result.words for result in results)

@@ -1,0 +1,138 @@
+"""What runs of recognisers and of language models share: a folder, a log, checkpoints, their average, a summary."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from speechbrain.utils.distributed import ddp_init_group
+from speechbrain.utils.epoch_loop import EpochCounter
+from speechbrain.utils.run_opts import RunOptions
+
+from recipes.config import Recipe, load
+from recipes.config.arguments import parse_arguments
+from recipes.config.limits import check_limits
+from recipes.cost import parameter_count
+from recipes.errors import RecipeError
+from recipes.provenance import commit, peak_memory_mb, versions
+from recipes.training.averaging import average, choose_checkpoints, save_weights
+from recipes.training.checkpoints import AtomicCheckpointer, Clock
+from recipes.training.logger import RunLogger
+from recipes.training.processes import on_main_process
+from recipes.training.run_folder import WEIGHTS, claim
+from recipes.training.run_options import Machine
+from recipes.training.trainer import Trainer
+
+
+class Experiment:
+    """One run of one recipe in its output folder; call `prepare`, then `fit`, then `test`.
+
+    A subclass says which key of the recipe holds the model and what measure in validation chooses checkpoints;
+    its `prepare` sets `brain`. Raises RecipeError or DataError, one line each.
+    """
+
+    model_key: str
+    measure: str
+    wrong_recipe: str  # what to say of a recipe without the key
+    brain: Trainer
+
+    def __init__(self, recipe: Recipe, run_options: RunOptions):
+        self.recipe, self.hparams, self.run_options = recipe, recipe.hparams, run_options
+        self.model, self.folder = self.hparams[self.model_key], Path(self.hparams["output_folder"])
+        self.check()
+        on_main_process(self.claim_folder)  # the others would write into a folder that is not claimed yet
+        self.logger = RunLogger(self.folder, tensorboard=self.hparams["tensorboard"])
+        self.checkpointer = AtomicCheckpointer(self.folder / "checkpoints")
+        # A converted model's folder, or a run whose checkpoints were thrown away: to test with, not to go on from.
+        self.weights_alone = (self.folder / WEIGHTS).is_file() and not self.checkpointer.list_checkpoints()
+        self.clock, self.epoch_counter = Clock(), EpochCounter(self.hparams["number_of_epochs"])
+        self.checkpointer.add_recoverables({"model": self.model, "epoch": self.epoch_counter, "clock": self.clock})
+        self.machine = Machine(recipe, run_options)
+        self.logger.info(
+            f"{self.title()}: {parameter_count(self.model) / 1e6:.2f} M parameters on {self.machine.device}; "
+            f"everything is written to {self.folder}"
+        )
+
+    def title(self) -> str:
+        """Of the recipe, for the screen."""
+        return self.recipe.name
+
+    def check(self) -> None:
+        """Raises RecipeError for values that no run can have, before anything is written."""
+        check_limits(self.recipe)
+
+    def claim_folder(self) -> None:
+        claim(self.folder, self.recipe)
+
+    def prepare(self) -> None:
+        """Read the data, and make the Brain."""
+        raise NotImplementedError
+
+    def fit(self) -> None:
+        """Train to the last epoch, going on from the newest checkpoint if there is one."""
+        raise NotImplementedError
+
+    def test(self):
+        """Measure with the average of the best checkpoints; returns the summary, which is also written."""
+        raise NotImplementedError
+
+    # --- for subclasses -------------------------------------------------------------------------------------
+
+    def brain_parts(self) -> dict:
+        """Keyword arguments of a `Trainer` that trains."""
+        return {
+            "logger": self.logger,
+            "checkpointer": self.checkpointer,
+            "clock": self.clock,
+            "epoch_counter": self.epoch_counter,
+        }
+
+    def resumes(self, advice: str) -> bool:
+        """Whether training goes on from a checkpoint, which is announced.
+
+        Raises RecipeError with the advice for a folder with weights alone.
+        """
+        if self.weights_alone:
+            raise RecipeError(f"{self.folder} holds weights ({WEIGHTS}) and no checkpoints to go on from: {advice}")
+        newest = self.checkpointer.find_checkpoint()
+        if newest is not None:
+            self.logger.info(f"going on from {newest.path}")
+        return newest is not None
+
+    def load_average(self) -> None:
+        """Load the average of the best checkpoints, which is also written, and the time that training took."""
+        best = choose_checkpoints(self.checkpointer, f"best-{self.hparams['average_checkpoints']}", self.measure)
+        weights = average(best)
+        on_main_process(lambda: save_weights(weights, self.folder / WEIGHTS))
+        self.logger.info(f"testing with the average of {len(best)} checkpoint{'s' * (len(best) > 1)}")
+        self.clock.load(self.checkpointer.find_checkpoint().paramfiles["clock"], end_of_epoch=True)
+        self.brain.model.load_state_dict(weights)
+
+
+def summary_fields(recipe: Recipe, brain: Trainer) -> dict:
+    """The fields of every summary but `seconds`, as they are now."""
+    return {
+        "recipe": recipe.name,
+        "seed": recipe.hparams["seed"],
+        "parameters": parameter_count(brain.model),
+        "peak_memory_mb": peak_memory_mb(brain.device),
+        "device": str(brain.device),
+        "versions": versions(),
+        "commit": commit(),
+        "recipe_hash": recipe.hash,
+    }
+
+
+def run_experiment(kind: type[Experiment], argv: Sequence[str] | None, description: str) -> None:
+    """The command of `train.py` and `train_lm.py`: prepare, train unless `--test_only`, test.
+
+    argv: without the program's name; None: the command line's.
+    """
+    arguments = parse_arguments(argv, description)
+    if arguments.source.find(kind.model_key) is None:
+        raise RecipeError(f"{arguments.recipe} is {kind.wrong_recipe}")
+    recipe = load(arguments.source, arguments.overrides)
+    ddp_init_group(arguments.run_options)
+    experiment = kind(recipe, arguments.run_options)
+    experiment.prepare()
+    if not arguments.run_options.test_only:
+        experiment.fit()
+    experiment.test()
