@@ -11,11 +11,11 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.dataio.sampler import DynamicBatchSampler
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from torchaudio.functional import resample
 
 from data_prep.errors import DataError
 from data_prep.manifest import utterances_by_id
 from data_prep.tokenizer import BLANK
+from recipes.asr.resample import resample
 
 
 class Batch(NamedTuple):
