@@ -10,7 +10,8 @@ from recipes.bakeoff.table import MULTIPLY_ADDS, notes, p_text, table_cells
 from recipes.errors import RecipeError
 from recipes.files import read_json
 from recipes.reports.page import Column, Figure, Table, render
-from recipes.reports.plots import Point, Series, line_plot, scatter_plot, standalone
+from recipes.reports.plots import Point, Series, line_plot, scatter_plot
+from recipes.reports.svg import standalone
 
 SECONDS_PER_FRAME = 0.04
 LEVEL = 0.05  # of significance

@@ -1,40 +1,35 @@
-"""Plots as inline SVG: no library, no script, legible on a phone, in light and in dark.
-
-Colours are CSS variables of the page (``--series-1`` …) with a fallback, after Okabe and Ito's palette, which
-colour-blind people can tell apart; the text has the colour of the page. The drawing is ``WIDTH`` units wide
-and stretches to its container: a unit is about a pixel in a column of a page, 0.85 of one on a narrow phone.
-"""
+"""The plots of reports, drawn by matplotlib and legible on a phone: lines with bands, and points with their names."""
 
 import math
-import re
 from collections.abc import Sequence
-from html import escape
-from itertools import groupby
+from itertools import product
 from typing import NamedTuple
 
 from markupsafe import Markup
 
-from recipes.reports.plot_axis import Axis, tick_text, value_text
+from recipes.reports.labels import Box, place_labels
+from recipes.reports.svg import COLOURS, MUTED, style, to_svg
 
-WIDTH, HEIGHT = 440, 250
-FONT = 12.5  # units; 10 px and more where the plot is at least 360 px wide
-LETTER = 0.57 * FONT  # mean width of a letter, for what must fit without measuring
-COLOURS = ("#0072b2", "#d55e00", "#008060", "#b0568a", "#a87000", "#3a8fc4", "#6d6d6d", "#7a5cc0")
-DASHES = ("", "7 3", "2 3", "9 3 2 3")
-MARKERS_UP_TO = 40  # points of a series; more would hide the line
-GAP = 8
-MUTED = 'fill-opacity="0.75"'
-HALO = 'style="paint-order:stroke;stroke:var(--page,#fff);stroke-width:3px"'  # keeps names readable over bars
+WIDTH, HEIGHT = 440, 250  # units: about a pixel in a column of a page, 0.82 of one on a phone of 360 pixels
+MARKERS_UP_TO = 40  # points of a line; more would hide it
+DASHES = ("-", (0, (3.5, 1.5)), (0, (1, 1.5)), (0, (4.5, 1.5, 1, 1.5)))
 
 
 class Series(NamedTuple):
-    """One line, with a band where low and high are given. None or NaN stand for a missing value."""
+    """One line, with a band where low and high are given. None, NaN and infinity stand for a missing value."""
 
     label: str
     x: Sequence[float]
     y: Sequence[float | None]
     low: Sequence[float | None] | None = None
     high: Sequence[float | None] | None = None
+
+    def rows(self) -> list[tuple[float, float, float, float]]:
+        """(x, y, low, high) in the order of x, NaN where a value is missing."""
+        missing = [None] * len(self.x)
+        rows = zip(self.x, self.y, self.low or missing, self.high or missing, strict=True)
+        rows = [tuple(math.nan if v is None or not math.isfinite(v) else v for v in row) for row in rows]
+        return sorted((row for row in rows if not math.isnan(row[0])), key=lambda row: row[0])
 
 
 class Point(NamedTuple):
@@ -48,233 +43,142 @@ class Point(NamedTuple):
     group: int = 0
 
 
-def line_plot(
-    series: Sequence[Series],
-    *,
-    title: str,
-    x_label: str,
-    y_label: str,
-    log_x: bool = False,
-    log_y: bool = False,
-    zero_y: bool = False,
-) -> Markup:
+def line_plot(series: Sequence[Series], *, title: str, x_label: str, y_label: str, zero_y: bool = False) -> Markup:
     """Lines with a legend where there are several. Labels name their units; zero_y: the axis begins at 0.
 
-    Raises ValueError where there is nothing to draw, or a value of a logarithmic axis is not positive.
+    Raises ValueError where there is no value to draw.
     """
-    known = [_known(one) for one in series]
-    ys = [value for points in known for _, *values in points for value in values if value is not None]
-    x_axis = Axis([x for points in known for x, *_ in points], log_x)
-    y_axis = Axis(ys + [0.0] * (zero_y and not log_y), log_y)
-    legend = [one.label for one in series] if len(series) > 1 else []
-    canvas = Canvas(title, x_axis, y_axis, x_label, y_label, legend)
-    for number, points in enumerate(known):
-        canvas.bands(points, number)
-    for number, (one, points) in enumerate(zip(series, known, strict=True)):
-        canvas.line(one.label, number, [(x, y) for x, y, *_ in points])
-    return canvas.svg()
+    rows = [line.rows() for line in series]
+    values = [(x, value) for line in rows for x, *ys in line for value in ys if not math.isnan(value)]
+    with style(title):
+        plot = Plot(title, values, x_label, y_label, zero_y)
+        for number, (line, points) in enumerate(zip(series, rows, strict=True)):
+            plot.line(line.label, points, number)
+        if len(series) > 1:
+            plot.legend()
+        return plot.svg()
 
 
-def scatter_plot(
-    points: Sequence[Point],
-    *,
-    title: str,
-    x_label: str,
-    y_label: str,
-    log_x: bool = False,
-    log_y: bool = False,
-    zero_y: bool = False,
-) -> Markup:
+def scatter_plot(points: Sequence[Point], *, title: str, x_label: str, y_label: str, zero_y: bool = False) -> Markup:
     """Points with their names beside them, and error bars where intervals are given.
 
-    Raises ValueError where there is nothing to draw, or a value of a logarithmic axis is not positive.
+    Raises ValueError where there is no point.
     """
-    xs = [value for one in points for value in (one.x, *(one.x_interval or ()))]
-    ys = [value for one in points for value in (one.y, *(one.y_interval or ()))]
-    x_axis = Axis(xs, log_x, margin=0.06)
-    y_axis = Axis(ys + [0.0] * (zero_y and not log_y), log_y)
-    canvas = Canvas(title, x_axis, y_axis, x_label, y_label, [])
-    canvas.points(points)
-    return canvas.svg()
+    values = [pair for p in points for pair in product((p.x, *(p.x_interval or ())), (p.y, *(p.y_interval or ())))]
+    with style(title):
+        plot = Plot(title, values, x_label, y_label, zero_y, x_margin=0.06)
+        for point in points:
+            plot.point(point)
+        plot.names(points)
+        return plot.svg()
 
 
-def standalone(svg: str) -> str:
-    """The same plot as a file of its own (an image in a README), with its colours, background and font."""
-    style = (
-        "<style>svg{background:#fff;color:#1d2126;font-family:system-ui,sans-serif}"
-        "@media(prefers-color-scheme:dark){svg{background:#15181c;color:#e5e8eb;--page:#15181c;"
-        "--series-1:#5db4ea;--series-2:#f0883e;--series-3:#3fc79a;--series-4:#e08bbb;--series-5:#e0b040;"
-        "--series-6:#9ad0f5;--series-7:#b5bbc2;--series-8:#b9a2f0}}</style>"
-    )
-    opening, rest = svg.split(">", 1)
-    height = int(re.search(r'viewBox="0 0 \d+ (\d+)"', opening)[1])
-    opening = opening.replace(f"0 0 {WIDTH} {height}", f"-12 -8 {WIDTH + 24} {height + 16}")
-    return f'{opening} xmlns="http://www.w3.org/2000/svg">{style}{rest}\n'
+class Plot:
+    """One drawing, to be made within `style`. Its units are those of the SVG."""
 
+    def __init__(self, title, values, x_label: str, y_label: str, zero_y: bool, x_margin: float = 0):
+        from matplotlib.figure import Figure
 
-class Canvas:
-    """Axes, grid and legend, and what is drawn into them."""
+        if not values or not all(map(math.isfinite, (number for pair in values for number in pair))):
+            raise ValueError("a plot needs at least one point, and finite values")
+        self.title, self.hints, self.lines = title, {}, {}
+        self.figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72), dpi=72, frameon=False)
+        self.axes = self.figure.add_subplot(title=y_label)
+        self.axes.set_xlabel(x_label, loc="right")
+        self.axes.patch.set_visible(False)
+        xs, ys = zip(*values, strict=True)
+        x_ticks, y_ticks = round_ticks(xs), round_ticks([*ys, *[0] * zero_y])
+        margin = x_margin * (x_ticks[-1] - x_ticks[0])
+        self.axes.set_xticks(x_ticks, map(number_text, x_ticks))
+        self.axes.set_yticks(y_ticks, map(number_text, y_ticks))
+        self.axes.set(xlim=(x_ticks[0] - margin, x_ticks[-1] + margin), ylim=(y_ticks[0], y_ticks[-1]))
 
-    def __init__(self, title: str, x: Axis, y: Axis, x_label: str, y_label: str, legend: list[str]):
-        self.title, self.x, self.y, self.parts = title, x, y, []
-        labels = [tick_text(tick) for tick in y.ticks]
-        rows = _rows(legend)
-        self.left = 10 + max(map(len, labels)) * LETTER
-        # The last tick's text is centred on the axis' end and must not run out of the picture.
-        self.right = WIDTH - max(12, len(tick_text(x.ticks[-1])) * LETTER / 2 + 2)
-        self.top = 30 + 18 * len(rows)
-        # Plots side by side keep their baselines level; only a legend of many rows makes one taller.
-        self.bottom = max(HEIGHT - 44, self.top + 130)
-        self.height = self.bottom + 44
-        self.text(0, 12, y_label, "start", MUTED)
-        for row, labelled in enumerate(rows):
-            for number, label, left in labelled:
-                self.legend_entry(number, label, left, 32 + 18 * row)
-        for tick, label in zip(y.ticks, labels, strict=True):
-            height = self.place(x.low, tick)[1]
-            self.rule(self.left, height, self.right, height)
-            self.text(self.left - GAP, height + 4, label, "end")
-        for tick in self.spaced(x.ticks):
-            across = self.place(tick, y.low)[0]
-            self.rule(across, self.bottom, across, self.bottom + 4, 0.6)
-            self.text(across, self.bottom + 18, tick_text(tick), "middle")
-        self.rule(self.left, self.bottom, self.right, self.bottom, 0.6)
-        self.text(self.right, self.bottom + 37, x_label, "end", MUTED)
+    def line(self, label: str, rows: Sequence[tuple[float, float, float, float]], number: int) -> None:
+        """A line with its band, interrupted where a value is missing; each point tells its value under the pointer."""
+        colour, dash = COLOURS[number % len(COLOURS)], DASHES[(number + number // len(COLOURS)) % len(DASHES)]
+        x, y, low, high = zip(*rows, strict=True) if rows else [()] * 4
+        self.axes.fill_between(x, low, high, facecolor=colour, alpha=0.16, linewidth=0)
+        (self.lines[number, label],) = self.axes.plot(x, y, color=colour, linestyle=dash, gid="line")
+        missing = [True, *map(math.isnan, y), True]
+        for i, (x, y, *_) in enumerate(rows):
+            alone = missing[i] and missing[i + 2]
+            if not math.isnan(y) and (alone or len(rows) <= MARKERS_UP_TO):
+                self.marker(x, y, colour, 5, f"{label}: {number_text(x)}, {value_text(y)}")
 
-    def place(self, x: float, y: float) -> tuple[float, float]:
-        across = self.left + self.x.at(x) * (self.right - self.left)
-        return round(across, 1), round(self.bottom - self.y.at(y) * (self.bottom - self.top), 1)
+    def point(self, point: Point) -> None:
+        """A point and its error bars."""
+        colour = COLOURS[point.group % len(COLOURS)]
+        if point.x_interval:
+            self.axes.plot(point.x_interval, [point.y] * 2, color=colour, linewidth=1.5, alpha=0.6)
+        if point.y_interval:
+            self.axes.plot([point.x] * 2, point.y_interval, color=colour, linewidth=1.5, alpha=0.6)
+        self.marker(point.x, point.y, colour, 9, f"{point.label}: {value_text(point.x)}, {value_text(point.y)}")
 
-    def spaced(self, ticks: list[float]) -> list[float]:
-        """The ticks whose texts do not touch the one before."""
-        chosen, free_from = [], -math.inf
-        for tick in ticks:
-            across, half = self.place(tick, self.y.low)[0], len(tick_text(tick)) * LETTER / 2
-            if across - half >= free_from:
-                chosen.append(tick)
-                free_from = across + half + GAP
-        return chosen
+    def marker(self, x: float, y: float, colour: str, size: float, hint: str) -> None:
+        name = f"hint{len(self.hints)}"
+        self.hints[name] = hint
+        self.axes.plot([x], [y], "o", color=colour, markersize=size, markeredgewidth=0, gid=name)
 
-    def text(self, x: float, y: float, text: str, anchor: str, look: str = "") -> None:
-        self.parts.append(f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" {look}>{escape(text)}</text>')
+    def names(self, points: Sequence[Point]) -> None:
+        """The label of each point, with a line to it where it had to go far."""
+        self.figure.draw_without_rendering()  # settles where the axes are
+        offset = {"textcoords": "offset points", "in_layout": False}
+        place = self.axes.transData.transform
+        texts = [self.axes.annotate(point.label, (point.x, point.y), (0, 0), gid="name", **offset) for point in points]
+        sizes = [text.get_window_extent().size for text in texts]
+        bars = [place([(point.x, y) for y in point.y_interval]) for point in points if point.y_interval]
+        bars = [Box(x - 1, low, x + 1, high) for (x, low), (_, high) in bars]
+        centres = [tuple(place((point.x, point.y))) for point in points]
+        room = Box(self.axes.bbox.x0, self.axes.bbox.y0, WIDTH, self.axes.bbox.y1 + 8)  # up to the title
+        for point, text, (x, y), label in zip(
+            points, texts, centres, place_labels(centres, sizes, bars, room), strict=True
+        ):
+            text.set_position((label.box.left - x, label.box.bottom - y))
+            if label.line_end is not None:
+                end = (label.line_end[0] - x, label.line_end[1] - y)
+                look = {"arrowstyle": "-", "color": MUTED, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 4}
+                self.axes.annotate("", (point.x, point.y), end, arrowprops=look, **offset)
 
-    def rule(self, x1: float, y1: float, x2: float, y2: float, opacity: float = 0.14) -> None:
-        line = f"M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}"
-        self.parts.append(f'<path d="{line}" stroke="currentColor" stroke-opacity="{opacity}"/>')
-
-    def legend_entry(self, number: int, label: str, x: float, y: float) -> None:
-        self.parts.append(f'<path d="M{x:.1f} {y - 4}h22" {_stroke(number)}/>')
-        self.text(x + 28, y, label, "start")
-
-    def bands(self, points: list[tuple], number: int) -> None:
-        """The area between low and high, wherever two neighbours have both."""
-        for known, stretch in groupby(points, key=lambda point: None not in point[2:]):
-            if known:
-                stretch = list(stretch)
-                around = [self.place(x, high) for x, _, _, high in stretch]
-                around += [self.place(x, low) for x, _, low, _ in reversed(stretch)]
-                outline = "L".join(f"{x} {y}" for x, y in around)
-                self.parts.append(f'<path d="M{outline}Z" style="fill:{colour(number)}" fill-opacity="0.16"/>')
-
-    def line(self, label: str, number: int, points: list[tuple[float, float | None]]) -> None:
-        """A line, interrupted where a value is missing; each point tells its value under the pointer."""
-        path, pen_down = [], False
-        for x, y in points:
-            if y is not None:
-                path.append("{}{} {}".format("L" if pen_down else "M", *self.place(x, y)))
-            pen_down = y is not None
-        self.parts.append(f'<path d="{"".join(path)}" fill="none" stroke-linejoin="round" {_stroke(number)}/>')
-        values = [None, *(y for _, y in points), None]
-        crowded = len(points) > MARKERS_UP_TO
-        for (x, y), before, after in zip(points, values, values[2:], strict=False):
-            alone = before is None and after is None
-            if y is not None and (alone or not crowded):
-                told = f"{label}: {tick_text(x)}, {value_text(y)}"
-                self.marker(*self.place(x, y), number, told, radius=2.6)
-
-    def marker(self, x: float, y: float, number: int, told: str, radius: float) -> None:
-        place = f'cx="{x}" cy="{y}" r="{radius}" style="fill:{colour(number)}"'
-        self.parts.append(f"<circle {place}><title>{escape(told)}</title></circle>")
-
-    def points(self, points: Sequence[Point]) -> None:
-        for one in points:
-            for ends in (
-                one.x_interval and [(value, one.y) for value in one.x_interval],
-                one.y_interval and [(one.x, value) for value in one.y_interval],
-            ):
-                if ends:
-                    (x1, y1), (x2, y2) = (self.place(*end) for end in ends)
-                    style = f'style="stroke:{colour(one.group)}" stroke-width="1.5" stroke-opacity="0.6"'
-                    self.parts.append(f'<path d="M{x1} {y1}L{x2} {y2}" {style}/>')
-        taken = [_box(*self.place(one.x, one.y), 10, 10) for one in points]
-        for own, one in enumerate(points):
-            x, y = self.place(one.x, one.y)
-            self.marker(x, y, one.group, f"{one.label}: {value_text(one.x)}, {value_text(one.y)}", radius=4.5)
-            self.name(one.label, x, y, taken, own)
-
-    def name(self, label: str, x: float, y: float, taken: list, own: int) -> None:
-        """The label beside its point, at the place where it covers least of points and earlier labels."""
-        wide, best = len(label) * LETTER, None
-        places = [(x + GAP, y + 4, "start", x + GAP + wide / 2), (x - GAP, y + 4, "end", x - GAP - wide / 2)]
-        places += [(x, y + shift, "middle", x) for shift in (-9, 19, -23, 33)]
-        for across, down, anchor, middle in places:
-            box = _box(middle, down - 4, wide, FONT)
-            outside = max(0, self.left - box[0]) + max(0, box[2] - WIDTH) + max(0, box[3] - self.bottom)
-            outside += max(0, self.top - GAP - box[1])
-            cost = outside * 50 + sum(_overlap(box, other) for at, other in enumerate(taken) if at != own)
-            if best is None or cost < best[0]:
-                best = cost, across, down, anchor, box
-        _, across, down, anchor, box = best
-        taken.append(box)
-        self.text(across, down, label, anchor, HALO)
+    def legend(self) -> None:
+        """Above the plot, in as many columns as fit; the drawing grows where the rows are many."""
+        labels = [label for _, label in self.lines]
+        for columns in range(len(labels), 0, -1):
+            legend = self.figure.legend(self.lines.values(), labels, loc="outside upper left", ncols=columns)
+            box = legend.get_window_extent()
+            if box.width <= WIDTH or columns == 1:
+                self.figure.set_figheight((HEIGHT + max(0, box.height - 18)) / 72)
+                return
+            legend.remove()
 
     def svg(self) -> Markup:
-        title = escape(self.title)
-        size = f'viewBox="0 0 {WIDTH} {self.height:.0f}" width="100%" font-size="{FONT}"'
-        return Markup(  # all text in it is escaped
-            f'<svg class="plot" {size} fill="currentColor" role="img" aria-label="{title}">'
-            f"<title>{title}</title>{''.join(self.parts)}</svg>"
-        )
+        return to_svg(self.figure, self.title, self.hints)
 
 
-def colour(number: int) -> str:
-    """CSS colour of a series: the page's own, or the palette's."""
-    number %= len(COLOURS)
-    return f"var(--series-{number + 1},{COLOURS[number]})"
+def round_ticks(values: Sequence[float]) -> list[float]:
+    """Round values that enclose all of these; whole ones for whole numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    low, high, whole = min(values), max(values), all(value == int(value) for value in values)
+    if low == high:
+        around = 1 if whole else abs(low) / 2
+        low, high = low - around, high + around
+    return MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10], integer=whole).tick_values(low, high).tolist()
 
 
-def _known(series: Series) -> list[tuple[float, float | None, float | None, float | None]]:
-    """(x, y, low, high) of a series, in the order of x, None for what is not a number."""
-    nothing = [None] * len(series.x)
-    rows = zip(series.x, series.y, series.low or nothing, series.high or nothing, strict=True)
-    clean = [tuple(v if v is not None and math.isfinite(v) else None for v in row) for row in rows]
-    return sorted((row for row in clean if row[0] is not None), key=lambda row: row[0])
+def value_text(value: float) -> str:
+    """A measured value, to four digits."""
+    return number_text(float(f"{value:.4g}"))
 
 
-def _rows(legend: list[str]) -> list[list[tuple[int, str, float]]]:
-    """(number, label, left edge) of each entry, in as many rows as they need."""
-    rows, left = [], WIDTH
-    for number, label in enumerate(legend):
-        wide = 28 + len(label) * LETTER
-        if left + wide > WIDTH:
-            rows.append([])
-            left = 0
-        rows[-1].append((number, label, left))
-        left += wide + 2 * GAP
-    return rows
-
-
-def _stroke(number: int) -> str:
-    """Colour of a line; a dash of its own as well, for printing in grey and for more lines than colours."""
-    dash = DASHES[(number + number // len(COLOURS)) % len(DASHES)]
-    return f'style="stroke:{colour(number)}" stroke-width="2"' + (f' stroke-dasharray="{dash}"' if dash else "")
-
-
-def _box(x: float, y: float, wide: float, high: float) -> tuple[float, float, float, float]:
-    return x - wide / 2, y - high / 2, x + wide / 2, y + high / 2
-
-
-def _overlap(one: tuple, other: tuple) -> float:
-    wide = min(one[2], other[2]) - max(one[0], other[0])
-    high = min(one[3], other[3]) - max(one[1], other[1])
-    return max(0, wide) * max(0, high)
+def number_text(value: float) -> str:
+    """A number as an axis shows it: 1,500; 0.002; 25 M; 1.5 G; 5×10⁻⁵."""
+    size = abs(value)
+    if 1e6 <= size < 1e12:
+        text = f"{value / 1e6:,.6g} M" if size < 1e9 else f"{value / 1e9:,.6g} G"
+    elif 1e-4 <= size < 1e6 or value == 0:
+        text = f"{value:,.6f}".rstrip("0").rstrip(".")
+    else:
+        digits, power = f"{value:.4e}".split("e")
+        raised = str(int(power)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+        text = f"{digits.rstrip('0').rstrip('.')}×10{raised}".removeprefix("1×")
+    return text.replace("-", "−")

@@ -198,7 +198,7 @@ def test_learning_curves(tmp_path):
 def test_a_search_of_every_fifth_epoch_is_a_line_of_its_own(tmp_path):
     page = section(report_of(tmp_path, epochs=20), "curves")
     assert page.count("beam search: ") == 4
-    lines = re.findall(r'd="(M[^"]*)" fill="none"', page)
+    lines = re.findall(r'<g class="line"><path d="([^"]*)"', page)
     assert [line.count("L") for line in lines] == [19, 19, 19, 3, 19]
 
 
