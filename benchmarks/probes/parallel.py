@@ -1,4 +1,4 @@
-"""Many trainings on several processes, of which none takes the others with it."""
+"""Many trainings on several processes; a training that fails does not end the others."""
 
 import multiprocessing
 import os
@@ -15,7 +15,7 @@ from data_prep.errors import DataError
 
 
 class Cell(NamedTuple):
-    """One stack to train."""
+    """A stack to train."""
 
     mixer: str
     factories: list[Factory]
@@ -28,12 +28,12 @@ class Cell(NamedTuple):
 
     @property
     def work(self) -> int:
-        """To which a cell's seconds are in proportion, among those of one mixer."""
+        """Number that the seconds of a cell are proportional to, for the same mixer."""
         return self.task.steps * self.task.frames
 
 
 def attempt(cell: Cell, shape: Shape, training: Training) -> dict:
-    """The cell's results, or its `problem`: one broken mixer must not end the others' run."""
+    """The cell's results, or its `problem`: a broken mixer must not end the run of the others."""
     try:
         return train(cell.factories, cell.task, cell.seed, shape, training)
     except Exception as error:
@@ -41,7 +41,7 @@ def attempt(cell: Cell, shape: Shape, training: Training) -> dict:
 
 
 def outcomes(cells: list[Cell], shape: Shape, training: Training, jobs: int) -> Iterator[tuple[Cell, dict]]:
-    """Every cell with its results, in the order in which they come."""
+    """Every cell with its results, in the order in which they finish."""
     if jobs == 1:
         yield from ((cell, attempt(cell, shape, training)) for cell in cells)
         return
@@ -53,16 +53,16 @@ def outcomes(cells: list[Cell], shape: Shape, training: Training, jobs: int) -> 
             for finished in as_completed(running):
                 yield running[finished], finished.result()
         except BrokenProcessPool as error:
-            why = "a process was ended from outside (too little memory?)"
-            raise DataError(f"{why}: what is done is kept, give the command again, with fewer --jobs") from error
+            reason = "a process was ended from outside (too little memory?)"
+            raise DataError(f"{reason}: results so far are kept, give the command again with fewer --jobs") from error
         except BaseException:
             for process in multiprocessing.active_children():
-                process.terminate()  # rather than wait for what nobody is going to read
+                process.terminate()  # rather than wait for results that nobody is going to read
             raise
 
 
 def end_with_parent() -> None:
-    """Leave it to the parent to be interrupted, and do not outlive it, however it ends."""
+    """Ignore Ctrl-C, which the parent handles, and end when the parent ends, however it does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()

@@ -1,4 +1,4 @@
-"""The results file: settings and one entry a trained stack, and the table made of it."""
+"""The results file: settings and an entry per trained stack, and the table made of it."""
 
 import json
 import statistics
@@ -11,7 +11,7 @@ Key = tuple[str, str, int]  # mixer, task, seed
 
 
 def read(path: Path) -> dict:
-    """A results file: `settings` by section, `cells`, `machine`. Raises DataError where it is no such file."""
+    """A results file: `settings` by section, `cells`, `machine`. Raises DataError when it is no such file."""
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
         if not {"settings", "cells"} <= results.keys():
@@ -25,10 +25,10 @@ def read(path: Path) -> dict:
     return results
 
 
-def opened(path: Path, settings: dict[str, dict], machine: str) -> dict:
-    """The results in `path`, or none yet, with the sections of `settings` added.
+def open_results(path: Path, settings: dict[str, dict], machine: str) -> dict:
+    """The results in `path`, or new ones, with the sections of `settings` added.
 
-    Raises DataError naming what differs where cells in the file were made with other settings."""
+    Raises DataError with the first difference when the cells in the file were made with other settings."""
     settings = json.loads(json.dumps(settings, default=str))  # as they come back from a file
     results = read(path) if path.exists() else {"settings": {}, "cells": []}
     for section in [name for name in settings if name in results["settings"]]:
@@ -43,8 +43,8 @@ def opened(path: Path, settings: dict[str, dict], machine: str) -> dict:
     return {"settings": results["settings"], "machine": machine, "cells": results["cells"]}
 
 
-def done(results: dict) -> set[Key]:
-    """The cells that need not be made again."""
+def finished(results: dict) -> set[Key]:
+    """The cells that need not be trained again."""
     return {(cell["mixer"], cell["task"], cell["seed"]) for cell in results["cells"]}
 
 
@@ -55,7 +55,7 @@ def write(path: Path, results: dict) -> None:
 
 
 def markdown(results: dict) -> str:
-    """One row a mixer, below one of chance: accuracy by task, mean ± standard deviation over seeds."""
+    """A row per mixer, below the row of chance: accuracy by task, mean ± standard deviation over seeds."""
     settings = results["settings"]
     tasks = [name.removeprefix("task ") for name in settings if name.startswith("task ")]
     mixers = [name.removeprefix("mixer ") for name in settings if name.startswith("mixer ")]
@@ -63,9 +63,9 @@ def markdown(results: dict) -> str:
     rows.append(["*the frame alone*", *(f"{settings[f'task {task}']['chance']:.0f}" for task in tasks), "", ""])
     seeds = set()
     for mixer in mixers:
-        own = [cell for cell in results["cells"] if cell["mixer"] == mixer]
-        groups = [[cell for cell in own if cell["task"] == task] for task in tasks]
-        if not own:
+        cells = [cell for cell in results["cells"] if cell["mixer"] == mixer]
+        groups = [[cell for cell in cells if cell["task"] == task] for task in tasks]
+        if not cells:
             continue
         seeds |= {len(group) for group in groups if group}
         seconds = sum(statistics.mean(cell["seconds"] for cell in group) for group in groups if group)
@@ -88,7 +88,7 @@ def accuracy(cells: list[dict]) -> str:
 
 
 def note(seeds: set[int]) -> str:
-    """What the figures of a table are, and of how many seeds."""
+    """What the figures of a table are, and over how many seeds."""
     if not seeds:
         return "No stack has been trained yet."
     if seeds == {1}:

@@ -1,4 +1,4 @@
-"""The small model around a mixer, and the training of one: mixer, task and seed in, accuracy out."""
+"""The small model around a mixer, and its training: mixer, task and seed in, accuracy out."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -54,7 +54,7 @@ class Block(nn.Module):
 
 
 class Stack(nn.Sequential):
-    """A linear layer, one block for every mixer, a linear layer: ``[B, T, features]`` → ``[B, T, classes]``."""
+    """A linear layer, a block for every mixer, a linear layer: ``[B, T, features]`` → ``[B, T, classes]``."""
 
     def __init__(self, mixers: Sequence[Factory], features: int, classes: int, shape: Shape):
         blocks = (Block(mixer(shape.d_model), shape) for mixer in mixers)
@@ -62,12 +62,12 @@ class Stack(nn.Sequential):
 
 
 def train(mixers: Sequence[Factory], task: Task, seed: int, shape: Shape, training: Training) -> dict:
-    """Accuracy (percent, of scored frames) and seconds of one stack trained from `seed`, on one thread.
+    """Accuracy (percent, of scored frames) and seconds of a stack trained from `seed`, on a single thread.
 
     Weights and sequences follow from the seed, and every mixer sees the same sequences.
-    Raises FloatingPointError, with the step, where the loss is no longer a finite number.
+    Raises FloatingPointError, with the step, when the loss is no longer a finite number.
     """
-    torch.set_num_threads(1)  # what a result depends on in its last digits, and what several at once need
+    torch.set_num_threads(1)  # the last digits depend on it, and several jobs share the cores
     torch.manual_seed(seed)
     started, rng = time.perf_counter(), training_rng(seed)
     stack = Stack(mixers, task.features, task.classes, shape)
@@ -88,8 +88,8 @@ def train(mixers: Sequence[Factory], task: Task, seed: int, shape: Shape, traini
 
 
 def score(stack: nn.Module, task: Task, sequences: int) -> float:
-    """Percent of scored frames that the stack labels rightly, on sequences that are always the same."""
+    """Percent of scored frames that the stack labels correctly, on sequences that are always the same."""
     x, labels = sample(task, evaluation_rng(), sequences)
     with torch.no_grad():
-        right = stack.eval()(x).argmax(-1) == labels
-    return 100 * right[labels != UNSCORED].float().mean().item()
+        correct = stack.eval()(x).argmax(-1) == labels
+    return 100 * correct[labels != UNSCORED].float().mean().item()

@@ -1,7 +1,7 @@
-"""The four tasks: where the answer of a frame stands in other frames, and how far from it.
+"""The four tasks: the label of a frame depends on other frames, which are far away.
 
-A convolution of the stack (``benchmarks.probes.stack``) sees no farther than ``REACH`` frames, so whatever a task asks
-from farther away has to come through the mixer.
+A convolution of the stack (``benchmarks.probes.stack``) sees no farther than ``REACH`` frames, so whatever a label
+needs from farther away has to come through the mixer.
 """
 
 from collections.abc import Callable
@@ -16,19 +16,19 @@ REACH = 6  # frames to either side: two convolutions of kernel 7
 NEAR = 14  # frames this near to a marker are not scored: REACH, twice and a bit
 UNSCORED = -100  # the label that torch's cross entropy leaves out
 
-SEGMENT, NOISE, OFFSET = 16, 0.3, 3.0  # norm: frames, standard deviation, size of what an utterance shares
+SEGMENT, NOISE, OFFSET = 16, 0.3, 3.0  # norm: frames, standard deviation, size of the offset of a sequence
 TOKENS, MARKERS = 4, 4  # cue, order: kinds of both
 END = 10  # cue: frames at either end where the marker may be
-APART = 40  # order: frames between the markers
+APART = 40  # order: frames between the markers, at least
 PAIRS = 8  # recall: keys, and as many values
 
 
 class Task(NamedTuple):
-    """A task: how to draw it, how long to train on it, and what can be had without any mixing.
+    """A task: how to draw it, how long to train on it, and the accuracy without any mixing.
 
     draw: ``(rng, sequences, frames) -> x [sequences, frames, features], labels [sequences, frames]``, int64
-    and UNSCORED where a frame does not count. chance: the best accuracy (percent) of one who sees nothing but
-    the frame itself.
+    and UNSCORED where a frame does not count. chance: the best accuracy (percent) from nothing but the frame
+    itself.
     """
 
     name: str
@@ -80,7 +80,7 @@ def norm_chance(frames: int) -> float:
 
 
 def cue(rng: Generator, sequences: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """Every frame shows a token, one within END of either end a marker too. Label: 4 token + marker.
+    """Every frame shows a token, a single frame within END of either end a marker too. Label: 4 token + marker.
 
     The markers are equally frequent in a draw, so that a guess is right in a quarter of it.
     """
@@ -95,7 +95,7 @@ def cue(rng: Generator, sequences: int, frames: int) -> tuple[np.ndarray, np.nda
 
 
 def order(rng: Generator, sequences: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """Every frame shows a token; one shows A too and another B, APART or more away. Label: 2 token + [A first].
+    """Every frame shows a token; a frame shows A too, and another B, APART or more away. Label: 2 token + [A first].
 
     Both stay farther than REACH from the ends, where a convolution could see how early or late it is. The
     second half of a draw has the places of the first with A and B exchanged, so that a guess is right in half
@@ -112,9 +112,9 @@ def order(rng: Generator, sequences: int, frames: int) -> tuple[np.ndarray, np.n
 
 
 def recall(rng: Generator, sequences: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """PAIRS frames anywhere show a key of their own, a value and a flag; all others ask a key's value.
+    """PAIRS frames anywhere show a key each, a value and a flag; all others ask for the value of a key.
 
-    Every key has one such frame, so that every question has one answer; values may repeat.
+    Every key has a single such frame, so that every question has a single answer; values may repeat.
     """
     keys = rng.integers(PAIRS, size=(sequences, frames))
     places = rng.permuted(np.tile(np.arange(frames), (sequences, 1)), axis=1)[:, :PAIRS]  # of each key

@@ -1,4 +1,4 @@
-"""The benchmark counts what it says: live tensors, the same with and without contents, and makes its table."""
+"""The memory benchmark: live tensors are counted, with and without contents, and the table shows every mixer."""
 
 import json
 import shutil
@@ -6,7 +6,10 @@ import shutil
 import pytest
 import torch
 
-from benchmarks.memory import TensorWatch, arguments, main, markdown, measure
+from benchmarks.memory.command import arguments, main
+from benchmarks.memory.measure import measure
+from benchmarks.memory.table import markdown
+from benchmarks.memory.tensor_watch import TensorWatch
 from mixers import ConvOnly
 from tests.support.runs import ROOT
 
@@ -17,13 +20,13 @@ def test_watch_counts_what_is_alive_at_once():
     with TensorWatch() as watch:
         first = torch.zeros(1000)
         second = first + 1
-        assert watch.taken == 8000
+        assert watch.current == 8000
         view = second.view(10, 100)
         del first, second
-        assert watch.taken == 4000
+        assert watch.current == 4000
         view = view.double().sum()
-    assert watch.most == 4000 + 8000 + view.element_size()
-    assert watch.taken == 8
+    assert watch.peak == 4000 + 8000 + view.element_size()
+    assert watch.current == 8
 
 
 @pytest.mark.parametrize("part", ["mixer", "encoder"])
@@ -44,14 +47,18 @@ def test_multiply_adds_of_a_linear_mixer_do_not_depend_on_length():
     assert counts[0] == counts[1] > 4 * 32 * 32
 
 
-def test_table(tmp_path, capsys):
-    out = tmp_path / "figures.json"
-    command = ["hparams/conformer.yaml", "--part", "mixer", "--mixers", "summarymixing", *TINY, "192"]
+def test_figures_are_written_and_become_a_table(tmp_path):
+    out = tmp_path / "new" / "figures.json"
+    command = ["hparams/conformer.yaml", "--part", "mixer", "--mixers", "summarymixing", *TINY]
     assert main([*command, "--repeats", "0", "--out", str(out)]) == 0
-    assert len(json.loads(out.read_text())["rows"]) == 2
-    head, _, row = markdown(out).splitlines()
-    assert "MB at 96 | MB at 192 | growth" in head
-    assert row.startswith("| summarymixing |") and "2307.07421" in row and "2023" in row
+    (row,) = json.loads(out.read_text())["rows"]
+    twice = {**row, "frames": 192, "peak_mb": 2 * row["peak_mb"]}
+    too_long = {"recipe": row["recipe"], "mixer": row["mixer"], "frames": 384, "problem": "does not fit"}
+    out.write_text(json.dumps({"rows": [row, twice, too_long]}))
+    head, _, line = markdown(out).splitlines()
+    assert "MB at 96 | MB at 192 | MB at 384 | growth" in head
+    assert line.startswith("| summarymixing |") and "| does not fit | 2.00 |" in line
+    assert line.endswith(" | [2307.07421](https://arxiv.org/abs/2307.07421) | 2023 |")
 
 
 class WithoutPaper(ConvOnly):

@@ -8,7 +8,8 @@ import pytest
 import torch
 from numpy.random import default_rng
 
-from benchmarks.probes import command, parallel
+from benchmarks.probes import TASK_NAMES, command, parallel
+from benchmarks.probes import run as run_module
 from benchmarks.probes import stack as stacks
 from benchmarks.probes.results import markdown
 from benchmarks.probes.stack import Shape, Stack, Training, score, train
@@ -23,10 +24,14 @@ def drawn(name, sequences=64, seed=3):
     return x.numpy(), labels.numpy()
 
 
-def only(flags) -> int:
-    """The place of the one True."""
+def single_index(flags) -> int:
+    """The index of the only True."""
     assert flags.sum() == 1
     return int(flags.argmax())
+
+
+def test_every_task_has_its_name():
+    assert tuple(TASKS) == TASK_NAMES and all(task.name == name for name, task in TASKS.items())
 
 
 @TASK
@@ -40,9 +45,9 @@ def test_sizes_and_types(name):
 
 def test_norm_labels_are_signs_about_the_mean():
     x, labels = drawn("norm", 20)
-    for sequence, own in zip(x, labels, strict=True):
+    for sequence, sequence_labels in zip(x, labels, strict=True):
         mean = sequence.astype(np.float64).sum(0) / len(sequence)
-        for frame, label in zip(sequence, own, strict=True):
+        for frame, label in zip(sequence, sequence_labels, strict=True):
             signs = [int(value > centre) for value, centre in zip(frame, mean, strict=True)]
             assert label == 4 * signs[0] + 2 * signs[1] + signs[2]
 
@@ -58,12 +63,12 @@ def test_norm_has_segments_noise_and_an_offset():
 def test_cue_labels_and_places():
     x, labels = drawn("cue", 400)
     places = set()
-    for sequence, own in zip(x, labels, strict=True):
-        place = only(sequence[:, 4:].any(axis=1))
-        marker = only(sequence[place, 4:] == 1)
+    for sequence, sequence_labels in zip(x, labels, strict=True):
+        place = single_index(sequence[:, 4:].any(axis=1))
+        marker = single_index(sequence[place, 4:] == 1)
         places.add(place)
-        for frame, label in enumerate(own):
-            token = only(sequence[frame, :4] == 1)
+        for frame, label in enumerate(sequence_labels):
+            token = single_index(sequence[frame, :4] == 1)
             assert label == (UNSCORED if abs(frame - place) <= 14 else 4 * token + marker)
     assert places == {*range(10), *range(86, 96)}
 
@@ -71,14 +76,14 @@ def test_cue_labels_and_places():
 def test_order_labels_and_distances():
     x, labels = drawn("order", 400)
     distances, first = [], 0
-    for sequence, own in zip(x, labels, strict=True):
-        a, b = only(sequence[:, 4] == 1), only(sequence[:, 5] == 1)
+    for sequence, sequence_labels in zip(x, labels, strict=True):
+        a, b = single_index(sequence[:, 4] == 1), single_index(sequence[:, 5] == 1)
         distances.append(abs(a - b))
         first += a < b
         # Farther from the ends than the convolutions see: place must not tell what order does.
         assert min(a, b) > 6 and max(a, b) < 96 - 1 - 6
-        for frame, label in enumerate(own):
-            token = only(sequence[frame, :4] == 1)
+        for frame, label in enumerate(sequence_labels):
+            token = single_index(sequence[frame, :4] == 1)
             scored = abs(frame - a) > 14 and abs(frame - b) > 14
             assert label == (2 * token + (a < b) if scored else UNSCORED)
     assert min(distances) == 40 and max(distances) > 70
@@ -96,13 +101,13 @@ def test_guessing_gets_chance_on_what_the_whole_sequence_shares(sequences):
 
 def test_recall_labels():
     x, labels = drawn("recall")
-    for sequence, own in zip(x, labels, strict=True):
+    for sequence, sequence_labels in zip(x, labels, strict=True):
         pairs = sequence[:, 16] == 1
-        keys = [only(frame[:8] == 1) for frame in sequence]
-        value_of = {keys[frame]: only(sequence[frame, 8:16] == 1) for frame in np.flatnonzero(pairs)}
+        keys = [single_index(frame[:8] == 1) for frame in sequence]
+        value_of = {keys[frame]: single_index(sequence[frame, 8:16] == 1) for frame in np.flatnonzero(pairs)}
         assert sorted(value_of) == list(range(8)) and pairs.sum() == 8
         assert not sequence[~pairs, 8:].any()
-        for frame, label in enumerate(own):
+        for frame, label in enumerate(sequence_labels):
             assert label == (UNSCORED if pairs[frame] else value_of[keys[frame]])
 
 
@@ -133,7 +138,7 @@ def test_untrained_stack_knows_nothing(name):
 
 
 def test_unscored_frames_teach_nothing_and_count_nothing(monkeypatch):
-    """A stack that is right on scored frames only has 100 %, whatever it says elsewhere."""
+    """A stack that is right on scored frames only has 100 %, whatever it predicts elsewhere."""
     task = TASKS["cue"]
     _, labels = sample(task, evaluation_rng(), 30)
     answers = torch.nn.functional.one_hot(labels.clamp(min=0), task.classes).float()
@@ -143,7 +148,7 @@ def test_unscored_frames_teach_nothing_and_count_nothing(monkeypatch):
 
 
 def test_mixing_is_learnt_and_nothing_else_learns_it():
-    """On a short form of norm, a few steps tell a mixer from a stack without one."""
+    """On a short form of norm, a few steps show the difference that mixing makes."""
     task = TASKS["norm"]._replace(frames=48, steps=60)
     with_mean, without = (
         train([mixer] * 2, task, 0, Shape(), Training(warmup_steps=20, scored_sequences=64))["accuracy"]
@@ -154,8 +159,8 @@ def test_mixing_is_learnt_and_nothing_else_learns_it():
 
 def test_training_repeats_from_its_seed():
     task = TASKS["recall"]._replace(steps=4)
-    first, again, other = (train([ConvOnly] * 2, task, seed, Shape(), Training()) for seed in (0, 0, 1))
-    assert first["accuracy"] == again["accuracy"] != other["accuracy"]
+    first, again, other_seed = (train([ConvOnly] * 2, task, seed, Shape(), Training()) for seed in (0, 0, 1))
+    assert first["accuracy"] == again["accuracy"] != other_seed["accuracy"]
 
 
 # --- the command -------------------------------------------------------------------------------------------
@@ -165,8 +170,8 @@ def test_training_repeats_from_its_seed():
 def quick(monkeypatch, tmp_path):
     """Trainings of two steps; returns a function that runs the command on a results file of this test."""
     short = {name: task._replace(steps=2, frames=64 if name == "norm" else 96) for name, task in TASKS.items()}
-    monkeypatch.setattr(command, "TASKS", short)
-    monkeypatch.setattr(command, "TRAINING", Training(scored_sequences=8))
+    monkeypatch.setattr(run_module, "TASKS", short)
+    monkeypatch.setattr(run_module, "TRAINING", Training(scored_sequences=8))
     out = tmp_path / "new" / "probes.json"
 
     def run(*options, jobs="1"):
@@ -184,26 +189,26 @@ def test_results_and_table(quick, capsys):
     options = ["--mixers", "conv_only", "summarymixing*1+xnor*1", "--tasks", "norm", "cue", "--seeds", "2"]
     assert quick(*options) == 0
     assert len(cells(quick.out)) == len(set(cells(quick.out))) == 8
-    said = capsys.readouterr().out
-    assert "[8/8] summarymixing+xnor" in said and "0 s left" in said
-    table = [[cell.strip() for cell in line.split("|")] for line in said.splitlines() if line.startswith("|")]
+    printed = capsys.readouterr().out
+    assert "[8/8] summarymixing+xnor" in printed and "0 s left" in printed
+    table = [[cell.strip() for cell in line.split("|")] for line in printed.splitlines() if line.startswith("|")]
     assert table[0][1:4] == ["mixer", "norm %", "cue %"]
     assert table[2][1] == "*the frame alone*" and table[2][3] == "25"
     assert [row[1] for row in table[3:]] == ["conv_only", "summarymixing+xnor"] and table[3][4] == "0"
-    own = [
+    accuracies = [
         cell["accuracy"]
         for cell in json.loads(quick.out.read_text())["cells"]
         if (cell["mixer"], cell["task"]) == ("conv_only", "cue")
     ]
-    assert table[3][3] == f"{np.mean(own):.1f} ± {np.std(own, ddof=1):.1f}"
+    assert table[3][3] == f"{np.mean(accuracies):.1f} ± {np.std(accuracies, ddof=1):.1f}"
     assert command.main(["--table", str(quick.out)]) == 0
-    assert capsys.readouterr().out.strip() in said
+    assert capsys.readouterr().out.strip() in printed
 
 
 def test_one_seed_gets_no_spread(quick, capsys):
     quick("--mixers", "conv_only", "--tasks", "norm")
-    said = capsys.readouterr().out
-    assert "±" not in said and "one seed, so there is no spread to give" in said
+    printed = capsys.readouterr().out
+    assert "±" not in printed and "one seed, so there is no spread to give" in printed
 
 
 def test_a_stopped_run_goes_on(quick, capsys, monkeypatch):
@@ -211,11 +216,11 @@ def test_a_stopped_run_goes_on(quick, capsys, monkeypatch):
     options = ["--mixers", "conv_only", "--tasks", "norm", "cue", "--seeds", "2"]
     real, trained = parallel.train, []
 
-    def stop_at_third(factories, task, seed, *rest):
+    def stop_at_third(factories, task, seed, *sizes):
         trained.append((task.name, seed))
         if len(trained) == 3:
             raise KeyboardInterrupt
-        return real(factories, task, seed, *rest)
+        return real(factories, task, seed, *sizes)
 
     monkeypatch.setattr(parallel, "train", stop_at_third)
     assert quick(*options) == 130
@@ -232,18 +237,18 @@ def test_a_stopped_run_goes_on(quick, capsys, monkeypatch):
 def test_a_broken_mixer_does_not_stop_the_others(quick, capsys, monkeypatch):
     real = parallel.train
 
-    def broken(factories, task, *rest):
+    def fail_on_norm(factories, task, *arguments):
         if task.name == "norm":
             raise RuntimeError("sizes\ndo not fit")
-        return real(factories, task, *rest)
+        return real(factories, task, *arguments)
 
-    monkeypatch.setattr(parallel, "train", broken)
+    monkeypatch.setattr(parallel, "train", fail_on_norm)
     assert quick("--mixers", "conv_only", "--tasks", "norm", "cue") == 2
-    said = capsys.readouterr()
+    printed = capsys.readouterr()
     assert cells(quick.out) == [("conv_only", "cue", 0)]
-    assert "[1/2] conv_only" in said.out and "RuntimeError: sizes do not fit" in said.out and "–" in said.out
+    assert "[1/2] conv_only" in printed.out and "RuntimeError: sizes do not fit" in printed.out and "–" in printed.out
     problem = "first conv_only on norm, seed 0: RuntimeError: sizes do not fit"
-    assert said.err == f"error: 1 of 2 did not work, {problem}; give the command again to repeat only these\n"
+    assert printed.err == f"error: 1 of 2 did not work, {problem}; give the command again to repeat only these\n"
 
 
 def test_loss_that_is_no_number_is_a_problem(monkeypatch):
@@ -258,17 +263,17 @@ def test_several_processes_give_what_one_gives(quick, tmp_path):
     several = json.loads(quick.out.read_text())["cells"]
     quick.out.unlink()
     assert quick(*options) == 0
-    one = json.loads(quick.out.read_text())["cells"]
-    accuracies = [{cell["seed"]: cell["accuracy"] for cell in cells} for cells in (several, one)]
+    single = json.loads(quick.out.read_text())["cells"]
+    accuracies = [{cell["seed"]: cell["accuracy"] for cell in cells} for cells in (several, single)]
     assert accuracies[0] == accuracies[1] and len(accuracies[0]) == 2
 
 
 def test_all_of_the_table_and_a_hybrid_by_default():
-    table = command.table_of_mixers()
-    chosen = command.chosen_mixers(None)
-    assert {*chosen} == {*table, "summarymixing+attention"} - {*command.ON_REQUEST}
+    table = run_module.table_of_mixers()
+    chosen = run_module.choose_mixers(None)
+    assert {*chosen} == {*table, "summarymixing+attention"} - {*run_module.ON_REQUEST}
     assert all(len(factories) == 2 for factories in chosen.values())
-    assert {*command.chosen_mixers(["mamba", "mamba*2"])} == {"mamba"}
+    assert {*run_module.choose_mixers(["mamba", "mamba*2"])} == {"mamba"}
 
 
 OTHER = {
@@ -286,9 +291,9 @@ def test_other_settings_are_refused(quick, capsys, section, key, value, expected
     results["settings"][section][key] = value
     quick.out.write_text(json.dumps(results))
     assert quick("--mixers", "xnor", "conv_only", "--tasks", "norm", "cue") == 2
-    said = capsys.readouterr().err
-    assert said.startswith(f"error: {quick.out} was made with other settings ") and expected in said
-    assert said.endswith("give another --out, or remove that file\n") and said.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"error: {quick.out} was made with other settings ") and expected in printed
+    assert printed.endswith("give another --out, or remove that file\n") and printed.count("\n") == 1
     assert json.loads(quick.out.read_text()) == results
 
 
@@ -318,8 +323,8 @@ ERRORS = {
 @pytest.mark.parametrize("options, message", ERRORS.values(), ids=ERRORS.keys())
 def test_errors_are_one_line(options, message, capsys, tmp_path):
     assert command.main(["--out", str(tmp_path / "out.json"), *options]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("error: ") and message in said and said.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ") and message in printed and printed.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
 
@@ -328,9 +333,9 @@ def test_other_files_are_left_alone(text, capsys, tmp_path):
     path = tmp_path / "notes.json"
     path.write_text(text, encoding="latin-1")
     assert command.main(["--mixers", "conv_only", "--tasks", "norm", "--out", str(path)]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith(f"error: {path} is no results file of the probes (") and said.count("\n") == 1
-    assert said.endswith("): give another --out\n")
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"error: {path} is no results file of the probes (") and printed.count("\n") == 1
+    assert printed.endswith("): give another --out\n")
     assert path.read_text(encoding="latin-1") == text
 
 
