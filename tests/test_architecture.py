@@ -1,11 +1,13 @@
-"""Which package may import which: the arrows of docs/architecture.md, read from the code itself."""
+"""Which package may import which: the floors of docs/architecture.md, read from the code itself."""
 
 import ast
-from pathlib import Path
+import importlib
+import re
+import sys
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.support.imports import MODULES, ROOT, imports_of, is_package, longest_chain
 
 # From the top floor down. A package may import those of the floors below it; on its own floor only what
 # BESIDE names. `recipes.describe` and the like stand for themselves.
@@ -26,38 +28,17 @@ BESIDE = {
     ("recipes.stock", "recipes.lm"),
 }
 FLOOR_OF = {package: floor for floor, packages in enumerate(FLOORS) for package in packages}
-
-
-def modules() -> dict[str, Path]:
-    files = [*ROOT.glob("*.py")]
-    for folder in ("recipes", "mixers", "data_prep", "benchmarks"):
-        files += (ROOT / folder).rglob("*.py")
-    return {".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
-
-
-MODULES = modules()
+LONGEST_CHAIN = 20
+FACES = sorted(
+    name for name in MODULES if is_package(name) and name in FLOOR_OF and name.startswith(("recipes", "mixers"))
+)
+NO_FACE_YET = {"recipes.asr", "recipes.bakeoff", "recipes.lm", "recipes.reports", "recipes.stock"}
 
 
 def package_of(module: str) -> str | None:
     """The package on a floor that a module belongs to; None for `recipes` itself."""
     parts = module.split(".")
     return next((name for name in (".".join(parts[:2]), parts[0]) if name in FLOOR_OF), None)
-
-
-def imports_of(module: str) -> set[str]:
-    """The modules of this repository that a module's code imports, anywhere in it."""
-    is_package = MODULES[module].name == "__init__.py"
-    here, found = module.split(".") if is_package else module.split(".")[:-1], set()
-    for node in ast.walk(ast.parse(MODULES[module].read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = here[: len(here) - node.level + 1] if node.level else []
-            target = ".".join([*base, *([node.module] if node.module else [])])
-            found |= {
-                f"{target}.{alias.name}" if f"{target}.{alias.name}" in MODULES else target for alias in node.names
-            }
-    return {name for name in found if name in MODULES}
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
@@ -73,19 +54,15 @@ def test_arrows_point_down(module):
         assert FLOOR_OF[package] > FLOOR_OF[own], f"{module} imports {imported}, which stands no lower"
 
 
-def test_no_circle():
-    """Between modules; the chain that goes deepest tells how many must be read to understand one."""
-    depth, trail = {}, []
+def test_no_circle_and_no_long_chain():
+    chain = longest_chain()
+    assert len(chain) <= LONGEST_CHAIN, " -> ".join(chain)
 
-    def visit(module: str) -> int:
-        assert module not in trail, f"a circle: {' -> '.join([*trail, module])}"
-        if module not in depth:
-            trail.append(module)
-            depth[module] = 1 + max((visit(name) for name in imports_of(module) if name != module), default=0)
-            trail.pop()
-        return depth[module]
 
-    assert max(map(visit, MODULES)) <= 20
+def test_the_page_has_the_same_floors():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```floors\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    assert [set(line.split()) for line in block.splitlines()] == [set(floor) for floor in FLOORS]
 
 
 def test_few_modules_stand_directly_in_recipes():
@@ -95,9 +72,25 @@ def test_few_modules_stand_directly_in_recipes():
 
 @pytest.mark.parametrize("module", sorted(name for name in MODULES if name.split(".")[0] == "mixers"))
 def test_mixers_import_torch_alone(module):
-    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
         for name in names:
             top = name.split(".")[0]
-            assert top in ("torch", "mixers", "mamba_ssm") or top in __import__("sys").stdlib_module_names
+            assert top in ("torch", "mixers", "mamba_ssm") or top in sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("package", [name for name in FACES if name not in NO_FACE_YET])
+def test_a_package_has_a_face(package):
+    face = importlib.import_module(package)
+    assert face.__doc__ and face.__all__ and all(hasattr(face, name) for name in face.__all__)
+
+
+YAML_FILES = [*sorted((ROOT / "hparams").glob("*.yaml")), ROOT / "evaluate.py"]
+
+
+@pytest.mark.parametrize("file", YAML_FILES, ids=lambda file: file.name)
+def test_yaml_names_faces(file):
+    for target in re.findall(r"!(?:new|name|apply):((?:recipes|mixers)[\w.]*)", file.read_text(encoding="utf-8")):
+        package, _, name = target.rpartition(".")
+        assert package in FACES and name in importlib.import_module(package).__all__, target

@@ -1,30 +1,248 @@
-"""The README names files that are there, and nothing in it was left to be filled in."""
+"""The pages: what they name is there, their commands are understood, their figures are those of the results."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
+from benchmarks.memory import markdown as memory_table
+from benchmarks.probes import results as probes
+from recipes.describe import head_comment
+from tests.support.commands import FENCE, check_command, fenced_commands, prepare_folder
+
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-EXAMPLES = {"mixers/gated_mean.py"}  # which a page has its reader write
-NAMED = re.compile(r"`((?:tests|results|docs|hparams|probes|mixers|recipes|data_prep)/[\w./+-]*)`|\]\(([\w./-]+)\)")
+RESULTS = ROOT / "results"
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "results/README.md", "hparams/README.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+TEXTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in PAGES}
+EXAMPLES = {"mixers/gated_mean.py", "hparams/X.yaml"}  # which a page has its reader write, or stand for any
+FOLDERS = "tests|results|docs|hparams|mixers|recipes|data_prep|benchmarks"
+IN_BACKTICKS = re.compile(rf"`((?:{FOLDERS})/[\w./+-]*)(?:::(\w+))?`")
+LINK = re.compile(r"\]\((?!https?:)([\w./-]*)(?:#([\w-]+))?\)")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_named_files_are_there(page):
-    named = {one or other for one, other in NAMED.findall(page.read_text())} - EXAMPLES
-    assert named
-    missing = [name for name in sorted(named) if not any((base / name).exists() for base in (ROOT, page.parent))]
+# --- what is named --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_named_files_and_tests_are_there(page):
+    missing = []
+    for file, test in IN_BACKTICKS.findall(TEXTS[page]):
+        places = [base / file for base in (ROOT, (ROOT / page).parent)]
+        place = next((place for place in places if place.exists()), None)
+        if file not in EXAMPLES and (place is None or (test and f"def {test}(" not in place.read_text())):
+            missing.append((file, test))
     assert missing == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", TEXTS)
+def test_links_lead_somewhere(page):
+    broken = []
+    for file, anchor in LINK.findall(TEXTS[page]):
+        target = ((ROOT / page).parent / file).resolve() if file else ROOT / page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append((file, anchor))
+    assert broken == []
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", FENCE.sub("", page.read_text(encoding="utf-8")), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", TEXTS)
 def test_nothing_is_left_to_be_filled_in(page):
-    assert re.findall(r"^[A-Z]{6,}\b|\bTODO\b|\bTBD\b|…{2,}", page.read_text(), flags=re.MULTILINE) == []
+    assert re.findall(r"\bTODO\b|\bTBD\b|\bXXX\b|…{2,}", TEXTS[page]) == []
 
 
-def test_every_recipe_is_named():
-    readme = (ROOT / "README.md").read_text()
-    missing = [path.stem for path in (ROOT / "hparams").glob("*.yaml") if path.stem not in readme]
-    assert missing == []
+def test_pages_are_short():
+    lengths = {page: len(text.splitlines()) for page, text in TEXTS.items()}
+    assert lengths["README.md"] <= 150
+    assert max(lengths.values()) <= 400
+
+
+def test_every_page_is_linked_from_the_readme():
+    linked = {(ROOT / file).resolve() for file, _ in LINK.findall(TEXTS["README.md"]) if file}
+    assert [page for page in TEXTS if page != "README.md" and ROOT / page not in linked] == []
+
+
+def test_every_recipe_is_in_the_index():
+    index = TEXTS["hparams/README.md"]
+    assert [path.stem for path in (ROOT / "hparams").glob("*.yaml") if path.stem not in index] == []
+
+
+# --- commands -------------------------------------------------------------------------------------------------------
+
+COMMANDS = [(page, command) for page, text in TEXTS.items() for command in fenced_commands(text)]
+# Of a recipe's head comment: the command after `Run:`, without the words that may follow it.
+RUN_LINE = re.compile(r"python (?:train|train_lm|compare)\.py .*?(?=, with | [A-Z][a-z]+ |$)")
+
+
+def commands_of_recipes() -> list[tuple[str, str]]:
+    comments = {path.name: head_comment(path.read_text()) for path in sorted((ROOT / "hparams").glob("*.yaml"))}
+    found = {name: RUN_LINE.search(comment.get("Run", "")) for name, comment in comments.items()}
+    return [(name, match.group().replace("\\ ", "")) for name, match in found.items() if match]
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    prepare_folder(tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules")
+@pytest.mark.parametrize(("page", "command"), COMMANDS + commands_of_recipes())
+def test_command_is_understood(page, command, checkout, monkeypatch):
+    check_command(command, monkeypatch)
+
+
+def test_the_pages_have_commands():
+    assert len(COMMANDS) > 40 and len(commands_of_recipes()) > 20
+
+
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules")
+@pytest.mark.parametrize(
+    "command",
+    [
+        "python train.py hparams/quickstart.yaml --data_folder x --mixr attention",
+        "python train.py hparams/quickstart.yaml --mixer atention",
+        "python evaluate.py RUN --test_search.beem 3",
+        "python compare.py hparams/bakeoff.yaml --mixers xnor,lrr=1",
+        "python -m data_prep.synthesize",
+        "python -m benchmarks.memory hparams/conformer.yaml --frame 3 --lengths 4",
+        "torchrun --processes 4 train.py hparams/conformer.yaml",
+        "make quickstat",
+        "pip install -r requirements-all.txt",
+    ],
+)
+def test_a_wrong_command_is_noticed(command, checkout, monkeypatch):
+    with pytest.raises((SystemExit, Exception)):
+        check_command(command, monkeypatch)
+
+
+def test_the_layer_runs_as_the_readme_says():
+    (block,) = [content for language, content in FENCE.findall(TEXTS["README.md"]) if language == "python"]
+    names = {}
+    exec(compile(block, "README.md", "exec"), names)
+    assert names["mixed"].shape == names["frames"].shape
+
+
+# --- figures --------------------------------------------------------------------------------------------------------
+
+
+def tables(text: str) -> list[list[dict[str, str]]]:
+    """The tables of a page: rows as cells by the head of their column (a later column of the same head gets a 2)."""
+    found = []
+    for block in re.findall(r"(?:^\|.*\|$\n?)+", text, flags=re.MULTILINE):
+        head, _, *rows = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in block.splitlines()]
+        head = [name if name not in head[:place] else f"{name} 2" for place, name in enumerate(head)]
+        found.append([dict(zip(head, row, strict=True)) for row in rows])
+    return found
+
+
+MADE = {  # the table that a program makes of a results file
+    "bakeoff_quickstart": (RESULTS / "bakeoff_quickstart" / "table.md").read_text,
+    "bakeoff_context": (RESULTS / "bakeoff_context" / "table.md").read_text,
+    "probes": lambda: probes.markdown(probes.read(RESULTS / "probes.json")),
+    "mixers": lambda: memory_table(RESULTS / "mixers.json"),
+    "encoder_memory": lambda: memory_table(RESULTS / "encoder_memory.json"),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_a_table_is_the_one_that_its_program_makes(name):
+    """Apart from columns that the page leaves out."""
+    (made,) = tables(MADE[name]())
+    same = [
+        table
+        for table in tables(TEXTS["docs/comparisons.md"])
+        if len(table) == len(made) and all(ours.items() <= row.items() for ours, row in zip(table, made, strict=True))
+    ]
+    assert len(same) == 1
+
+
+def read(file: str) -> dict:
+    return json.loads((RESULTS / file).read_text(encoding="utf-8"))
+
+
+def figures():
+    """(page, text that must stand there), the text made of a results file."""
+    for run in read("quickstart.json")["runs"]:
+        clean, other = (run["splits"][split] for split in ("test-clean", "test-other"))
+        rates = [f"{split['wer']:.2f}, {split['wer_greedy_ctc']:.2f}" for split in (clean, other)]
+        sizes = f"{run['parameters'] / 1e6:.2f} M", f"{run['seconds']:.0f} | {run['peak_memory_mb']:,.0f}"
+        yield "results/README.md", f"| `{run['command']}` | {sizes[0]} | {rates[0]} | {rates[1]} | {sizes[1]} |"
+        if run["command"] == "make quickstart":
+            yield "README.md", f"{clean['wer']:.2f} % on test-clean, {other['wer']:.2f} % on test-other"
+            yield "results/README.md", f"The first took {run['total_seconds_after_installation']} seconds"
+    context = read("bakeoff_context/summary.json")["mixers"]
+    labels = {
+        "attention": "attention",
+        "summarymixing3+attention1": "3 layers SummaryMixing, 1 attention",
+        "xnor": "XNOR",
+        "summarymixing": "SummaryMixing",
+        "hypermixing": "HyperMixing",
+        "local_only": "no mixing over time (`local_only`)",
+    }
+    for name, label in labels.items():
+        split, work = context[name]["splits"]["test-clean"], context[name]["multiply_adds_10s"] / 1e9
+        rates = f"{split['mean']:.2f} ± {split['spread']:.2f} | {split['homophone_error']:.1f}"
+        yield "README.md", f"| {label} | {work:.2f} | {rates} |"
+    rows = {(row["mixer"], row["frames"]): row for row in read("mixers.json")["rows"]}
+    for mixer, frames in rows:
+        if frames == 1500:
+            row = rows[mixer, frames]
+            grows = ", grows" * ("attention" in mixer and mixer != "linear_attention")
+            work = f"{row['multiply_adds_per_frame'] / 1e6:.2f} M".replace("0.00 M", "0")
+            state = "cannot stream" if row["state"] is None else f"{row['state']:,}"
+            yield "README.md", f"| {work}{grows} | {rows[mixer, 12000]['peak_mb']:,.0f} | {state}{grows} |"
+    seconds = {(row["mixer"], row["frames"]): f"{row['step_s']:.2g}" for row in read("context_time.json")["rows"]}
+    for mixer in ("attention", "summarymixing", "xnor"):
+        listed = " / ".join(seconds[mixer, frames] for frames in (500, 2000, 8000))
+        yield "docs/comparisons.md", f"{mixer} {listed}"
+    yield from figures_of_the_search()
+    yield from figures_of_the_findings()
+
+
+def figures_of_the_search():
+    forms = {
+        "search.json": "| {} | {} | {} | {:.1f} x | {:.1f} x |",
+        "search_beam10.json": "the first row is then {3:.1f} and {4:.1f} x",
+    }
+    for file, form in forms.items():
+        for row in read(file)["rows"]:
+            if row["model"] == "run":
+                sizes, times = (row["frames"], row["beam"], row["batch"]), row["times_ours"]
+                yield "docs/decoding.md", form.format(*sizes, times["stock_full"], times["stock_partial"])
+
+
+def figures_of_the_findings():
+    """Of the rows of a table: dev WER, WER and homophone error of each entry."""
+    entries = {
+        "attention": "| attention | 3e-3 |",
+        "attention_lr6e-3": "| attention | 6e-3 |",
+        "summarymixing3+attention1": "| 3 SummaryMixing, 1 attention | 3e-3 |",
+        "sm_lr1.5e-3": "| SummaryMixing | 1.5e-3 |",
+        "summarymixing": "| SummaryMixing | 3e-3 |",
+        "sm_lr6e-3": "| SummaryMixing | 6e-3 |",
+        "sm_lr1.2e-2": "| SummaryMixing | 1.2e-2 |",
+        "xnor_lr1e-3": "| XNOR | 1e-3, warm-up 300 |",
+        "xnor_lr2e-3": "| XNOR | 2e-3, warm-up 300 |",
+        "xnor_lr6e-3": "| XNOR | 6e-3 |",
+        "hypermixing": "| HyperMixing | 3e-3 |",
+        "hypermixing_lr6e-3": "| HyperMixing | 6e-3 |",
+    }
+    mixers = read("findings_context/summary.json")["mixers"]
+    for name, start in entries.items():
+        split = mixers[name]["splits"]["test-clean"]
+        error = f"{split['homophone_error']:.1f}" if "homophone_error" in split else "none recognised"
+        yield "docs/findings.md", f"{start} {mixers[name]['valid_wer']:.1f} | {split['mean']:.1f} | {error} |"
+
+
+@pytest.mark.parametrize(("page", "text"), list(figures()))
+def test_a_figure_is_that_of_the_results(page, text):
+    assert text in " ".join(TEXTS[page].split())
