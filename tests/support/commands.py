@@ -11,7 +11,8 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
-from recipes.config import flatten, parse_arguments
+from recipes.config import flatten
+from recipes.config.arguments import parse_arguments
 
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -105,7 +106,7 @@ def check_recipe(argv: list[str]) -> None:
 @functools.cache  # the entries of several comparisons on the pages are the same
 def check_once(argv: tuple[str, ...]) -> None:
     arguments = parse_arguments(argv)
-    flatten(arguments.recipe, arguments.overrides)
+    flatten(arguments.source, arguments.overrides)
 
 
 def parsed(program: str, argv: list[str], monkeypatch) -> Parsed:
