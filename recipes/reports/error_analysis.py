@@ -1,46 +1,34 @@
 """What a run got wrong, from its `decoded_<split>.jsonl`: by utterance, speaker, length and word."""
 
-import json
-import shlex
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from jiwer import AlignmentChunk
 
 from recipes.errors import RecipeError
+from recipes.scoring.results import SUMMARY, DecodedUtterance, SplitResult, decoded_file
 from recipes.scoring.significance import bootstrap_interval
 from recipes.scoring.wer import align_words
 
-FIELDS = {
-    "id": str,
-    "speaker": str,
-    "duration": (int, float),
-    "audio": str,
-    "words": str,
-    "hypothesis": str,
-    "greedy": str,
-    "score": (int, float, type(None)),
-}
 LENGTH_STEPS = (0.5, 1, 2, 5, 10, 20, 60)  # seconds
 MOST_BINS = 8
 LEAST_FOR_AN_INTERVAL = 10  # utterances; fewer say too little about their spread
 
 
-class Utterance(NamedTuple):
-    """One decoded utterance with its alignment; the words are those that the alignment's indices count."""
+@dataclass(frozen=True)
+class AlignedUtterance:
+    """A decoded utterance with its alignment; the words are those that the alignment's indices count."""
 
-    id: str
-    speaker: str
-    duration: float  # seconds
-    audio: str  # path relative to the run's folder
+    decoded: DecodedUtterance
     words: list[str]
     hypothesis: list[str]
     alignment: list[AlignmentChunk]
-    greedy: str
-    score: float | None  # joint log probability
 
+    @cached_property
     def pairs(self) -> list[tuple[str | None, str | None]]:
         """(reference, hypothesis) word by word; None on the side where a word has no counterpart."""
         pairs = []
@@ -52,10 +40,10 @@ class Utterance(NamedTuple):
             pairs += zip(reference, hypothesis, strict=True)
         return pairs
 
-    @property
+    @cached_property
     def counts(self) -> tuple[int, int, int]:
         """Substitutions, deletions, insertions."""
-        wrong = [pair for pair in self.pairs() if pair[0] != pair[1]]
+        wrong = [pair for pair in self.pairs if pair[0] != pair[1]]
         deletions = sum(hypothesis is None for _, hypothesis in wrong)
         insertions = sum(reference is None for reference, _ in wrong)
         return len(wrong) - deletions - insertions, deletions, insertions
@@ -83,9 +71,9 @@ class Group(NamedTuple):
 
 
 class WordCounts(NamedTuple):
-    """How often each word stands in the references, is missed, and is recognised where it was not said."""
+    """How often each word stands in the references, is missed, and is recognised where it was not spoken."""
 
-    said: Counter
+    spoken: Counter
     missed: Counter
     wrong: Counter
     substituted: Counter  # (reference, hypothesis)
@@ -93,48 +81,25 @@ class WordCounts(NamedTuple):
     inserted: Counter
 
 
-def decoding_command(folder: Path, summary: dict | None = None) -> str:
-    """The command that decodes again what is in a run's folder, or in that of one of its evaluations."""
-    if summary and "decoded_by" in summary:
-        return summary["decoded_by"]
-    if folder.parent.name == "evaluations":
-        return shlex.join(["python", "evaluate.py", str(folder.parents[1])])
-    return shlex.join(["python", "train.py", str(folder / "recipe.yaml"), "--test_only"])
+def read_aligned(folder: Path, split: str, result: SplitResult) -> list[AlignedUtterance]:
+    """The utterances of a split, aligned. Raises RecipeError for a missing or damaged file.
 
-
-def read_decoded(folder: Path, split: str, entry: dict, advice: str) -> list[Utterance]:
-    """The utterances of a split, aligned. Raises RecipeError, ending with the advice, for a missing or damaged file.
-
-    entry: the split's in summary.json; a file with other counts belongs to another evaluation.
+    result: the split's in summary.json; a file with other counts belongs to another evaluation.
     """
-    path = folder / f"decoded_{split}.jsonl"
-    if not path.is_file():
-        raise RecipeError(f"{path} is missing, though summary.json has {split}: {advice}")
-    rows = []
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            raise RecipeError(f"{path}, line {number}: cut short or damaged: {advice}") from None
-        for field, kind in FIELDS.items():
-            if not isinstance(row, dict) or not isinstance(row.get(field, ...), kind):
-                raise RecipeError(f"{path}, line {number}: no usable field {field!r}: {advice}")
-        rows.append(row)
-    if not rows:
-        raise RecipeError(f"{path} is empty: {advice}")
-    aligned = align_words([row["words"] for row in rows], [row["hypothesis"] for row in rows])
-    counts = {"utterances": len(rows), "words": sum(map(len, aligned.references))}
+    path = decoded_file(folder, split)
+    utterances = DecodedUtterance.read_all(path)
+    hypotheses = [utterance.hypothesis for utterance in utterances]
+    aligned = align_words([utterance.words for utterance in utterances], hypotheses)
+    counts = {"utterances": len(utterances), "words": sum(map(len, aligned.references))}
     counts |= {kind: getattr(aligned, kind) for kind in ("substitutions", "deletions", "insertions")}
     for name, count in counts.items():
-        if entry[name] != count:
-            raise RecipeError(f"{path} has {count} {name}, summary.json says {entry[name]}: {advice}")
-    return [
-        Utterance(row["id"], row["speaker"], row["duration"], row["audio"], *words, row["greedy"], row["score"])
-        for row, *words in zip(rows, aligned.references, aligned.hypotheses, aligned.alignments, strict=True)
-    ]
+        if getattr(result, name) != count:
+            raise RecipeError(f"{path} has {count} {name}, {SUMMARY} says {getattr(result, name)}")
+    alignments = zip(utterances, aligned.references, aligned.hypotheses, aligned.alignments, strict=True)
+    return [AlignedUtterance(*parts) for parts in alignments]
 
 
-def interval(utterances: Sequence[Utterance]) -> tuple[float, float] | None:
+def interval(utterances: Sequence[AlignedUtterance]) -> tuple[float, float] | None:
     """95 % bootstrap interval of the WER in percent; None for a single utterance, and without words."""
     words = [len(utterance.words) for utterance in utterances]
     if len(utterances) < 2 or not any(words):
@@ -142,11 +107,11 @@ def interval(utterances: Sequence[Utterance]) -> tuple[float, float] | None:
     return bootstrap_interval([utterance.errors for utterance in utterances], words)
 
 
-def by_speaker(utterances: Sequence[Utterance]) -> list[Group]:
+def by_speaker(utterances: Sequence[AlignedUtterance]) -> list[Group]:
     """The speaker with the highest WER first."""
     speakers = defaultdict(list)
     for utterance in utterances:
-        speakers[utterance.speaker].append(utterance)
+        speakers[utterance.decoded.speaker].append(utterance)
     groups = [_group(speaker, spoken, with_interval=False) for speaker, spoken in speakers.items()]
     return sorted(groups, key=lambda group: (-(group.wer or 0), group.name))
 
@@ -156,20 +121,20 @@ def length_step(longest: float) -> float:
     return next((step for step in LENGTH_STEPS if longest / step <= MOST_BINS), longest / MOST_BINS)
 
 
-def by_length(utterances: Sequence[Utterance], step: float) -> list[Group]:
+def by_length(utterances: Sequence[AlignedUtterance], step: float) -> list[Group]:
     """Bins of `step` seconds, the shortest first, without empty ones."""
     bins = defaultdict(list)
     for utterance in utterances:
-        bins[int(utterance.duration / step)].append(utterance)
+        bins[int(utterance.decoded.duration / step)].append(utterance)
     return [_group(f"{i * step:g}–{(i + 1) * step:g}", bins[i], with_interval=True) for i in sorted(bins)]
 
 
-def count_words(utterances: Sequence[Utterance]) -> WordCounts:
+def count_words(utterances: Sequence[AlignedUtterance]) -> WordCounts:
     """Words and confusions of a whole set."""
     counts = WordCounts(*(Counter() for _ in WordCounts._fields))
     for utterance in utterances:
-        counts.said.update(utterance.words)
-        for reference, hypothesis in utterance.pairs():
+        counts.spoken.update(utterance.words)
+        for reference, hypothesis in utterance.pairs:
             if reference == hypothesis:
                 continue
             if hypothesis is None:
@@ -189,18 +154,18 @@ def most_common(counter: Counter, most: int) -> list[tuple]:
 
 
 def most_often_wrong(counts: WordCounts, most: int) -> list[str]:
-    """Words by how often they were missed or wrongly recognised; of equal ones, those said more often first."""
+    """Words by how often they were missed or wrongly recognised; of equal ones, those spoken more often first."""
     wrong = counts.missed + counts.wrong
-    return sorted(wrong, key=lambda word: (-wrong[word], -counts.said[word], word))[:most]
+    return sorted(wrong, key=lambda word: (-wrong[word], -counts.spoken[word], word))[:most]
 
 
-def worst(utterances: Sequence[Utterance], most: int) -> list[Utterance]:
+def worst(utterances: Sequence[AlignedUtterance], most: int) -> list[AlignedUtterance]:
     """Utterances with errors, the highest WER first, as in wer_<split>.txt; of equal ones, most errors."""
     wrong = [utterance for utterance in utterances if utterance.errors]
-    return sorted(wrong, key=lambda utterance: (-utterance.wer, -utterance.errors, utterance.id))[:most]
+    return sorted(wrong, key=lambda utterance: (-utterance.wer, -utterance.errors, utterance.decoded.id))[:most]
 
 
-def _group(name: str, utterances: Sequence[Utterance], with_interval: bool) -> Group:
+def _group(name: str, utterances: Sequence[AlignedUtterance], with_interval: bool) -> Group:
     words = sum(len(utterance.words) for utterance in utterances)
     errors = sum(utterance.errors for utterance in utterances)
     enough = with_interval and len(utterances) >= LEAST_FOR_AN_INTERVAL
@@ -210,6 +175,6 @@ def _group(name: str, utterances: Sequence[Utterance], with_interval: bool) -> G
         words,
         errors,
         100 * errors / words if words else None,
-        sum(utterance.duration for utterance in utterances) / len(utterances),
+        sum(utterance.decoded.duration for utterance in utterances) / len(utterances),
         interval(utterances) if enough else None,
     )

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from recipes.reports.error_analysis import (
     LEAST_FOR_AN_INTERVAL,
-    Utterance,
+    AlignedUtterance,
     by_length,
     by_speaker,
     count_words,
@@ -21,7 +21,7 @@ WORST = 30  # utterances of each split
 MOST_WORDS = 40
 MOST_CONFUSIONS = 30
 
-Decoded = dict[str, list[Utterance]]  # by split
+Decoded = dict[str, list[AlignedUtterance]]  # by split
 
 
 class SplitTable(NamedTuple):
@@ -39,7 +39,7 @@ class SplitTables(NamedTuple):
 
 class SplitUtterances(NamedTuple):
     split: str
-    utterances: list[Utterance]
+    utterances: list[AlignedUtterance]
     note: str
 
 
@@ -47,7 +47,7 @@ def error_sections(decoded: Decoded) -> dict:
     """What `run.html.jinja` shows as `errors`; empty without test sets."""
     if not decoded:
         return {}
-    step = length_step(max(utterance.duration for utterances in decoded.values() for utterance in utterances))
+    step = length_step(max(utterance.decoded.duration for utterances in decoded.values() for utterance in utterances))
     return {
         "speakers": speakers(decoded),
         "length_figure": length_figure(decoded, step),
@@ -74,7 +74,7 @@ def speakers(decoded: Decoded) -> list[SplitTable]:
     return parts
 
 
-def lengths(split: str, utterances: list[Utterance], step: float) -> SplitTable:
+def lengths(split: str, utterances: list[AlignedUtterance], step: float) -> SplitTable:
     columns = [Column("seconds"), Column("utterances", 0), Column("WER %", 2), Column("95 % interval")]
     rows = [
         (group.name, group.utterances, group.wer, interval_text(group.interval))
@@ -94,17 +94,17 @@ def length_figure(decoded: Decoded, step: float) -> Figure:
     return Figure(caption, line_plot(series, title=caption, x_label=x_label, y_label="WER, %", zero_y=True))
 
 
-def words(split: str, utterances: list[Utterance]) -> SplitTable:
+def words(split: str, utterances: list[AlignedUtterance]) -> SplitTable:
     counts = count_words(utterances)
     columns = [Column("word"), *(Column(head, 0) for head in ("said", "missed", "heard wrongly"))]
     rows = [
-        (word, counts.said[word], counts.missed[word], counts.wrong[word])
+        (word, counts.spoken[word], counts.missed[word], counts.wrong[word])
         for word in most_often_wrong(counts, MOST_WORDS)
     ]
     return SplitTable(split, Table(f"Words most often wrong, {split}", columns, rows, empty="No word is wrong."))
 
 
-def confusions(split: str, utterances: list[Utterance]) -> SplitTables:
+def confusions(split: str, utterances: list[AlignedUtterance]) -> SplitTables:
     counts, times = count_words(utterances), Column("times", 0)
     substituted = [(*pair, count) for pair, count in most_common(counts.substituted, MOST_CONFUSIONS)]
     deleted, inserted = (most_common(counter, MOST_CONFUSIONS) for counter in (counts.deleted, counts.inserted))
@@ -122,7 +122,7 @@ def confusions(split: str, utterances: list[Utterance]) -> SplitTables:
     )
 
 
-def worst_utterances(split: str, utterances: list[Utterance]) -> SplitUtterances:
+def worst_utterances(split: str, utterances: list[AlignedUtterance]) -> SplitUtterances:
     shown, wrong = worst(utterances, WORST), sum(utterance.errors > 0 for utterance in utterances)
     note = f"{wrong} of {len(utterances)} utterances have errors"
     note += f"; the {len(shown)} of highest WER:" if wrong > len(shown) else "."

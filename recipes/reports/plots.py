@@ -16,7 +16,7 @@ DASHES = ("-", (0, (3.5, 1.5)), (0, (1, 1.5)), (0, (4.5, 1.5, 1, 1.5)))
 
 
 class Series(NamedTuple):
-    """One line, with a band where low and high are given. None, NaN and infinity stand for a missing value."""
+    """A line, with a band where low and high are given. None, NaN and infinity stand for a missing value."""
 
     label: str
     x: Sequence[float]
@@ -33,7 +33,7 @@ class Series(NamedTuple):
 
 
 class Point(NamedTuple):
-    """One labelled point, with intervals (low, high) where they are known. A group shares a colour."""
+    """A labelled point, with intervals (low, high) where they are known. A group shares a colour."""
 
     label: str
     x: float
@@ -74,7 +74,7 @@ def scatter_plot(points: Sequence[Point], *, title: str, x_label: str, y_label: 
 
 
 class Plot:
-    """One drawing, to be made within `style`. Its units are those of the SVG."""
+    """A drawing, to be made within `style`. Its units are those of the SVG."""
 
     def __init__(self, title, values, x_label: str, y_label: str, zero_y: bool, x_margin: float = 0):
         from matplotlib.figure import Figure
@@ -94,7 +94,7 @@ class Plot:
         self.axes.set(xlim=(x_ticks[0] - margin, x_ticks[-1] + margin), ylim=(y_ticks[0], y_ticks[-1]))
 
     def line(self, label: str, rows: Sequence[tuple[float, float, float, float]], number: int) -> None:
-        """A line with its band, interrupted where a value is missing; each point tells its value under the pointer."""
+        """A line with its band, interrupted where a value is missing; each point has its value under the pointer."""
         colour, dash = COLOURS[number % len(COLOURS)], DASHES[(number + number // len(COLOURS)) % len(DASHES)]
         x, y, low, high = zip(*rows, strict=True) if rows else [()] * 4
         self.axes.fill_between(x, low, high, facecolor=colour, alpha=0.16, linewidth=0)
@@ -120,7 +120,7 @@ class Plot:
         self.axes.plot([x], [y], "o", color=colour, markersize=size, markeredgewidth=0, gid=name)
 
     def names(self, points: Sequence[Point]) -> None:
-        """The label of each point, with a line to it where it had to go far."""
+        """The label of each point, with a line to it where it stands far away."""
         self.figure.draw_without_rendering()  # settles where the axes are
         offset = {"textcoords": "offset points", "in_layout": False}
         place = self.axes.transData.transform

@@ -6,28 +6,16 @@ One file that opens without internet; only the audio players point outside of it
 """
 
 import argparse
-import json
+import shlex
 from pathlib import Path
 
 from data_prep.files import write_atomically
 from recipes.errors import RecipeError, command_line
-from recipes.reports.error_analysis import decoding_command, read_decoded
+from recipes.reports.error_analysis import read_aligned
 from recipes.reports.error_sections import error_sections
 from recipes.reports.page import render
-from recipes.reports.run_sections import SPLIT_FIELDS, command, facts, headlines, learning_curves, results
-
-RUN_FIELDS = (
-    "recipe",
-    "mixer",
-    "seed",
-    "splits",
-    "parameters",
-    "peak_memory_mb",
-    "device",
-    "versions",
-    "commit",
-    "recipe_hash",
-)
+from recipes.reports.run_sections import command, facts, headlines, learning_curves, results
+from recipes.scoring.results import SUMMARY, RunSummary
 
 
 def write_report(folder: Path) -> Path:
@@ -37,15 +25,21 @@ def write_report(folder: Path) -> Path:
     stays until the new one is complete.
     """
     folder = Path(folder)
-    summary = read_summary(folder)
-    advice = f"evaluate again: {decoding_command(folder, summary)}"
-    decoded = {split: read_decoded(folder, split, entry, advice) for split, entry in summary["splits"].items()}
+    again = decoding_command(folder)
+    if not (folder / SUMMARY).is_file():
+        raise RecipeError(f"{folder} holds no results: {again}")
+    try:
+        summary = RunSummary.read(folder)
+        again = summary.decoded_by
+        decoded = {split: read_aligned(folder, split, result) for split, result in summary.splits.items()}
+    except RecipeError as error:
+        raise RecipeError(f"{error}: evaluate again: {again}") from None
     curves, damaged_lines = learning_curves(folder)
     recipe, rates = folder / "recipe.yaml", headlines(summary, decoded)
     page = render(
         "run.html.jinja",
-        title=f"{summary['recipe']} · {summary['mixer']}",
-        summary={"seconds": None, **summary},
+        title=f"{summary.recipe} · {summary.mixer}",
+        summary=summary,
         headlines=rates,
         results=results(summary, rates),
         curves=curves,
@@ -60,23 +54,11 @@ def write_report(folder: Path) -> Path:
     return path
 
 
-def read_summary(folder: Path) -> dict:
-    """summary.json, with all that a report needs. Raises RecipeError for a missing or damaged one."""
-    path, advice = folder / "summary.json", f"evaluate again: {decoding_command(folder)}"
-    if not path.is_file():
-        raise RecipeError(f"{folder} holds no results: {decoding_command(folder)}")
-    try:
-        summary = json.loads(path.read_bytes())
-    except ValueError:
-        raise RecipeError(f"{path}: cut short or damaged: {advice}") from None
-    for field in RUN_FIELDS:
-        if field not in summary:
-            raise RecipeError(f"{path}: no field {field!r}: {advice}")
-    for split, entry in summary["splits"].items():
-        for field in SPLIT_FIELDS:
-            if field not in entry:
-                raise RecipeError(f"{path}: no field {field!r} for {split}: {advice}")
-    return summary
+def decoding_command(folder: Path) -> str:
+    """What decodes again in a folder whose summary does not say it: one of a run, or of one of its evaluations."""
+    if folder.parent.name == "evaluations":
+        return shlex.join(["python", "evaluate.py", str(folder.parents[1])])
+    return shlex.join(["python", "train.py", str(folder / "recipe.yaml"), "--test_only"])
 
 
 @command_line

@@ -56,7 +56,7 @@ def test_the_report_is_whole_and_legible(report, tmp_path, width, dark):
     seen = look(report, tmp_path, width=width, dark=dark)
     assert seen["width"] == width
     assert seen["errors"] == []
-    assert seen["loaded"] == []  # one file: nothing else was asked for
+    assert seen["loaded"] == []  # one file: it loads nothing else
     assert seen["content_width"] <= width
     assert seen["outside"] == seen["overlapping"] == []
     assert seen["texts"] > 200
@@ -70,13 +70,13 @@ def test_the_report_is_whole_and_legible(report, tmp_path, width, dark):
 def test_audio_plays_and_tables_sort(report, tmp_path):
     seen = look(report, tmp_path, width=1400, script=PLAY_AND_SORT)
     assert seen["errors"] == []
-    asked = seen["asked"]
-    assert asked["before"] == 0  # nothing is read before someone wants to hear it
-    assert asked["error"] is None and asked["duration"] > 0.2
-    assert asked["players"] > 10
-    assert asked["falling"] == sorted(asked["falling"], key=float, reverse=True)
-    assert asked["rising"] == sorted(asked["rising"], key=float)
-    assert asked["rising"][0] != asked["rising"][-1]
+    answer = seen["answer"]
+    assert answer["before"] == 0  # nothing is read before someone wants to hear it
+    assert answer["error"] is None and answer["duration"] > 0.2
+    assert answer["players"] > 10
+    assert answer["falling"] == sorted(answer["falling"], key=float, reverse=True)
+    assert answer["rising"] == sorted(answer["rising"], key=float)
+    assert answer["rising"][0] != answer["rising"][-1]
 
 
 BROKEN = """<!doctype html><html><head><meta charset="utf-8"><style>body{font-size:16px}</style></head><body>

@@ -1,4 +1,4 @@
-"""Plots are SVG that says what it was given: positions, ticks, names, gaps."""
+"""Plots as SVG: positions, ticks, names, gaps."""
 
 import re
 import subprocess
@@ -28,7 +28,7 @@ def texts(svg: ElementTree.Element) -> list[str]:
 
 
 def markers(svg: ElementTree.Element) -> dict[str, tuple[float, float]]:
-    """The place of each point by what it tells under the pointer."""
+    """The place of each point by what is shown under the pointer."""
     return {
         group.find("title").text: (float(group.find(".//use").get("x")), float(group.find(".//use").get("y")))
         for group in svg.iter("g")

@@ -1,7 +1,7 @@
-"""report.html of a run: what its tables say, and what is said when the folder does not hold what it needs."""
+"""report.html of a run: its tables, and the errors for a folder that does not hold what a report needs."""
 
-import json
 import re
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -12,8 +12,9 @@ from recipes.reports import error_analysis
 from recipes.reports import run_report as html_report
 from recipes.reports.page import duration
 from recipes.reports.run_report import write_report
+from recipes.scoring.results import DecodedUtterance
 from recipes.scoring.significance import bootstrap_interval
-from tests.support.report_runs import epoch_line, random_decoded, utterance, write_run
+from tests.support.report_runs import log_epoch, random_decoded, split_result, utterance, write_run
 
 ROWS = [
     utterance("1-1-0000", "THE QUEEN WALKED", "THE QUEEN WALKED", duration=1.5),
@@ -22,7 +23,7 @@ ROWS = [
 ]
 
 
-def report_of(folder: Path, rows: list[dict] = ROWS, **options) -> str:
+def report_of(folder: Path, rows: list[DecodedUtterance] = ROWS, **options) -> str:
     return write_report(write_run(folder, {"test-clean": rows}, **options)).read_text(encoding="utf-8")
 
 
@@ -32,8 +33,8 @@ def section(page: str, anchor: str) -> str:
 
 def table(page: str, label: str) -> list[list[str]]:
     """Heads and rows of the table with this label, as text."""
-    found = re.search(rf'aria-label="{re.escape(label)}"><table.*?</table>', page, re.DOTALL)[0]
-    rows = re.findall(r"<tr>(.*?)</tr>", found, re.DOTALL)
+    markup = re.search(rf'aria-label="{re.escape(label)}"><table.*?</table>', page, re.DOTALL)[0]
+    rows = re.findall(r"<tr>(.*?)</tr>", markup, re.DOTALL)
     return [[text(cell) for cell in re.findall(r"<t[hd].*?>(.*?)</t[hd]>", row)] for row in rows]
 
 
@@ -64,15 +65,8 @@ def test_results(tmp_path):
 
 
 def test_the_summarys_own_interval_and_homophones_are_shown(tmp_path):
-    folder = write_run(tmp_path, {"test-clean": ROWS})
-    summary = json.loads((folder / "summary.json").read_text())
-    summary["splits"]["test-clean"] |= {
-        "interval": [12.5, 87.5],
-        "merged_wer": 30.0,
-        "homophone_error": 25.25,
-    }
-    (folder / "summary.json").write_text(json.dumps(summary))
-    heads, row = table(write_report(folder).read_text(), "Errors by test set")
+    result = replace(split_result(ROWS), interval=(12.5, 87.5), merged_wer=30.0, homophone_error=25.25)
+    heads, row = table(report_of(tmp_path, splits={"test-clean": result}), "Errors by test set")
     shown = dict(zip(heads, row, strict=True))
     assert shown["95 % interval"] == "12.50 – 87.50"
     assert (shown["WER %, homophones as one"], shown["homophone errors %"]) == ("30.00", "25.25")
@@ -111,7 +105,7 @@ def test_there_are_at_most_eight_bins(longest, step):
 
 
 def test_an_interval_needs_ten_utterances():
-    rows = [error_analysis.Utterance("u", "s", 1.0, "", ["A"], ["A"], [], "A", None)] * 10
+    rows = [error_analysis.AlignedUtterance(utterance("1-1-0000", "A", "A"), ["A"], ["A"], [])] * 10
     assert [group.interval is None for group in error_analysis.by_length(rows, 5)] == [False]
     assert [group.interval is None for group in error_analysis.by_length(rows[1:], 5)] == [True]
 
@@ -204,16 +198,14 @@ def test_a_search_of_every_fifth_epoch_is_a_line_of_its_own(tmp_path):
 
 def test_a_loss_that_is_not_a_number_is_a_gap(tmp_path):
     folder = write_run(tmp_path, {"test-clean": ROWS})
-    with open(folder / "log.jsonl", "a") as log:
-        log.write(json.dumps(epoch_line(6, train_loss=float("nan"))) + "\n")
+    log_epoch(folder, 6, train_loss=float("nan"))
     page = section(write_report(folder).read_text(), "curves")
     assert page.count("training: ") == 5 and page.count("validation: ") == 6
 
 
 def test_a_repeated_epoch_counts_as_it_was_last(tmp_path):
     folder = write_run(tmp_path, {"test-clean": ROWS})
-    with open(folder / "log.jsonl", "a") as log:
-        log.write(json.dumps(epoch_line(5, valid_loss=1234.0)) + "\n")
+    log_epoch(folder, 5, valid_loss=1234.0)
     page = section(write_report(folder).read_text(), "curves")
     assert "validation: 5, 1,234<" in page and "validation: 5, 8<" not in page
 
@@ -237,14 +229,14 @@ def test_what_repeats_the_run(tmp_path):
     folder = tmp_path / "two words"
     run = section(report_of(folder), "run")
     assert f"python train.py '{folder}/recipe.yaml' --output_folder ANOTHER_FOLDER" in text(run)
-    for said in ("1234", "2,589,120", "4 min 46 s", "1,460 MB", "python 3.11, torch 2.11", "0123456789ab"):
-        assert said in text(run)
+    for fact in ("1234", "2,589,120", "4 min 46 s", "1,460 MB", "python 3.11, torch 2.11", "0123456789ab"):
+        assert fact in text(run)
     assert "<details><summary>The whole recipe</summary><pre># A recipe of a test" in run
 
 
-@pytest.mark.parametrize("seconds, said", [(9.6, "10 s"), (286.4, "4 min 46 s"), (90061, "25 h 1 min")])
-def test_durations(seconds, said):
-    assert duration(seconds) == said
+@pytest.mark.parametrize("seconds, shown", [(9.6, "10 s"), (286.4, "4 min 46 s"), (90061, "25 h 1 min")])
+def test_durations(seconds, shown):
+    assert duration(seconds) == shown
 
 
 def test_a_run_without_test_sets(tmp_path):
@@ -260,14 +252,16 @@ def test_a_report_of_librispeechs_size_is_small(tmp_path):
 
 
 def test_an_evaluation_names_its_weights_and_the_run_it_is_of(tmp_path):
-    folder = write_run(tmp_path / "run" / "evaluations" / "beam=20", {"test-clean": ROWS}, epochs=0)
-    summary = json.loads((folder / "summary.json").read_text())
-    (folder / "summary.json").write_text(json.dumps({**summary, "weights": "average of epochs 3, 4"}))
+    command = f"python evaluate.py {tmp_path}/run"
+    fields = {"weights": "average of epochs 3, 4", "decoded_by": f"{command} --beam 20"}
+    folder = write_run(tmp_path / "run" / "evaluations" / "beam=20", {"test-clean": ROWS}, epochs=0, **fields)
     run = text(section(write_report(folder).read_text(), "run"))
-    assert "average of epochs 3, 4" in run
-    assert re.search(rf"python evaluate.py {re.escape(str(tmp_path))}/run(?!/)", run)
+    assert "average of epochs 3, 4" in run and f"{command} --beam 20" in run
     (folder / "decoded_test-clean.jsonl").unlink()
-    with pytest.raises(RecipeError, match=re.escape(f"evaluate again: python evaluate.py {tmp_path}/run") + "$"):
+    with pytest.raises(RecipeError, match=re.escape(f"evaluate again: {command} --beam 20") + "$"):
+        write_report(folder)
+    (folder / "summary.json").unlink()
+    with pytest.raises(RecipeError, match=re.escape(f"{folder} holds no results: {command}") + "$"):
         write_report(folder)
 
 
@@ -275,10 +269,7 @@ def test_an_evaluation_names_its_weights_and_the_run_it_is_of(tmp_path):
 
 
 def remove_field(path: Path, field: str) -> None:
-    first, *rest = path.read_text().splitlines(keepends=True)
-    values = json.loads(first)
-    del values[field]
-    path.write_text(json.dumps(values) + "\n" + "".join(rest))
+    path.write_text(re.sub(rf'"{field}": [^,]+,\s*', "", path.read_text(), count=1))
 
 
 DAMAGES = {
@@ -296,7 +287,7 @@ DAMAGES = {
     ),
     "decoded file missing": (
         lambda run: (run / "decoded_test-clean.jsonl").unlink(),
-        "{run}/decoded_test-clean.jsonl is missing, though summary.json has test-clean: {again}",
+        "{run}/decoded_test-clean.jsonl is missing: {again}",
     ),
     "decoded file empty": (
         lambda run: (run / "decoded_test-clean.jsonl").write_text(""),
@@ -310,12 +301,12 @@ DAMAGES = {
     ),
     "decoded without speaker": (
         lambda run: remove_field(run / "decoded_test-clean.jsonl", "speaker"),
-        "{run}/decoded_test-clean.jsonl, line 1: no usable field 'speaker': {again}",
+        "{run}/decoded_test-clean.jsonl, line 1: no field 'speaker': {again}",
     ),
     "decoded of another evaluation": (
         lambda run: (
             write_run(run, {"dev-clean": ROWS[1:], "test-clean": ROWS[:1]})
-            and (run / "decoded_dev-clean.jsonl").write_text(json.dumps(ROWS[1]) + "\n")
+            and DecodedUtterance.write_all(ROWS[1:2], run / "decoded_dev-clean.jsonl")
         ),
         "{run}/decoded_dev-clean.jsonl has 1 utterances, summary.json says 2: {again}",
     ),

@@ -1,4 +1,4 @@
-"""A page in headless Chromium: what a reader would see, as findings that tests can ask about."""
+"""A page in headless Chromium: what a reader would see, measured for tests."""
 
 import json
 import re
@@ -27,19 +27,18 @@ OPTIONS = [
 SECONDS = 60
 
 # The page stands in a frame, because a headless window is at least 500 pixels wide and a frame is not. Frames
-# of files may not look into each other: the page sends its findings to the frame's owner. That one counts as
+# of files may not look into each other: the page sends its findings to the frame's owner. The owner counts as
 # loading while a document in it is open, and the browser prints no page before it has loaded.
 FRAME = """<!doctype html><meta name="color-scheme" content="light dark">
 <style>body{{margin:0}}iframe{{border:0}}#open{{display:none}}</style>
-<iframe src="page.html" width="{width}" height="{height}"></iframe>{wait}
-"""
-WAIT = """<iframe id="open"></iframe><pre id="findings"></pre><script>
+<iframe src="page.html" width="{width}" height="900"></iframe>
+<iframe id="open"></iframe><pre id="findings"></pre><script>
 const waiting = document.getElementById('open').contentDocument;
 waiting.open();
-addEventListener('message', event => {
+addEventListener('message', event => {{
   document.getElementById('findings').textContent = JSON.stringify(event.data);
   waiting.close();
-});
+}});
 </script>"""
 COLLECT_ERRORS = """<script>window.scriptErrors = [];
 addEventListener('error', event =>
@@ -62,8 +61,8 @@ LOOK = """<script>addEventListener('load', async () => {
     const [r, g, b] = colour.map(v => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
-  const contrast = (one, other) => {
-    const [low, high] = [light(one), light(other)].sort((a, b) => a - b);
+  const contrast = (ink, back) => {
+    const [low, high] = [light(ink), light(back)].sort((a, b) => a - b);
     return (high + 0.05) / (low + 0.05);
   };
   const small = [], faint = [], outside = [], overlapping = [];
@@ -86,14 +85,14 @@ LOOK = """<script>addEventListener('load', async () => {
   }
   for (const svg of document.querySelectorAll('svg')) {
     const boxes = [...svg.querySelectorAll('text')].map(
-      one => [one.textContent, one.getBoundingClientRect()]);
+      text => [text.textContent, text.getBoundingClientRect()]);
     const around = svg.getBoundingClientRect();
     boxes.forEach(([name, a], at) => {
       const beyond = a.left < around.left - 1 || a.right > around.right + 1 || a.bottom > around.bottom + 1;
       if (beyond) outside.push(name);
-      for (const [other, b] of boxes.slice(at + 1))
+      for (const [below, b] of boxes.slice(at + 1))
         if (Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
-            && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 2) overlapping.push([name, other]);
+            && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 2) overlapping.push([name, below]);
     });
   }
   const findings = {
@@ -105,52 +104,43 @@ LOOK = """<script>addEventListener('load', async () => {
       const box = svg.getBoundingClientRect();
       return {label: svg.getAttribute('aria-label'), width: box.width, height: box.height};
     }),
-    headings: [...document.querySelectorAll('h2')].filter(shown).map(one => one.textContent),
-    loaded: performance.getEntriesByType('resource').map(one => one.name),
+    headings: [...document.querySelectorAll('h2')].filter(shown).map(heading => heading.textContent),
+    loaded: performance.getEntriesByType('resource').map(resource => resource.name),
   };
-  findings.asked = await (async () => { SCRIPT })();
+  findings.answer = await (async () => { SCRIPT })();
   findings.errors = scriptErrors;
   parent.postMessage(findings, '*');
 });</script>"""
 
 
 def look(page: Path, folder: Path, *, width: int, dark: bool = False, script: str = "") -> dict:
-    """Open a copy of the page ``width`` pixels wide and tell what is there.
+    """Open a copy of the page `width` pixels wide; returns what is there.
 
-    folder: an empty one for the copy and the browser's profile. script: body of an asynchronous function that
-    runs in the page; what it returns is in ``asked``. The other findings: ``width`` and ``content_width`` in
-    pixels, ``errors`` of scripts and of things not loaded, what was ``loaded`` beside the page, the number of
-    ``texts``, ``small`` ones (under 9.5 pixels as drawn), ``faint`` ones (contrast under 4.5), ``outside`` of
-    the page or cut off by a plot, ``overlapping`` in a plot, ``figures`` with their sizes, ``headings``.
+    folder: an empty folder for the copy and the browser's profile. script: body of an asynchronous function that
+    runs in the page; what it returns is in `answer`. The other findings: `width` and `content_width` in pixels,
+    `errors` of scripts and of things not loaded, what was `loaded` beside the page, the number of `texts`, `small`
+    texts (under 9.5 pixels as drawn), `faint` texts (contrast under 4.5), texts `outside` of the page or cut off by a
+    plot, `overlapping` texts in a plot, `figures` with their sizes, `headings`.
     """
-    write_frame(page, folder, width, 900, look_into=script)
+    write_frame(page, folder, width, script)
     printed = run_chromium(folder, "--window-size=1500,1000", "--dump-dom", dark=dark)
-    found = re.search(r'<pre id="findings">(.+?)</pre>', printed, re.DOTALL)
-    if not found:
+    findings = re.search(r'<pre id="findings">(.+?)</pre>', printed, re.DOTALL)
+    if not findings:
         raise AssertionError(f"the page at {page} sent no findings; the browser printed: {printed[-2000:]}")
-    return json.loads(unescape(found[1]))
+    return json.loads(unescape(findings[1]))
 
 
-def screenshot(page: Path, folder: Path, png: Path, *, width: int, height: int, dark: bool = False) -> Path:
-    """A picture of the page's first ``height`` pixels, for people to look at."""
-    write_frame(page, folder, width, height)
-    run_chromium(folder, f"--window-size={max(width, 500)},{height}", f"--screenshot={png.resolve()}", dark=dark)
-    return png
-
-
-def write_frame(page: Path, folder: Path, width: int, height: int, look_into: str | None = None) -> None:
-    """The copy finds what the page refers to (audio) where the page itself finds it."""
+def write_frame(page: Path, folder: Path, width: int, script: str) -> None:
+    """Write the copy, which finds what the page refers to (audio) where the page itself finds it, and its frame."""
     folder.mkdir(parents=True, exist_ok=True)
     head = f'<head><base href="{escape(page.resolve().parent.as_uri())}/">'
     text = page.read_text(encoding="utf-8")
     if "<head>" not in text or "</body>" not in text:
         raise AssertionError(f"{page} lacks <head> or </body>")
-    if look_into is not None:
-        text = text.replace("<head>", head + COLLECT_ERRORS, 1)
-        text = text.replace("</body>", LOOK.replace("SCRIPT", look_into) + "</body>", 1)
+    text = text.replace("<head>", head + COLLECT_ERRORS, 1)
+    text = text.replace("</body>", LOOK.replace("SCRIPT", script) + "</body>", 1)
     (folder / "page.html").write_text(text, encoding="utf-8")
-    frame = FRAME.format(width=width, height=height, wait="" if look_into is None else WAIT)
-    (folder / "frame.html").write_text(frame, encoding="utf-8")
+    (folder / "frame.html").write_text(FRAME.format(width=width), encoding="utf-8")
 
 
 def run_chromium(folder: Path, *options: str, dark: bool) -> str:

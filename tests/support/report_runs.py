@@ -1,21 +1,21 @@
 """Folders of finished runs for tests of their reports: real audio, random recognition errors, no training."""
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from recipes.scoring.results import LOG, DecodedUtterance, EpochRecord, RunSummary, SplitResult, decoded_file
 from recipes.scoring.wer import align_words
 from tests.support.corpus import WORDS, write_corpus
 
 RECIPE = "# A recipe of a test, with <marks> & more.\nmixer: summarymixing  # 'one name'\n"
 
 
-def utterance(identifier: str, words: str, hypothesis: str, **fields) -> dict:
-    """One line of decoded_<split>.jsonl."""
-    return {
+def utterance(identifier: str, words: str, hypothesis: str, **fields) -> DecodedUtterance:
+    """As the run recognised it, greedily too."""
+    common = {
         "id": identifier,
         "speaker": identifier.split("-")[0],
         "duration": 2.5,
@@ -24,22 +24,20 @@ def utterance(identifier: str, words: str, hypothesis: str, **fields) -> dict:
         "hypothesis": hypothesis,
         "greedy": hypothesis,
         "score": -1.5,
-        **fields,
     }
+    return DecodedUtterance(**{**common, **fields})
 
 
-def write_run(folder: Path, decoded: Mapping[str, list[dict]], *, epochs: int = 5) -> Path:
-    """A run's folder with the files that a report reads; no log.jsonl without epochs."""
+def write_run(folder: Path, decoded: Mapping[str, list[DecodedUtterance]], *, epochs: int = 5, **fields) -> Path:
+    """A run's folder with the files that a report reads; no log.jsonl without epochs. fields: of the summary."""
     folder.mkdir(parents=True, exist_ok=True)
-    splits = {}
-    for split, rows in decoded.items():
-        (folder / f"decoded_{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        splits[split] = counts(rows)
-    summary = {
+    for split, utterances in decoded.items():
+        DecodedUtterance.write_all(utterances, decoded_file(folder, split))
+    common = {
         "recipe": "quickstart",
         "mixer": "summarymixing",
         "seed": 1234,
-        "splits": splits,
+        "splits": {split: split_result(utterances) for split, utterances in decoded.items()},
         "parameters": 2589120,
         "seconds": 286.4,
         "peak_memory_mb": 1459.9,
@@ -47,59 +45,59 @@ def write_run(folder: Path, decoded: Mapping[str, list[dict]], *, epochs: int = 
         "versions": {"python": "3.11", "torch": "2.11"},
         "commit": "0123456789ab",
         "recipe_hash": "a4ca6c176d8c",
+        "decoded_by": f"python train.py {folder}/recipe.yaml --test_only",
     }
-    (folder / "summary.json").write_text(json.dumps(summary))
+    RunSummary(**{**common, **fields}).write(folder)
     (folder / "recipe.yaml").write_text(RECIPE)
-    if epochs:
-        lines = [json.dumps(epoch_line(number)) + "\n" for number in range(1, epochs + 1)]
-        (folder / "log.jsonl").write_text("".join(lines))
+    for number in range(1, epochs + 1):
+        log_epoch(folder, number)
     return folder
 
 
-def counts(rows: list[dict]) -> dict:
-    """A split's entry in summary.json, without the interval that older runs lack."""
-    words = [row["words"] for row in rows]
-    found, greedy = (align_words(words, [row[key] for row in rows]) for key in ("hypothesis", "greedy"))
-    return {
-        "wer": round(100 * found.wer, 3),
-        "substitutions": found.substitutions,
-        "deletions": found.deletions,
-        "insertions": found.insertions,
-        "utterances": len(rows),
-        "words": sum(len(one.split()) for one in words),
-        "wer_greedy_ctc": round(100 * greedy.wer, 3),
-        "rtf": 0.125,
-    }
+def split_result(utterances: list[DecodedUtterance]) -> SplitResult:
+    """Without the interval that older runs lack."""
+    words = [item.words for item in utterances]
+    search = align_words(words, [item.hypothesis for item in utterances])
+    greedy = align_words(words, [item.greedy for item in utterances])
+    return SplitResult(
+        wer=round(100 * search.wer, 3),
+        interval=None,
+        substitutions=search.substitutions,
+        deletions=search.deletions,
+        insertions=search.insertions,
+        utterances=len(utterances),
+        words=sum(len(sentence.split()) for sentence in words),
+        wer_greedy_ctc=round(100 * greedy.wer, 3),
+        rtf=0.125,
+    )
 
 
-def epoch_line(number: int, **values) -> dict:
-    """One line of log.jsonl; the search is used every fifth epoch."""
-    return {
-        "epoch": number,
-        "steps": 100 * number,
-        "seconds": 60.0 * number,
-        "lr": 2e-3 / number,
+def log_epoch(folder: Path, number: int, **metrics) -> None:
+    """Append a line to log.jsonl; the search is used every fifth epoch."""
+    common = {
         "train_loss": 80 / number,
         "valid_loss": 40 / number,
         "valid_wer_greedy_ctc": 64 / number,
         "valid_wer": 50 / number if number % 5 == 0 else None,
         "valid_token_accuracy": 90.0,
-        **values,
     }
+    record = EpochRecord(number, 100 * number, 60.0 * number, 2e-3 / number, 1e9 + number, {**common, **metrics})
+    with open(folder / LOG, "a") as log:
+        log.write(record.line() + "\n")
 
 
 def random_decoded(splits: Mapping[str, tuple[int, int]], *, error: float = 0.15, seed: int = 0) -> dict:
-    """Rows by split for (speakers, utterances of each) of LibriSpeech's lengths, without audio files."""
+    """Utterances by split for (speakers, utterances of each) of LibriSpeech's lengths, without audio files."""
     random = np.random.default_rng(seed)
     decoded = {}
-    for at, (split, (speakers, each)) in enumerate(splits.items()):
+    for first, (split, (speakers, utterances_each)) in zip(range(1000, 9000, 1000), splits.items(), strict=False):
         decoded[split] = []
         for speaker in range(speakers):
-            for number in range(each):
+            for number in range(utterances_each):
                 words = " ".join(random.choice(WORDS, size=random.integers(3, 37)))
-                identifier = f"{1000 * (at + 1) + speaker}-{speaker}-{number:04d}"
-                row = utterance(identifier, words, misheard(words, error, random), greedy=words)
-                decoded[split].append({**row, "duration": len(words.split()) * 0.4 + random.uniform(0.3, 2)})
+                identifier = f"{first + speaker}-{speaker}-{number:04d}"
+                hypothesis, duration = misheard(words, error, random), len(words.split()) * 0.4 + random.uniform(0.3, 2)
+                decoded[split].append(utterance(identifier, words, hypothesis, greedy=words, duration=duration))
     return decoded
 
 
@@ -112,20 +110,20 @@ def run_with_audio(folder: Path, splits: Mapping[str, tuple[int, int]], *, error
         for identifier, words in sorted(texts.items()):
             speaker, chapter, _ = identifier.split("-")
             audio = corpus / split / speaker / chapter / f"{identifier}.flac"
-            row = utterance(identifier, words, misheard(words, error, random))
-            decoded[split].append({**row, "audio": Path(os.path.relpath(audio, run)).as_posix()})
+            hypothesis, path = misheard(words, error, random), Path(os.path.relpath(audio, run)).as_posix()
+            decoded[split].append(utterance(identifier, words, hypothesis, audio=path))
     return write_run(run, decoded)
 
 
 def misheard(words: str, error: float, random: np.random.Generator) -> str:
-    """Words replaced, left out and inserted, each with a third of the given probability."""
-    heard = []
+    """Words replaced, left out and inserted, each with a third of the probability."""
+    recognised = []
     for word in words.split():
         chance = random.uniform() / error
         if chance >= 1:
-            heard.append(word)
+            recognised.append(word)
         elif chance < 1 / 3:
-            heard.append(str(random.choice(WORDS)))
+            recognised.append(str(random.choice(WORDS)))
         elif chance < 2 / 3:
-            heard += [word, str(random.choice(WORDS))]
-    return " ".join(heard)
+            recognised += [word, str(random.choice(WORDS))]
+    return " ".join(recognised)
