@@ -16,6 +16,7 @@ from recipes.asr.brain import ASRBrain
 from recipes.asr.decode import decode_splits, load_search_language_model, summarise
 from recipes.asr.saved_run import SavedRun
 from recipes.config import flatten, recipe_content
+from recipes.config.keys import Role, keys_of
 from recipes.errors import RecipeError
 from recipes.scoring import RunSummary, SplitResult, decoded_file
 from recipes.training.averaging import save_weights
@@ -24,7 +25,7 @@ from recipes.training.run_folder import TOKENIZER, WEIGHTS
 from recipes.training.run_options import Machine
 
 # What changes no result, and what a folder's summary tells apart by itself.
-UNNAMED_KEYS = {"data_folder", "output_folder", "test_splits", "workers", "test_batch_seconds", "tensorboard"}
+UNNAMED_KEYS = keys_of(Role.WHERE, Role.KEPT, Role.DATA, Role.ABOUT)
 LONGEST_NAME = 80
 
 

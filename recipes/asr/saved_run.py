@@ -7,12 +7,12 @@ from speechbrain.utils.checkpoints import Checkpointer
 from data_prep.files import checksum
 from data_prep.tokenizer import load_tokenizer
 from recipes.config import load, read_recipe
-from recipes.config.limits import check_limits
+from recipes.config.keys import Role, free_keys, keys_of
 from recipes.errors import RecipeError
 from recipes.training.averaging import average, choose_checkpoints, epoch_of, load_weights
-from recipes.training.run_folder import FREE_KEYS, TOKENIZER, WEIGHTS
+from recipes.training.run_folder import TOKENIZER, WEIGHTS
 
-DECODING_KEYS = FREE_KEYS | {"data_folder"}
+DECODING_KEYS = free_keys() - keys_of(Role.ABOUT) | {"data_folder"}
 
 
 class SavedRun:
@@ -31,7 +31,6 @@ class SavedRun:
         if "model" not in self.hparams:
             raise RecipeError(f"{folder} is no run of a recogniser: a language model is for --lm_folder")
         self.check_overrides()
-        check_limits(self.recipe)
         if not (folder / TOKENIZER).is_file():
             raise RecipeError(
                 f"{folder} has no {TOKENIZER}: was the run stopped before it began? give its train.py command again"

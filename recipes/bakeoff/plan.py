@@ -23,18 +23,17 @@ from data_prep.files import checksum
 from recipes.bakeoff.record import RECORD, check_same, joined, read_record
 from recipes.config import flatten, load, recipe_content, recipe_hash
 from recipes.config.arguments import parse_arguments
-from recipes.config.content import WHERE_KEYS
-from recipes.config.layer_mixers import FILLED_KEYS
+from recipes.config.keys import Role, keys_of
 from recipes.config.source import Source, compose, nearest
 from recipes.cost import encoder_multiply_adds, parameter_count
 from recipes.errors import RecipeError
 from recipes.files import write_json
 
 # What belongs to the comparison as a whole, or to one of its runs.
-SHARED_KEYS = ("data_folder", "output_folder", "train_splits", "valid_splits", "test_splits", "seed", "mixer")
+SHARED_KEYS = keys_of(Role.WHERE, Role.DATA) | {"seed", "mixer"}
 OWN_OPTIONS = {"mixer": "--mixers", "output_folder": "--out"}  # and what to give instead
 # Of a recipe: what differs between the runs anyway, and what changes no result.
-ENTRY_KEYS = {"mixer", "mixers", "seed", *FILLED_KEYS, *WHERE_KEYS}
+ENTRY_KEYS = keys_of(Role.WHERE, Role.KEPT, Role.FILLED, Role.ABOUT) | {"mixer", "mixers", "seed"}
 WIDTHS = ("d_ffn", "csgu_units")  # of an encoder: what makes it larger without touching its mixers
 SIZE_TOLERANCE = 0.005
 MOST_SEEDS = 100
@@ -279,7 +278,7 @@ def entry_record(arguments: Sequence[str], entry: Entry, shared: dict) -> dict:
     return {
         "mixer": content["mixer_name"],
         "settings": entry.settings,
-        "content": {key: content[key] for key in sorted(differing - {"seed", *FILLED_KEYS})},
+        "content": {key: content[key] for key in sorted(differing - {"seed", *keys_of(Role.FILLED)})},
         "steps": parse_arguments(arguments).run_options.optimizer_step_limit,
         "parameters": built.parameters,
         f"multiply_adds_{SECONDS}s": built.multiply_adds,

@@ -18,6 +18,8 @@ import speechbrain
 from speechbrain.utils.run_opts import HELP_TEXTS, RunOptions
 
 from recipes.config.inherit import read_recipe
+from recipes.config.limits import check_values
+from recipes.config.overrides import COMMAND_LINE
 from recipes.config.source import Source
 from recipes.errors import RecipeError
 
@@ -135,4 +137,5 @@ def _run_options(recipe: Path, values: dict[str, object]) -> RunOptions:
     except ValueError as error:
         limit = options.optimizer_step_limit
         raise RecipeError(f"argument --optimizer_step_limit: invalid int value: '{limit}'") from error
+    check_values(COMMAND_LINE, {name: getattr(options, name) for name in values})
     return options

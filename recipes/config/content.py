@@ -3,15 +3,14 @@
 import hashlib
 import json
 
-import ruamel.yaml
-from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+from ruamel.yaml.nodes import MappingNode
 
+from recipes.config.keys import Role, keys_of
 from recipes.config.layer_mixers import resolve
-from recipes.config.source import STANDARD, Source, compose
+from recipes.config.source import Source, compose, plain
 
-# Keys that say where things lie, what they are called or how they are kept, not what is trained: left out of a
-# recipe's hash.
-WHERE_KEYS = ("data_folder", "output_folder", "recipe", "workers", "tensorboard", "ckpt_interval_minutes")
+# Where things lie, how a run is executed and kept, and what is for readers: not what is trained.
+LEFT_OUT = keys_of(Role.WHERE, Role.KEPT, Role.ABOUT)
 
 
 def recipe_hash(source: Source) -> str:
@@ -23,28 +22,15 @@ def recipe_hash(source: Source) -> str:
 def recipe_content(text: str) -> dict:
     """What a flattened recipe trains, as plain values by top-level key.
 
-    Comments, spelling (`1e-3`, `0.001`), the order of keys, WHERE_KEYS and the mixers that no layer uses do
+    Comments, spelling (`1e-3`, `0.001`), the order of keys, LEFT_OUT and the mixers that no layer uses do
     not count."""
     return _content(Source("recipe", text, compose(text, "recipe")))
 
 
 def _content(source: Source) -> dict:
-    content = {key.value: plain(value) for key, value in source.root.value if key.value not in WHERE_KEYS}
+    content = {key.value: plain(value) for key, value in source.root.value if key.value not in LEFT_OUT}
     if isinstance(source.find("mixers"), MappingNode):
         used = resolve(source)
         content["mixers"] = {name: value for name, value in content["mixers"].items() if name in used}
         content["mixer"] = used
     return content
-
-
-def plain(node: Node) -> object:
-    """The value of a node in plain Python; [tag, value] for an object or a reference."""
-    if isinstance(node, MappingNode):
-        value = {key.value: plain(below) for key, below in node.value}
-    elif isinstance(node, SequenceNode):
-        value = [plain(item) for item in node.value]
-    elif node.tag.startswith(STANDARD):
-        return ruamel.yaml.YAML(typ="safe", pure=True).constructor.construct_object(node)
-    else:
-        value = node.value
-    return value if node.tag.startswith(STANDARD) else [node.tag, value]

@@ -10,6 +10,7 @@ from ruamel.yaml.nodes import ScalarNode
 
 from recipes.config import layer_mixers
 from recipes.config.inherit import read_recipe
+from recipes.config.limits import check_source, texts
 from recipes.config.merge import merge, set_keys
 from recipes.config.overrides import Overrides, difference_of
 from recipes.config.references import check_references
@@ -20,11 +21,11 @@ def flatten(recipe: Path | Source, overrides: Overrides = ()) -> str:
     """The whole recipe as one text, with the base's comments and the recipe's head comment.
 
     recipe: a file, or what `read_recipe` read of it. `overrides` maps keys (`lr`, `model.dropout`) to values: a
-    string is read as YAML (`"1e-3"`, `"[a, b]"`), anything else is taken as it is. Flattening a flattened recipe
-    gives the same text.
+    string is read as YAML (`"1e-3"`, `"[a, b]"`), or kept as it is for keys that hold text; anything else is taken
+    as it is. Flattening a flattened recipe gives the same text.
 
     Raises RecipeError for a missing file, broken YAML, a key that the base does not have, a keyword that a
-    class does not take, mixers that do not fit, and a reference to nothing."""
+    class does not take, a value out of its limits, mixers that do not fit, and a reference to nothing."""
     return flattened(recipe, overrides).text
 
 
@@ -34,6 +35,8 @@ def flattened(recipe: Path | Source, overrides: Overrides = ()) -> Source:
     difference = difference_of(overrides, source)
     if difference.root.value:
         source = merge(source, difference, source.name)
+    source = set_keys(source, texts(source))
+    check_source(source)
     values = layer_mixers.filled(source)
     name = source.find("recipe")
     if name is not None and name.tag == f"{STANDARD}null":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ruamel.yaml.nodes import MappingNode, ScalarNode
 
-from recipes.config.layer_mixers import FILLED_KEYS
+from recipes.config.keys import Role, keys_of
 from recipes.config.merge import Edit, edited, merge_edits, set_edits
 from recipes.config.source import STANDARD, Source, nearest, read
 from recipes.errors import RecipeError
@@ -28,7 +28,7 @@ def read_recipe(path: Path) -> Source:
 def check_not_filled(base: Source, difference: Source) -> None:
     """Raises RecipeError where `difference` sets a key that the loader fills in."""
     for key, _ in difference.root.value if base.find("mixers") is not None else ():
-        if key.value in FILLED_KEYS:
+        if key.value in keys_of(Role.FILLED):
             place = difference.at(key)
             raise RecipeError(f"{place}: '{key.value}' follows from 'mixer' and 'layers': set those")
 

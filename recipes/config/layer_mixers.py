@@ -5,10 +5,8 @@ import re
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from recipes.config.source import STANDARD, Source, nearest
+from recipes.config.source import STANDARD, Source, nearest, written
 from recipes.errors import RecipeError
-
-FILLED_KEYS = ("layer_mixers", "mixer_name")  # written by the loader, never by hand
 
 
 def resolve(source: Source) -> list[str]:
@@ -22,7 +20,7 @@ def resolve(source: Source) -> list[str]:
     if mixer is None or layers is None:
         raise RecipeError(f"{source.name}: beside the table 'mixers' must stand 'mixer' and 'layers'")
     if layers.tag != f"{STANDARD}int" or int(layers.value) < 1:
-        raise RecipeError(f"{source.name}: layers must be a whole number above 0, not '{_written(layers)}'")
+        raise RecipeError(f"{source.name}: layers must be a whole number from 1 up, not {written(layers)}")
     names, count = [], int(layers.value)
     entries = _entries(mixer)
     for entry in entries:
@@ -38,7 +36,7 @@ def resolve(source: Source) -> list[str]:
         in_all_layers = isinstance(mixer, ScalarNode) and len(entries) == 1 and not parts["count"]
         names += [name] * (count if in_all_layers else int(parts["count"] or 1))
     if len(names) != count:
-        described = f"{_written(mixer)} describes {len(names)} layers, but layers is {count}"
+        described = f"{written(mixer)} describes {len(names)} layers, but layers is {count}"
         raise RecipeError(f"{source.name}: mixer: {described}")
     return names
 
@@ -50,7 +48,7 @@ def mixer_name(names: list[str]) -> str:
 
 
 def filled(source: Source) -> dict[str, Node]:
-    """The values of FILLED_KEYS; none where the recipe has no table `mixers`. Raises what `resolve` does."""
+    """The values that the loader fills in; none where the recipe has no table `mixers`. Raises what `resolve` does."""
     table, place = source.find("mixers"), source.find("layer_mixers")
     if not isinstance(table, MappingNode):
         return {}
@@ -68,11 +66,5 @@ def filled(source: Source) -> dict[str, Node]:
 
 def _entries(mixer: Node) -> list[str]:
     if isinstance(mixer, SequenceNode):
-        return [_written(item).strip() for item in mixer.value]
-    return [part.strip() for part in _written(mixer).split("+")]
-
-
-def _written(node: Node) -> str:
-    if isinstance(node, SequenceNode):
-        return f"[{', '.join(map(_written, node.value))}]"
-    return node.value if isinstance(node, ScalarNode) else "a group of keys"
+        return [written(item).strip() for item in mixer.value]
+    return [part.strip() for part in written(mixer).split("+")]

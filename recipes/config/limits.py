@@ -1,37 +1,75 @@
-"""Values that no training run can have, found before anything is computed."""
+"""Values that no run can have, found before anything is computed. The limits stand in `recipes.config.keys`."""
 
-from recipes.config.recipe import Recipe
+from collections.abc import Mapping
+
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from recipes.config.keys import values_of
+from recipes.config.source import STANDARD, Source, child, plain, written
 from recipes.errors import RecipeError
 
-LEAST = {
-    "number_of_epochs": 1,
-    "batch_buckets": 1,
-    "workers": 0,
-    "average_checkpoints": 1,
-    "keep_last_checkpoints": 1,
-    "warmup_steps": 0,
-    "valid_search_interval": 1,
-}
-ABOVE_ZERO = ("batch_seconds", "test_batch_seconds", "lr", "max_grad_norm")
-SHARES = ("ctc_weight", "label_smoothing")
+NULL = f"{STANDARD}null"
 
 
-def check_limits(recipe: Recipe) -> None:
-    """Raises RecipeError, one line with the key, the limit and the value."""
-    for key, value in recipe.hparams.items():
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if key in LEAST and not (isinstance(value, int) and value >= LEAST[key]):
-            wanted = f"a whole number from {LEAST[key]} up"
-        elif key in ABOVE_ZERO and not (number and value > 0):
-            wanted = "a number above 0"
-        elif key in SHARES and not (number and 0 <= value <= 1):
-            wanted = "a number from 0 to 1"
-        elif key == "speeds" and not is_speeds(value):
-            wanted = "a list of whole percentages, such as [95, 100, 105]"
-        else:
-            continue
-        raise RecipeError(f"{recipe.path}: {key} must be {wanted}, not {value}")
+def check_source(source: Source) -> None:
+    """Check what stands in a recipe as plain values. Raises RecipeError, one line: key, limit and value.
+
+    Values behind a reference are known only when the recipe is built: see `check_values`."""
+    for key, node in source.root.value:
+        if node.tag.startswith(STANDARD) and not values_of(key.value).accept(plain(node)):
+            raise RecipeError(_out_of_limits(source.name, key.value, written(node)))
+    _check_optimizer(source)
 
 
-def is_speeds(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(one, int) and one > 0 for one in value)
+def check_values(name: str, values: Mapping[str, object]) -> None:
+    """Check the values of keys of the recipe `name`. Raises RecipeError, one line: key, limit and value."""
+    for key, value in values.items():
+        if not values_of(key).accept(value):
+            raise RecipeError(_out_of_limits(name, key, _yaml(value)))
+
+
+def texts(source: Source) -> dict[str, Node]:
+    """New values for keys that hold text and were written as something else: `data_folder: 2024`."""
+    return {
+        key.value: as_text(node)
+        for key, node in source.root.value
+        if values_of(key.value).text and _has_other_scalars(node)
+    }
+
+
+def as_text(node: Node) -> Node:
+    """The node with its numbers, dates and truth values as the text that stands there; null stays null."""
+    if isinstance(node, SequenceNode):
+        return SequenceNode(node.tag, [as_text(item) for item in node.value], flow_style=node.flow_style)
+    return ScalarNode(f"{STANDARD}str", node.value, style='"') if _is_other_scalar(node) else node
+
+
+def _check_optimizer(source: Source) -> None:
+    optimizer = source.find("opt_class")
+    lr = child(optimizer, "lr") if isinstance(optimizer, MappingNode) and source.find("lr") is not None else None
+    if lr is not None and (lr.tag, lr.value) != ("!ref", "<lr>"):
+        raise RecipeError(
+            f"{source.name}: opt_class.lr has no effect, for the schedule sets the rate of every step from lr: "
+            f"give --lr {written(lr)}"
+        )
+
+
+def _out_of_limits(name: str, key: str, value: str) -> str:
+    return f"{name}: {key} must be {values_of(key)}, not {value}"
+
+
+def _has_other_scalars(node: Node) -> bool:
+    return any(map(_has_other_scalars, node.value)) if isinstance(node, SequenceNode) else _is_other_scalar(node)
+
+
+def _is_other_scalar(node: Node) -> bool:
+    is_plain = isinstance(node, ScalarNode) and node.tag.startswith(STANDARD)
+    return is_plain and node.tag not in (f"{STANDARD}str", NULL)
+
+
+def _yaml(value: object) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_yaml, value))}]"
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -3,9 +3,11 @@
 import json
 from collections.abc import Iterable, Mapping
 
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from recipes.config.inherit import check_not_filled
+from recipes.config.keys import values_of
+from recipes.config.limits import as_text
 from recipes.config.merge import has_no_keys, is_no_single_value, is_object
 from recipes.config.source import CALLABLE_TAGS, STANDARD, Source, check, child, compose
 from recipes.errors import RecipeError
@@ -22,20 +24,19 @@ def difference_of(overrides: Overrides, source: Source) -> Source:
     """All overrides as one recipe of differences from `source`, in their order: a later one may change a value
     that an earlier one brought.
 
-    Keys are dotted (`model.dropout`); a string is read as YAML (`"1e-3"`, `"[a, b]"`), anything else is taken
-    as it is. Raises RecipeError, beginning with "command line", for what is no value, a key below a single
-    value, and what `recipes.config.source.check` refuses."""
+    Keys are dotted (`model.dropout`); a string is read as YAML (`"1e-3"`, `"[a, b]"`), or kept as it is for keys
+    that hold text; anything else is taken as it is. Raises RecipeError, beginning with "command line", for what is
+    no value, a key below a single value, and what `recipes.config.source.check` refuses."""
     whole = MappingNode(PLAIN_MAPPING, [], flow_style=False)
     for name, value in dict(overrides).items():
         *parents, last = name.split(".")
-        text = value if isinstance(value, str) else json.dumps(value, default=str)
-        node = _value(name, text)
+        node = _value(name, value)
         before = _value_before(source.root, whole, [*parents, last])
-        if value is True and before is not None and before.tag in NEED_A_VALUE:
+        if value is True and (values_of(name).text or (before is not None and before.tag in NEED_A_VALUE)):
             raise RecipeError(f"{COMMAND_LINE}: --{name} needs a value")
         for part in reversed([*parents, last]):
             node = MappingNode(PLAIN_MAPPING, [(ScalarNode(f"{STANDARD}str", part), node)], flow_style=False)
-        check(Source(COMMAND_LINE, text, node), node)
+        check(Source(COMMAND_LINE, "", node), node)
         whole = _joined(source.root, whole, node, ())
     difference = Source(COMMAND_LINE, "", whole)
     check(difference, whole)  # keys that came to a class or function of an earlier override
@@ -43,7 +44,10 @@ def difference_of(overrides: Overrides, source: Source) -> Source:
     return difference
 
 
-def _value(name: str, text: str) -> Node:
+def _value(name: str, value: object) -> Node:
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    if isinstance(value, str) and values_of(name).text:
+        return _text_value(name, text)
     try:
         node = compose(text, COMMAND_LINE)
     except RecipeError as error:
@@ -54,6 +58,24 @@ def _value(name: str, text: str) -> Node:
     if node.tag == f"{STANDARD}str" and node.style is None and node.value != text.strip():
         return ScalarNode(f"{STANDARD}str", text, style='"')  # not a comment: the # of a folder's name
     return node
+
+
+def _text_value(name: str, text: str) -> Node:
+    """What was typed for a key that holds text: as it is, unless it is quoted, a list, `!ref …`, or null."""
+    values = values_of(name)
+    try:
+        node = compose(text, COMMAND_LINE)
+    except RecipeError:
+        node = ScalarNode(f"{STANDARD}str", text)
+    if node is None and not text.strip():
+        raise RecipeError(f"{COMMAND_LINE}: --{name} has no value" + ("; write null for none" if values.null else ""))
+    if isinstance(node, SequenceNode) and values.listed:
+        return as_text(node)
+    if isinstance(node, ScalarNode):
+        is_quoted, is_null = node.style in ("'", '"'), values.null and node.tag == f"{STANDARD}null"
+        if is_quoted or is_null or not node.tag.startswith(STANDARD):
+            return node
+    return ScalarNode(f"{STANDARD}str", text, style='"')
 
 
 def _value_before(old: Node | None, earlier: Node | None, parts: list[str]) -> Node | None:

@@ -9,6 +9,7 @@ from ruamel.yaml.nodes import MappingNode, SequenceNode
 
 from recipes.config.content import recipe_hash
 from recipes.config.flattening import flattened
+from recipes.config.limits import check_values
 from recipes.config.merge import dump
 from recipes.config.overrides import Overrides
 from recipes.config.references import placeholders
@@ -30,8 +31,8 @@ def load(recipe: Path | Source, overrides: Overrides = ()) -> Recipe:
     """Flatten a recipe with `overrides` (see `recipes.config.flattening.flatten`) and build its objects.
 
     recipe: a file, or what `read_recipe` read of it. Raises RecipeError, one line with the file and the key, for
-    whatever keeps the recipe from being built: what `flatten` raises, a `!PLACEHOLDER` that was not set, and an
-    error in a constructor."""
+    whatever keeps the recipe from being built: what `flatten` raises, a `!PLACEHOLDER` that was not set, an error
+    in a constructor, and a value out of its limits behind a reference."""
     source = flattened(recipe, overrides)
     path = Path(source.name)
     missing = placeholders(source)
@@ -48,6 +49,7 @@ def load(recipe: Path | Source, overrides: Overrides = ()) -> Recipe:
         raise RecipeError(f"{path}: {error}") from error.__cause__
     except (ValueError, TypeError, ruamel.yaml.error.YAMLError) as error:
         raise RecipeError(f"{path}: {_in_one_line(error)}") from error
+    check_values(source.name, hparams)
     name = source.find("recipe")
     name = path.stem if name is None else name.value
     return Recipe(source.text, hparams, recipe_hash(source), name, path)

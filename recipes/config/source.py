@@ -134,6 +134,26 @@ def child(mapping: MappingNode, name: str) -> Node | None:
     return next((value for key, value in mapping.value if key.value == name), None)
 
 
+def plain(node: Node) -> object:
+    """The value of a node in plain Python; [tag, value] for an object or a reference."""
+    if isinstance(node, MappingNode):
+        value = {key.value: plain(below) for key, below in node.value}
+    elif isinstance(node, SequenceNode):
+        value = [plain(item) for item in node.value]
+    elif node.tag.startswith(STANDARD):
+        return YAML(typ="safe", pure=True).constructor.construct_object(node)
+    else:
+        value = node.value
+    return value if node.tag.startswith(STANDARD) else [node.tag, value]
+
+
+def written(node: Node) -> str:
+    """A value as an error shows it."""
+    if isinstance(node, SequenceNode):
+        return f"[{', '.join(map(written, node.value))}]"
+    return node.value if isinstance(node, ScalarNode) else "a group of keys"
+
+
 def dotted(path: tuple[str, ...], name: str) -> str:
     """A key with the keys above it: `encoder.dropout`."""
     return ".".join((*path, name))

@@ -8,7 +8,7 @@ from torch.nn.functional import pad
 
 from data_prep.tokenizer import BLANK, END, START
 from recipes.decoding.ctc import LOG_ZERO, CTCPrefixes, CTCPrefixScorer
-from recipes.decoding.search import Decoder, Hypothesis, LanguageModel, Search
+from recipes.decoding.search import Decoder, Hypothesis, LanguageModel, Search, check_number
 from recipes.models.encoder import Encoded
 
 IMPOSSIBLE = 1e-10 * LOG_ZERO  # a score below it holds a log 0, whatever its weight
@@ -77,19 +77,12 @@ class BeamSearch(Search):
         lm_temperature: float = 1.0,
         length_bonus: float = 0.0,
     ):
-        numbers = {
-            "beam": beam,
-            "ctc_weight": ctc_weight,
-            "temperature": temperature,
-            "lm_weight": lm_weight,
-            "lm_temperature": lm_temperature,
-            "length_bonus": length_bonus,
-        }
-        for name, value in numbers.items():
-            if not isinstance(value, (int, float)) or isinstance(value, bool):
-                raise ValueError(f"BeamSearch: {name} must be a number, not {value!r}")
-        if beam < 1 or beam != int(beam):
-            raise ValueError(f"BeamSearch: beam must be a whole number from 1 up, not {beam}")
+        check_number("BeamSearch: beam", beam, least=1, whole=True)
+        check_number("BeamSearch: ctc_weight", ctc_weight)
+        check_number("BeamSearch: temperature", temperature)
+        check_number("BeamSearch: lm_weight", lm_weight, least=0)
+        check_number("BeamSearch: lm_temperature", lm_temperature)
+        check_number("BeamSearch: length_bonus", length_bonus)
         if not 0 <= ctc_weight <= 1:
             raise ValueError(f"BeamSearch: ctc_weight must lie between 0 and 1, not {ctc_weight}")
         if min(temperature, lm_temperature) <= 0:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from data_prep.tokenizer import BLANK
 from recipes.decoding.arpa import read_words, readable_by_kenlm
-from recipes.decoding.search import Decoder, Hypothesis, LanguageModel, Search
+from recipes.decoding.search import Decoder, Hypothesis, LanguageModel, Search, check_number
 from recipes.decoding.word_lm import LOG_ZERO, WordNgram, flashlight, kenlm, spellings
 from recipes.errors import RecipeError
 from recipes.models.encoder import Encoded
@@ -64,13 +64,10 @@ class NgramCTCSearch(Search):
         lm_weight: float = 0.5,
         word_bonus: float = 0.0,
     ):
-        for name, value, least in (
-            ("beam", beam, 1),
-            ("candidates", candidates, 2),
-            ("lm_weight", lm_weight, 0),
-        ):
-            if value < least:
-                raise ValueError(f"NgramCTCSearch: {name} must be {least} or more, not {value}")
+        check_number("NgramCTCSearch: beam", beam, least=1, whole=True)
+        check_number("NgramCTCSearch: candidates", candidates, least=2, whole=True)
+        check_number("NgramCTCSearch: lm_weight", lm_weight, least=0)
+        check_number("NgramCTCSearch: word_bonus", word_bonus)
         self.ngram, self.words, self.beam, self.candidates = ngram, words, beam, candidates
         self.lm_weight, self.word_bonus = lm_weight, word_bonus
         self.tokenizer: SentencePieceProcessor | None = None

@@ -21,7 +21,6 @@ NEEDED = {
     "train_text": "text to train on, such as the recogniser's run folder",
     "valid_text": "text that is held out, such as the transcripts of dev-clean, to choose the best epochs by",
 }
-COUNTS = ("batch_sentences", "longest_sentence", "shuffle_sentences")
 
 
 class LanguageModelExperiment(Experiment):
@@ -32,12 +31,7 @@ class LanguageModelExperiment(Experiment):
     brain: LanguageModelBrain
 
     def check(self) -> None:
-        """The tokenizer, and whether it and the recipe's values can serve."""
-        super().check()
-        for key in COUNTS:
-            if not (isinstance(self.hparams[key], int) and self.hparams[key] >= 1):
-                wanted = f"a whole number from 1 up, not {self.hparams[key]}"
-                raise RecipeError(f"{self.recipe.path}: {key} must be {wanted}")
+        """The tokenizer, and whether it and the recipe's text can serve."""
         for key, advice in NEEDED.items():
             if not self.hparams[key]:
                 raise RecipeError(f"{self.recipe.path}: {key} is empty: give {advice}")

@@ -4,25 +4,11 @@ from pathlib import Path
 
 from data_prep.files import write_atomically
 from recipes.config import Recipe, recipe_content
-from recipes.config.layer_mixers import FILLED_KEYS
+from recipes.config.keys import Role, free_keys, keys_of
 from recipes.errors import RecipeError
 
 WEIGHTS = "averaged.ckpt"  # the model that is tested
 TOKENIZER = "tokenizer/tokenizer.model"
-
-# What may change between two calls for the same run: how long, how it is saved and decoded, not what is trained.
-FREE_KEYS = {
-    "number_of_epochs",
-    "workers",
-    "ckpt_interval_minutes",
-    "average_checkpoints",
-    "keep_last_checkpoints",
-    "tensorboard",
-    "test_splits",
-    "test_search",
-    "test_batch_seconds",
-    "lm_folder",
-}
 
 
 def claim(folder: Path, recipe: Recipe) -> None:
@@ -35,7 +21,7 @@ def claim(folder: Path, recipe: Recipe) -> None:
     saved = folder / "recipe.yaml"
     if saved.is_file() and (has_checkpoints(folder) or (folder / WEIGHTS).is_file()):
         trained, wanted = recipe_content(saved.read_text(encoding="utf-8")), recipe_content(recipe.text)
-        keys = sorted({*trained, *wanted} - FREE_KEYS - {*FILLED_KEYS})
+        keys = sorted({*trained, *wanted} - free_keys() - keys_of(Role.FILLED))
         differing = [key for key in keys if trained.get(key) != wanted.get(key)]
         if differing:
             raise RecipeError(

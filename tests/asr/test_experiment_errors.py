@@ -9,9 +9,6 @@ import pytest
 import soundfile
 import torch
 
-from recipes.config import Recipe
-from recipes.config.limits import check_limits
-from recipes.errors import RecipeError
 from tests.support.corpus import write_corpus
 from tests.support.runs import RECIPE, TINY, epochs, small_corpus, summary, train, weights
 from train import main
@@ -156,30 +153,6 @@ def test_unknown_mixer(corpus, tmp_path, error_of):
 def test_unknown_recipe(corpus, tmp_path, error_of):
     said = error_of(train, corpus, tmp_path / "run", recipe=RECIPE.with_name("quickstrat.yaml"))
     assert said.startswith(f"there is no recipe '{RECIPE.with_name('quickstrat.yaml')}'; did you mean 'quickstart'?")
-
-
-VALUES = {
-    "number_of_epochs": (0, "a whole number from 1 up"),
-    "batch_buckets": (0, "a whole number from 1 up"),
-    "average_checkpoints": (1.5, "a whole number from 1 up"),
-    "valid_search_interval": (0, "a whole number from 1 up"),
-    "workers": (-1, "a whole number from 0 up"),
-    "warmup_steps": (None, "a whole number from 0 up"),
-    "batch_seconds": (0, "a number above 0"),
-    "lr": ("fast", "a number above 0"),
-    "max_grad_norm": (True, "a number above 0"),
-    "ctc_weight": (1.5, "a number from 0 to 1"),
-    "label_smoothing": (-0.1, "a number from 0 to 1"),
-    "speeds": (100, "a list of whole percentages, such as [95, 100, 105]"),
-}
-
-
-@pytest.mark.parametrize("key", VALUES)
-def test_impossible_values(key):
-    value, wanted = VALUES[key]
-    with pytest.raises(RecipeError) as error:
-        check_limits(Recipe("", {key: value}, "", "", Path("mine.yaml")))
-    assert str(error.value) == f"mine.yaml: {key} must be {wanted}, not {value}"
 
 
 def test_impossible_value_on_the_command_line(corpus, tmp_path, error_of):

@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[2]
     ids=repr,
 )
 def test_override_values(base, value, expected):
-    value = hparams_of(base, lr=value)["lr"]
+    value = hparams_of(base, betas=value)["betas"]
     assert value == expected
     assert type(value) is type(expected)
 
@@ -42,15 +42,15 @@ def test_nested_overrides(base):
     hparams = hparams_of(
         base,
         **{
-            "model.dropout": "0.5",
-            "model.search.beam": "66",
+            "parts.dropout": "0.5",
+            "parts.search.beam": "66",
             "encoder.heads": "2",
             "mixers.xnor.heads": "6",
             "mixer": "xnor",
             "augment": "!new:collections.Counter {speed: 2}",
         },
     )
-    assert hparams["model"] == {"dropout": 0.5, "search": {"beam": 66, "penalties": [1, 2]}}
+    assert hparams["parts"] == {"dropout": 0.5, "search": {"beam": 66, "penalties": [1, 2]}}
     assert hparams["encoder"].heads == 2
     assert hparams["layer_mixers"][3]().heads == 6
     assert hparams["augment"] == {"speed": 2}
@@ -98,8 +98,8 @@ def test_later_overrides_build_on_earlier_ones(base, overrides, expected):
     **cases(
         {
             "typo": ({"mixr": "xnor"}, "no such key 'mixr'; did you mean 'mixer'?"),
-            "nested": ({"model.dropot": "1"}, "no such key 'model.dropot'; did you mean 'model.dropout'?"),
-            "first part": ({"modl.dropout": "1"}, "no such key 'modl'; did you mean 'model'?"),
+            "nested": ({"parts.dropot": "1"}, "no such key 'parts.dropot'; did you mean 'parts.dropout'?"),
+            "first part": ({"prts.dropout": "1"}, "no such key 'prts'; did you mean 'parts'?"),
             "argument": (
                 {"encoder.n_layer": "1"},
                 "no such key 'encoder.n_layer'; did you mean 'encoder.n_layers'?",
@@ -110,9 +110,9 @@ def test_later_overrides_build_on_earlier_ones(base, overrides, expected):
                 "set one of its keys ('encoder.KEY'), or give null to switch it off",
             ),
             "group": (
-                {"model": "3"},
-                "'model' is a group of keys and no single value: "
-                "set one of its keys ('model.KEY'), or give null to switch it off",
+                {"parts": "3"},
+                "'parts' is a group of keys and no single value: "
+                "set one of its keys ('parts.KEY'), or give null to switch it off",
             ),
             "below a value": ({"lr.peak": "3"}, "'lr' is a single value, it has no key 'peak'"),
             "below null": ({"augment.speed": "3"}, "'augment' is a single value, it has no key 'speed'"),
@@ -133,13 +133,13 @@ def test_later_overrides_build_on_earlier_ones(base, overrides, expected):
                 "no such key 'augment.n_layer'; did you mean 'augment.n_layers'?",
             ),
             "object given before": (
-                {"model.search.penalties": "[3]", "model": "{search: {penalties: {a: 1}}}"},
-                "'model.search.penalties' is a single value or a list, it has no keys",
+                {"parts.search.penalties": "[3]", "parts": "{search: {penalties: {a: 1}}}"},
+                "'parts.search.penalties' is a single value or a list, it has no keys",
             ),
             "group given before": (
-                {"model.search.beam": "3", "model": "{search: 4}"},
-                "'model.search' is a group of keys and no single value: "
-                "set one of its keys ('model.search.KEY'), or give null to switch it off",
+                {"parts.search.beam": "3", "parts": "{search: 4}"},
+                "'parts.search' is a group of keys and no single value: "
+                "set one of its keys ('parts.search.KEY'), or give null to switch it off",
             ),
         }
     ),
@@ -157,7 +157,7 @@ def test_recipe_keys_and_run_options_are_told_apart(base):
             "1e-3",
             "--device",
             "cpu",
-            "--model.dropout=0.2",
+            "--parts.dropout=0.2",
             "--seed",
             "-1",
             "--jit_module_keys",
@@ -172,7 +172,7 @@ def test_recipe_keys_and_run_options_are_told_apart(base):
         ]
     )
     assert arguments.recipe == base
-    assert arguments.overrides == {"lr": "2e-3", "model.dropout": "0.2", "seed": "-1", "augment": True}
+    assert arguments.overrides == {"lr": "2e-3", "parts.dropout": "0.2", "seed": "-1", "augment": True}
     options = arguments.run_options
     assert (options["debug"], options["device"], options["grad_accumulation_factor"]) == (True, "cpu", 2)
     assert (options["optimizer_step_limit"], options["jit_module_keys"]) == (7, ["encoder", "decoder"])
@@ -203,9 +203,9 @@ def test_each_file_is_read_once(write, monkeypatch):
     monkeypatch.setattr(
         Path, "read_text", lambda path, **options: names.append(path.stem) or read_text(path, **options)
     )
-    arguments = parse_arguments([str(path), "--data_folder", "x", "--model.dropout", "0.5", "--seed", "2"])
+    arguments = parse_arguments([str(path), "--data_folder", "x", "--parts.dropout", "0.5", "--seed", "2"])
     hparams = load(arguments.source, arguments.overrides).hparams
-    assert (hparams["model"]["dropout"], hparams["lr"], hparams["seed"]) == (0.5, 2, 2)
+    assert (hparams["parts"]["dropout"], hparams["lr"], hparams["seed"]) == (0.5, 2, 2)
     assert names == ["small", "middle", "base"]
 
 

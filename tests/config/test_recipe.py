@@ -8,10 +8,10 @@ from tests.support.recipe_files import BASE, CLASSES, Encoder, OtherEncoder, cas
 
 
 def test_scalars_lists_and_nested_keys_are_merged(write):
-    path = write("base: base.yaml\nlr: 5e-4\nbetas: [0.5]\nmodel:\n  dropout: 0.2\n  search: {beam: 66}\n")
+    path = write("base: base.yaml\nlr: 5e-4\nbetas: [0.5]\nparts:\n  dropout: 0.2\n  search: {beam: 66}\n")
     hparams = hparams_of(path)
     assert (hparams["lr"], hparams["betas"]) == (5e-4, [0.5])
-    assert hparams["model"] == {"dropout": 0.2, "search": {"beam": 66, "penalties": [1, 2]}}
+    assert hparams["parts"] == {"dropout": 0.2, "search": {"beam": 66, "penalties": [1, 2]}}
     assert hparams["d_ffn"] == 32
 
 
@@ -89,21 +89,21 @@ def test_null_switches_an_object_off_and_an_object_switches_null_on(write):
             "quote": "'it''s'",
             "yes": "yes",
             "zeros": "007",
-            "reference in a list": "[!ref '<model[dropout]>', 2]",
+            "reference in a list": "[!ref '<parts[dropout]>', 2]",
             "newline": '"two\\nlines"',
             "block text": "|\n  a\n\n  b",
         }
     ),
 )
 def test_values_keep_their_meaning(write, value):
-    write("x: 1  # note\n\n# below\nmodel: {dropout: 0.1}\ny: 2\n", "plain")
+    write("x: 1  # note\n\n# below\nparts: {dropout: 0.1}\ny: 2\n", "plain")
     path = write(f"base: plain.yaml\nx: {value}\n")
-    expected = load_hyperpyyaml(f"x: {value}\nmodel: {{dropout: 0.1}}\n")["x"]
+    expected = load_hyperpyyaml(f"x: {value}\nparts: {{dropout: 0.1}}\n")["x"]
     assert load(path).hparams["x"] == expected
     assert load(path).hparams["y"] == 2
     write(flatten(path), "plain")  # and can be replaced again
     assert load(write("base: plain.yaml\nx: 5\n")).hparams["x"] == 5
-    assert "\n\n# below\nmodel:" in flatten(path)
+    assert "\n\n# below\nparts:" in flatten(path)
 
 
 def test_objects_referred_to_twice_are_one_object(write):
@@ -220,9 +220,9 @@ def test_each_layer_gets_its_mixer(base, mixer, heads, name):
                 {"mixer": "xnor*0"},
                 "mixer: 'xnor*0' must be NAME or NAME*COUNT, such as summarymixing*2",
             ),
-            "null": ({"mixer": None}, "mixer: no such mixer 'null'; mixers: attention, summarymixing, xnor"),
-            "layers not a number": ({"layers": "many"}, "layers must be a whole number above 0, not 'many'"),
-            "no layers": ({"layers": 0}, "layers must be a whole number above 0, not '0'"),
+            "null": ({"mixer": None}, "mixer must be a name from the table mixers, or a list of such, not null"),
+            "layers not a number": ({"layers": "many"}, "layers must be a whole number from 1 up, not many"),
+            "no layers": ({"layers": 0}, "layers must be a whole number from 1 up, not 0"),
         }
     ),
 )
@@ -282,7 +282,7 @@ def test_hash_is_the_same_for_the_same_training(write, base, old, new):
         {"encoder.heads": 2},
         {"betas": [0.98, 0.9]},
         {"d_ffn": "!ref <d_model> * 2"},
-        {"model.search.beam": 11},
+        {"parts.search.beam": 11},
     ],
     ids=lambda overrides: next(iter(overrides)),
 )

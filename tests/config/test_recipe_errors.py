@@ -12,10 +12,10 @@ from tests.support.recipe_files import CLASSES, cases, error_of
         {
             "typo": ("sed: 2", "no such key 'sed'; did you mean 'seed'?"),
             "nothing near": ("qqqq: 2", "no such key 'qqqq'"),
-            "nested": ("model: {dropot: 2}", "no such key 'model.dropot'; did you mean 'model.dropout'?"),
+            "nested": ("parts: {dropot: 2}", "no such key 'parts.dropot'; did you mean 'parts.dropout'?"),
             "twice nested": (
-                "model: {search: {beams: 2}}",
-                "no such key 'model.search.beams'; did you mean 'model.search.beam'?",
+                "parts: {search: {beams: 2}}",
+                "no such key 'parts.search.beams'; did you mean 'parts.search.beam'?",
             ),
             "argument of the base": (
                 "encoder: {n_layer: 2}",
@@ -40,9 +40,9 @@ from tests.support.recipe_files import CLASSES, cases, error_of
             "key in a value": ("mixer: {a: 1}", "'mixer' is a single value or a list, it has no keys"),
             "key in a list": ("betas: {a: 1}", "'betas' is a single value or a list, it has no keys"),
             "value for a group": (
-                "model: 3",
-                "'model' is a group of keys and no single value: "
-                "set one of its keys ('model.KEY'), or give null to switch it off",
+                "parts: 3",
+                "'parts' is a group of keys and no single value: "
+                "set one of its keys ('parts.KEY'), or give null to switch it off",
             ),
             "list for an object": (
                 "encoder: [3]",
@@ -152,17 +152,17 @@ def test_missing_base_and_circular_bases(write):
                 "'b.c' refers to <d_modl>, which does not exist; did you mean 'd_model'?",
             ),
             "nested typo": (
-                "b: !ref <model[droput]> / 2",
-                "'b' refers to <model[droput]>, which does not exist; did you mean 'model[dropout]'?",
+                "b: !ref <parts[droput]> / 2",
+                "'b' refers to <parts[droput]>, which does not exist; did you mean 'parts[dropout]'?",
             ),
             "unknown": ("b: !ref <qqqq>", "'b' refers to <qqqq>, which does not exist"),
             "dot": (
-                "b: !ref <model.dropout>",
-                "'b' refers to <model.dropout>: a dot asks an object for an attribute; a key is <model[dropout]>",
+                "b: !ref <parts.dropout>",
+                "'b' refers to <parts.dropout>: a dot asks an object for an attribute; a key is <parts[dropout]>",
             ),
             "nested reference": (
-                "b: !ref <model[<d_model>]>",
-                "'b' refers to <model[<d_model>: a reference cannot stand inside another",
+                "b: !ref <parts[<d_model>]>",
+                "'b' refers to <parts[<d_model>: a reference cannot stand inside another",
             ),
             "itself": ("b: !ref <b>", "'b' refers to itself, directly or in a circle"),
             "circle": (
@@ -194,7 +194,7 @@ def test_missing_base_and_circular_bases(write):
     ),
 )
 def test_references_that_cannot_be_followed(write, text, message):
-    path = write(f"d_model: 8\nmodel: {{dropout: 0.1}}\n{text}\n")
+    path = write(f"d_model: 8\nparts: {{dropout: 0.1}}\n{text}\n")
     assert error_of(flatten, path) == f"{path}: {message}"
 
 

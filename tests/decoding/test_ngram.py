@@ -221,9 +221,9 @@ def test_without_the_extra(tmp_path, monkeypatch, absent):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"beam": 0}, "NgramCTCSearch: beam must be 1 or more, not 0"),
-        ({"candidates": 1}, "NgramCTCSearch: candidates must be 2 or more, not 1"),
-        ({"lm_weight": -0.5}, "NgramCTCSearch: lm_weight must be 0 or more, not -0.5"),
+        ({"beam": 0}, "NgramCTCSearch: beam must be a whole number from 1 up, not 0"),
+        ({"candidates": 1}, "NgramCTCSearch: candidates must be a whole number from 2 up, not 1"),
+        ({"lm_weight": -0.5}, "NgramCTCSearch: lm_weight must be a number from 0 up, not -0.5"),
     ],
     ids=["beam", "candidates", "lm_weight"],
 )

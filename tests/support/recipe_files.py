@@ -69,7 +69,7 @@ encoder: !new:{CLASSES}.Encoder   # the stack
   d_model: !ref <d_model>
   n_layers: 4
   mixers: !ref <layer_mixers>
-model:
+parts:
   dropout: 0.1
   search: {{beam: 10, penalties: [1, 2]}}  # valid
 

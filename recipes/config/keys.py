@@ -1,0 +1,136 @@
+"""Every recipe key: what it is for (its role) and which values it may have.
+
+This table is the one place that knows the keys. What depends on a key's kind, such as what may change between
+two commands for one run, or what a recipe's hash leaves out, asks it by role.
+"""
+
+from enum import StrEnum, auto
+from typing import NamedTuple
+
+from recipes.config.values import (
+    ANY,
+    FLAG,
+    MIXER,
+    OBJECT,
+    SPEEDS,
+    TABLE,
+    TEXT,
+    TEXTS,
+    Values,
+    choice,
+    number,
+    or_null,
+    whole,
+)
+
+
+class Role(StrEnum):
+    WHERE = auto()  # where things lie and what they are called
+    KEPT = auto()  # how a run is executed and kept: changes no result
+    DATA = auto()  # which data
+    MODEL = auto()
+    TRAINING = auto()
+    DECODING = auto()  # changes results, not weights
+    FILLED = auto()  # written by the loader, follows from other keys
+    ABOUT = auto()  # for readers
+
+
+class Key(NamedTuple):
+    role: Role
+    values: Values
+    free: bool = False  # may change between two commands for one run, though others of its role may not
+
+
+SIZE, COUNT, SHARE, POSITIVE = whole(1), whole(1), number(least=0, most=1), number(above=0)
+SEED = whole(0, 2**32 - 1)  # what numpy takes
+
+KEYS = {
+    "recipe": Key(Role.WHERE, or_null(TEXT)),
+    "data_folder": Key(Role.WHERE, TEXT),
+    "output_folder": Key(Role.WHERE, TEXT),
+    "about": Key(Role.ABOUT, ANY),
+    # How a run is executed and kept.
+    "workers": Key(Role.KEPT, whole(0)),
+    "ckpt_interval_minutes": Key(Role.KEPT, number(least=0)),
+    "keep_last_checkpoints": Key(Role.KEPT, COUNT),
+    "tensorboard": Key(Role.KEPT, FLAG),
+    "test_batch_seconds": Key(Role.KEPT, POSITIVE),
+    # Which data.
+    "train_splits": Key(Role.DATA, TEXTS),
+    "valid_splits": Key(Role.DATA, TEXTS),
+    "test_splits": Key(Role.DATA, TEXTS, free=True),
+    "train_text": Key(Role.DATA, or_null(TEXTS)),
+    "valid_text": Key(Role.DATA, or_null(TEXTS)),
+    "test_text": Key(Role.DATA, or_null(TEXTS)),
+    "tokenizer": Key(Role.DATA, TEXT),
+    # The model.
+    "mixer": Key(Role.MODEL, MIXER),
+    "mixers": Key(Role.MODEL, TABLE),
+    "mixer_name": Key(Role.FILLED, ANY),
+    "layer_mixers": Key(Role.FILLED, ANY),
+    "token_type": Key(Role.MODEL, choice("unigram", "bpe", "char")),
+    "vocab_size": Key(Role.MODEL, SIZE),
+    "d_model": Key(Role.MODEL, SIZE),
+    "heads": Key(Role.MODEL, SIZE),
+    "layers": Key(Role.MODEL, SIZE),
+    "d_ffn": Key(Role.MODEL, SIZE),
+    "kernel_size": Key(Role.MODEL, SIZE),
+    "decoder_layers": Key(Role.MODEL, SIZE),
+    "dropout": Key(Role.MODEL, SHARE),
+    "activation": Key(Role.MODEL, OBJECT),
+    "norm_first": Key(Role.MODEL, FLAG),
+    "_seeded": Key(Role.MODEL, ANY),
+    "model": Key(Role.MODEL, OBJECT),
+    "language_model": Key(Role.MODEL, OBJECT),
+    # Training.
+    "seed": Key(Role.TRAINING, SEED),
+    "number_of_epochs": Key(Role.TRAINING, COUNT, free=True),
+    "max_seconds": Key(Role.TRAINING, or_null(POSITIVE)),
+    "speeds": Key(Role.TRAINING, SPEEDS),
+    "normalize_utterances": Key(Role.TRAINING, COUNT),
+    "shuffle_sentences": Key(Role.TRAINING, COUNT),
+    "longest_sentence": Key(Role.TRAINING, COUNT),
+    "batch_seconds": Key(Role.TRAINING, POSITIVE),
+    "batch_sentences": Key(Role.TRAINING, COUNT),
+    "batch_buckets": Key(Role.TRAINING, COUNT),
+    "grad_accumulation_factor": Key(Role.TRAINING, COUNT),
+    "max_grad_norm": Key(Role.TRAINING, POSITIVE),
+    "precision": Key(Role.TRAINING, choice("fp32", "fp16", "bf16")),
+    "lr": Key(Role.TRAINING, POSITIVE),
+    "warmup_steps": Key(Role.TRAINING, whole(0)),
+    "ctc_weight": Key(Role.TRAINING, SHARE),
+    "label_smoothing": Key(Role.TRAINING, SHARE),
+    "opt_class": Key(Role.TRAINING, OBJECT),
+    "lr_schedule": Key(Role.TRAINING, OBJECT),
+    "valid_search": Key(Role.TRAINING, or_null(OBJECT)),  # logged while training goes on
+    "valid_search_interval": Key(Role.TRAINING, COUNT),
+    # Decoding.
+    "average_checkpoints": Key(Role.DECODING, COUNT),
+    "lm_folder": Key(Role.DECODING, or_null(TEXT)),
+    "test_search": Key(Role.DECODING, or_null(OBJECT)),
+}
+
+
+# SpeechBrain's run options that are no keys of ours.
+RUN_OPTIONS = {
+    "debug_batches": COUNT,
+    "debug_epochs": COUNT,
+    "optimizer_step_limit": COUNT,
+    "nonfinite_patience": whole(0),
+}
+
+
+def keys_of(*roles: Role) -> frozenset[str]:
+    """The keys of these roles."""
+    return frozenset(name for name, key in KEYS.items() if key.role in roles)
+
+
+def free_keys() -> frozenset[str]:
+    """What may change between two commands for one run: how long, how it is kept and decoded, what is tested."""
+    free = {name for name, key in KEYS.items() if key.free}
+    return keys_of(Role.KEPT, Role.DECODING, Role.ABOUT) | free
+
+
+def values_of(name: str) -> Values:
+    """What a key or run option may hold; anything where no table has it, as with keys of a user's own recipe."""
+    return KEYS[name].values if name in KEYS else RUN_OPTIONS.get(name, ANY)

@@ -1,0 +1,74 @@
+"""What a recipe key may hold, as a test and in words."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Values:
+    """The values of a key. `wanted` is what an error says: "a whole number from 1 up"."""
+
+    wanted: str
+    fits: Callable[[object], bool]
+    null: bool = False
+    text: bool = False  # the command line keeps what was typed: a folder may be called 2024
+    listed: bool = False  # text, or a list of texts
+
+    def accept(self, value: object) -> bool:
+        return self.null if value is None else self.fits(value)
+
+    def __str__(self) -> str:
+        return f"{self.wanted}, or null" if self.null else self.wanted
+
+
+def or_null(values: Values) -> Values:
+    return replace(values, null=True)
+
+
+def whole(least: int, most: int | None = None) -> Values:
+    span = f"from {least} up" if most is None else f"from {least} to {most}"
+    return Values(f"a whole number {span}", lambda value: _is_whole(value) and least <= value <= (most or math.inf))
+
+
+def number(*, least: float = -math.inf, most: float = math.inf, above: float = -math.inf) -> Values:
+    """A finite number from `least` to `most`, or greater than `above`."""
+    span = (
+        f"above {above:g}" if above > -math.inf else f"from {least:g} " + (f"to {most:g}" if most < math.inf else "up")
+    )
+
+    def fits(value: object) -> bool:
+        is_number = isinstance(value, float) or _is_whole(value)
+        return is_number and math.isfinite(value) and least <= value <= most and value > above
+
+    return Values(f"a number {span}", fits)
+
+
+def choice(*names: str) -> Values:
+    return Values(f"{', '.join(names[:-1])} or {names[-1]}", lambda value: value in names)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_text_or_list(value: object) -> bool:
+    return all(map(_is_text, value)) if isinstance(value, list) else _is_text(value)
+
+
+def _is_percentages(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(_is_whole(item) and item > 0 for item in value)
+
+
+ANY = Values("a value", lambda value: True, null=True)
+FLAG = Values("true or false", lambda value: isinstance(value, bool))
+TEXT = Values("a text", _is_text, text=True)
+TEXTS = Values("a text or a list of texts", _is_text_or_list, text=True, listed=True)
+SPEEDS = Values("a list of whole percentages, such as [95, 100, 105]", _is_percentages)
+MIXER = Values("a name from the table mixers, or a list of such", lambda value: isinstance(value, str | list))
+TABLE = Values("a table of mixers", lambda value: isinstance(value, dict))
+OBJECT = Values("an object (!new: or !name:)", lambda value: not isinstance(value, str | int | float | list | dict))

@@ -1,0 +1,118 @@
+"""What users get wrong, and the one line that they are shown: a new case is a row of ROWS.
+
+`$recipe`, `$lm_recipe`: files in hparams; `$none`: a path where nothing is; `$here`: the folder of the row's
+files; `$run`: an output folder that must not appear. A row's options come after those of START, and win.
+"""
+
+from typing import NamedTuple
+
+START = {
+    "train": "$recipe --data_folder $none --output_folder $run",
+    "train_lm": "$lm_recipe --tokenizer $none --train_text $none --valid_text $none --output_folder $run",
+    "compare": "$recipe --data_folder $none --out $run --mixers attention",
+    "evaluate": "",
+    "recipes.config": "",
+    "recipes.describe": "",
+}
+
+
+class BadInput(NamedTuple):
+    """One mistake: `line` follows "error: " on stderr, and the exit status is 2."""
+
+    options: str  # split as a shell does
+    line: str
+    program: str = "train"
+    files: dict[str, str] = {}  # noqa: RUF012 (never changed): text by name in $here
+
+
+def values(key: str, wanted: str, *typed: str, program: str = "train", recipe: str = "$recipe") -> list[BadInput]:
+    """The rows of a recipe key: values out of its limits, and the limits in words."""
+    return [BadInput(f"--{key}={value}", f"{recipe}: {key} must be {wanted}, not {value}", program) for value in typed]
+
+
+UP_FROM_1, UP_FROM_0, POSITIVE = "a whole number from 1 up", "a whole number from 0 up", "a number above 0"
+SHARE, OBJECT, FLAG = "a number from 0 to 1", "an object (!new: or !name:)", "true or false"
+
+ROWS = [
+    # Sizes of the model.
+    *values("d_model", UP_FROM_1, "0", "-16", "16.0", "wide", "null", "true"),
+    *values("layers", UP_FROM_1, "0", "2.5", "null"),
+    *values("decoder_layers", UP_FROM_1, "0", "-1", "1.5", "null"),
+    *values("heads", UP_FROM_1, "0", "-2"),
+    *values("d_ffn", UP_FROM_1, "0", "null"),
+    *values("kernel_size", UP_FROM_1, "0", "-3"),
+    *values("vocab_size", UP_FROM_1, "0", "1e3", "null"),
+    *values("dropout", SHARE, "-0.1", "1.5", "none", ".nan"),
+    *values("activation", OBJECT, "null"),
+    BadInput(
+        "--activation GELU",
+        "command line: 'activation' is `!name:torch.nn.GELU` and no single value: set one of its keys "
+        "('activation.KEY'), or give null to switch it off",
+    ),
+    *values("token_type", "unigram, bpe or char", "words", "null"),
+    *values("mixer", "a name from the table mixers, or a list of such", "null", "3"),
+    BadInput("--heads 5", "$recipe: model.decoder: TransformerDecoder: heads 5 must divide d_model 144"),
+    BadInput("--kernel_size 4", "$recipe: model.encoder: Conformer: kernel_size must be odd, not 4"),
+    # Training.
+    *values("number_of_epochs", UP_FROM_1, "0", "-1", "1.5", "null", "all"),
+    *values("batch_seconds", POSITIVE, "0", "-20", "long", ".inf"),
+    *values("batch_buckets", UP_FROM_1, "0", "60.0"),
+    *values("average_checkpoints", UP_FROM_1, "0", "1.5"),
+    *values("keep_last_checkpoints", UP_FROM_1, "0"),
+    *values("valid_search_interval", UP_FROM_1, "0"),
+    *values("normalize_utterances", UP_FROM_1, "0", "all"),
+    *values("workers", UP_FROM_0, "-1", "two", "true", "null"),
+    *values("warmup_steps", UP_FROM_0, "-1", "1e2", "null"),
+    *values("lr", POSITIVE, "0", "-1", "fast", "null", ".nan", ".inf", "[0.1]"),
+    *values("ctc_weight", SHARE, "1.5", "-0.1", "null"),
+    *values("label_smoothing", SHARE, "-0.1", "2"),
+    *values("speeds", "a list of whole percentages, such as [95, 100, 105]", "100", "[]", "[0.9]", "[0]", "null"),
+    *values("max_seconds", f"{POSITIVE}, or null", "0", "short"),
+    *values("seed", "a whole number from 0 to 4294967295", "-1", "1.5", "random", "null", "4294967296"),
+    *values("tensorboard", FLAG, "1", "maybe", "null"),
+    *values("opt_class", OBJECT, "null"),
+    *values("lr_schedule", OBJECT, "null"),
+    BadInput(
+        "--opt_class.lr 0.1",
+        "$recipe: opt_class.lr has no effect, for the schedule sets the rate of every step from lr: give --lr 0.1",
+    ),
+    BadInput("--lr", "command line: --lr needs a value"),
+    BadInput("--data_folder=", "command line: --data_folder has no value"),
+    BadInput("--data_folder", "command line: --data_folder needs a value"),
+    # Keys that are SpeechBrain's run options too.
+    *values("grad_accumulation_factor", UP_FROM_1, "0", "-1", recipe="command line"),
+    *values("max_grad_norm", POSITIVE, "0.0", "-1.0", "nan", recipe="command line"),
+    *values("ckpt_interval_minutes", "a number from 0 up", "-1", recipe="command line"),
+    BadInput("--max_grad_norm null", "argument --max_grad_norm: invalid float value: 'null'"),
+    BadInput("--grad_accumulation_factor 1.5", "argument --grad_accumulation_factor: invalid int value: '1.5'"),
+    *values("debug_batches", UP_FROM_1, "0", "-1", recipe="command line"),
+    *values("optimizer_step_limit", UP_FROM_1, "0", recipe="command line"),
+    # Decoding.
+    *values("test_batch_seconds", POSITIVE, "0", "null"),
+    BadInput("--test_search.beam 0", "$recipe: test_search: BeamSearch: beam must be a whole number from 1 up, not 0"),
+    BadInput(
+        "--test_search.beam 2.0", "$recipe: test_search: BeamSearch: beam must be a whole number from 1 up, not 2.0"
+    ),
+    BadInput(
+        "--test_search.lm_weight=-0.5",
+        "$recipe: test_search: BeamSearch: lm_weight must be a number from 0 up, not -0.5",
+    ),
+    BadInput(
+        "--test_search '!new:recipes.decoding.NgramCTCSearch {ngram: x.arpa, lm_weight: -1}'",
+        "$recipe: test_search: NgramCTCSearch: lm_weight must be a number from 0 up, not -1",
+    ),
+    # Language models.
+    *values("batch_sentences", UP_FROM_1, "0", program="train_lm", recipe="$lm_recipe"),
+    *values("longest_sentence", UP_FROM_1, "null", program="train_lm", recipe="$lm_recipe"),
+    *values("shuffle_sentences", UP_FROM_1, "-1", program="train_lm", recipe="$lm_recipe"),
+    *values("norm_first", FLAG, "yes", program="train_lm", recipe="$lm_recipe"),
+    # Other programs check the same.
+    *values("lr", POSITIVE, "0", program="compare"),
+    BadInput("$recipe --lr 0", "$recipe: lr must be a number above 0, not 0", "recipes.config"),
+    BadInput(
+        "$here/mine.yaml",
+        "$here/mine.yaml: lr must be a number above 0, not -1",
+        "recipes.describe",
+        {"mine.yaml": "base: $recipe\nlr: -1\n"},
+    ),
+]
