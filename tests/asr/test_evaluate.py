@@ -178,7 +178,7 @@ def test_a_language_model_is_no_recogniser(run, tmp_path, capsys):
 def test_numbers_that_cannot_be(run, capsys):
     assert "test_batch_seconds must be a number above 0" in error_of(capsys, run, "--test_batch_seconds", "0")
     assert error_of(capsys, run, "--nbest", "0") == "--nbest must be 1 or more, not 0"
-    assert "beam must be a number, not '1x'" in error_of(capsys, run, "--test_search.beam", "1x")
+    assert "beam must be a whole number from 1 up, not '1x'" in error_of(capsys, run, "--test_search.beam", "1x")
 
 
 def test_several_processes_are_refused(run, capsys, monkeypatch):
