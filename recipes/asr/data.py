@@ -1,6 +1,7 @@
-"""From manifests to batches: audio is read, resampled and speed-perturbed by the workers, text tokenised."""
+"""From manifests to batches: loading processes read, resample and speed-perturb audio, and tokenise text."""
 
 import random
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from recipes.asr.resample import resample
 
 
 class Batch(NamedTuple):
-    """Padded utterances. Lengths are absolute: a relative one, as in PaddedBatch, rounds frames away."""
+    """Padded utterances. Lengths are absolute: relative lengths, as in PaddedBatch, round frames away."""
 
     ids: list[str]
     audio: Tensor  # [B, samples]
@@ -39,8 +40,8 @@ class Batch(NamedTuple):
 class AudioError(DataError):
     """Audio that cannot be used.
 
-    torch raises the error of a loading process anew, with that process's whole traceback as the message; its
-    last line is the message that was meant.
+    torch raises the error of a loading process anew, with that process's whole traceback as the message; the
+    traceback's last line is the original message.
     """
 
     def __init__(self, message: str):
@@ -48,17 +49,17 @@ class AudioError(DataError):
 
 
 class AudioReader:
-    """Reads one utterance as 16 kHz mono float32, at a random speed when ``speeds`` has more than one.
+    """Reads an utterance as 16 kHz mono float32, at a random speed of `speeds`, in percent.
 
-    The speed follows from (seed, epoch, utterance) alone, so that a resumed run hears what the unbroken
-    one would, whichever worker reads it. speeds: in percent. Set ``epoch`` before each pass.
+    The speed follows from (seed, epoch, utterance) alone, so that a resumed run reads what the unbroken run would,
+    whichever process reads it. Set `epoch` before each pass.
     """
 
     def __init__(self, *, speeds: tuple[int, ...] = (100,), sample_rate: int = 16000, seed: int = 0):
         self.speeds, self.sample_rate, self.seed, self.epoch = tuple(speeds), sample_rate, seed, 0
 
     def __call__(self, path: str, utterance: str) -> Tensor:
-        """``[samples]``. Raises AudioError naming the file when it cannot be read or holds no sample."""
+        """Returns `[samples]`. Raises AudioError, naming the file, when it cannot be read or holds no sample."""
         try:
             samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
         except (OSError, RuntimeError) as error:
@@ -67,18 +68,18 @@ class AudioReader:
             raise AudioError(f"the audio of {utterance}, {path}, holds no sample; prepare the data again")
         audio = torch.from_numpy(samples).mean(1)
         speed = random.Random(f"{self.seed} {self.epoch} {utterance}").choice(self.speeds)
-        # Resampling by speed / 100 more and playing at the old rate is what makes speech faster. In two goes:
-        # 22050 Hz at 95 percent has no common divisor with 16000, and resampling would take a minute.
+        # To resample from a higher rate than the audio has makes speech faster. In two passes: 22050 Hz at 95 percent
+        # has no common divisor with 16000, and resampling would take a minute.
         return resample(resample(audio, rate, self.sample_rate), speed, 100)
 
 
 def tokenize(tokenizer: SentencePieceProcessor, words: str) -> Tensor:
-    """Token ids ``[U]``. Characters that the tokenizer never saw are left out: their id is CTC's blank."""
+    """Token ids `[U]`. Characters that the tokenizer never saw are left out: their id is CTC's blank."""
     return torch.tensor([token for token in tokenizer.encode(words) if token != BLANK], dtype=torch.long)
 
 
 def detokenize(tokenizer: SentencePieceProcessor, tokens: list[int]) -> str:
-    """The words of token ids. Outputs above the tokenizer's own, there when the text gave few pieces, are left out."""
+    """The words of token ids. Ids above the tokenizer's own, which models have for short texts, are left out."""
     return tokenizer.decode([token for token in tokens if token < tokenizer.vocab_size()])
 
 
@@ -90,7 +91,7 @@ def utterances(
     *,
     longest: float | None = None,
 ) -> DynamicItemDataset:
-    """The utterances of a manifest, longest first. longest: in seconds, leaves out longer ones.
+    """The utterances of a manifest, longest first. longest: seconds; longer utterances are left out.
 
     Raises DataError when none is left.
     """
@@ -102,9 +103,9 @@ def utterances(
     dataset = dataset.filtered_sorted(key_max_value=limits, sort_key="duration", reverse=True)
     if not len(dataset):
         raise DataError(f"{manifest}: no utterance is as short as {longest} seconds; raise max_seconds")
-    # After the sorting, which would copy the reader and so cut it off from the epochs to come.
+    # After the sorting, which would copy the reader, so that the copy would not learn of the epochs.
     dataset.add_dynamic_item(reader, takes=["wav", "id"], provides="audio")
-    dataset.add_dynamic_item(lambda words: tokenize(tokenizer, words), takes="wrd", provides="tokens")
+    dataset.add_dynamic_item(partial(tokenize, tokenizer), takes="wrd", provides="tokens")
     dataset.set_output_keys(["id", "audio", "tokens", "wrd"])
     return dataset
 
@@ -114,21 +115,21 @@ def collate(items: list[dict]) -> Batch:
     return Batch(
         ids=[item["id"] for item in items],
         audio=pad_sequence(audio, batch_first=True),
-        lengths=torch.tensor([len(one) for one in audio]),
+        lengths=torch.tensor([len(samples) for samples in audio]),
         tokens=pad_sequence(tokens, batch_first=True, padding_value=BLANK),
-        token_lengths=torch.tensor([len(one) for one in tokens]),
+        token_lengths=torch.tensor([len(pieces) for pieces in tokens]),
         words=[item["wrd"] for item in items],
     )
 
 
 def train_loading(dataset: DynamicItemDataset, *, batch_seconds: float, buckets: int, seed: int, workers: int) -> dict:
-    """DataLoader arguments for training: batches of about ``batch_seconds`` of padded audio, new every epoch."""
+    """DataLoader arguments for training: batches of about `batch_seconds` of padded audio, new every epoch."""
     sampler = DynamicBatchSampler(dataset, batch_seconds, num_buckets=buckets, seed=seed)
     return loading(sampler, workers)
 
 
 def test_loading(dataset: DynamicItemDataset, *, batch_seconds: float, workers: int) -> dict:
-    """DataLoader arguments for evaluation: like lengths together, longest first, every utterance once."""
+    """DataLoader arguments for evaluation: similar lengths together, longest first, every utterance once."""
     sampler = DynamicBatchSampler(dataset, batch_seconds, num_buckets=20, shuffle=False, batch_ordering="descending")
     return loading(sampler, workers)
 

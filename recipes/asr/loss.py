@@ -10,7 +10,7 @@ from recipes.models.recogniser import Output
 
 
 def joint_loss(output: Output, batch: Batch, *, ctc_weight: float, label_smoothing: float) -> Tensor:
-    """``ctc_weight * CTC + (1 - ctc_weight) * attention``: sums over the tokens, averaged over the batch's utterances.
+    """`ctc_weight * CTC + (1 - ctc_weight) * attention`: sums over the tokens, averaged over the batch's utterances.
 
     CTC alone for a model without a decoder. An utterance with more tokens than frames adds nothing to the CTC loss.
     Kim, Hori and Watanabe 2017, "Joint CTC-Attention based End-to-End Speech Recognition using Multi-task Learning"
@@ -38,7 +38,7 @@ def joint_loss(output: Output, batch: Batch, *, ctc_weight: float, label_smoothi
 
 
 def next_tokens(tokens: Tensor, lengths: Tensor) -> Tensor:
-    """Decoder targets ``[B, U + 1]``: the tokens, then the sentence end; IGNORED after it."""
+    """Decoder targets `[B, U + 1]`: the tokens, then the sentence end; IGNORED after it."""
     targets = pad(tokens, (0, 1)).masked_fill(~lengths_to_mask(lengths, tokens.shape[1] + 1), IGNORED)
     return targets.scatter(1, lengths[:, None], END)
 

@@ -15,8 +15,8 @@ from recipes.training.run_folder import TOKENIZER, WEIGHTS
 def load_language_model(folder: Path, tokenizer_model: Path | None = None) -> TransformerLM:
     """The language model of a run folder of train_lm.py, in evaluation mode, on the CPU.
 
-    tokenizer_model: the ``tokenizer.model`` of the recogniser that it is to help. Raises RecipeError, one
-    line, for a folder without language model, for damaged or foreign weights, and for another tokenizer.
+    tokenizer_model: the `tokenizer.model` of the recogniser that it is for. Raises RecipeError, one line, for a
+    folder without language model, for damaged or foreign weights, and for another tokenizer.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -40,13 +40,13 @@ def load_language_model(folder: Path, tokenizer_model: Path | None = None) -> Tr
     return model.eval()
 
 
-def check_same_tokenizer(own: Path, other: Path | None) -> None:
+def check_same_tokenizer(own: Path, recognisers: Path | None) -> None:
     """Raises RecipeError when the two files are not byte for byte the same: token ids would not agree."""
-    if other is None or checksum(own) == checksum(other):
+    if recognisers is None or checksum(own) == checksum(recognisers):
         return
-    if not Path(other).is_file():
-        raise RecipeError(f"there is no tokenizer {other} to compare the language model's with")
+    if not Path(recognisers).is_file():
+        raise RecipeError(f"there is no tokenizer {recognisers} to compare the language model's with")
     raise RecipeError(
-        f"the language model's tokenizer {own} differs from the recogniser's {other}: train the language "
-        f"model with the recogniser's own, python train_lm.py hparams/NAME.yaml --tokenizer {other} …"
+        f"the language model's tokenizer {own} differs from the recogniser's {recognisers}: train the language "
+        f"model with the recogniser's own, python train_lm.py hparams/NAME.yaml --tokenizer {recognisers} …"
     )

@@ -26,9 +26,9 @@ UNFINISHED = "saving+"
 class AtomicCheckpointer(Checkpointer):
     """SpeechBrain's Checkpointer, except that a checkpoint appears all at once.
 
-    The stock one writes its index file first, so that a kill during a save leaves a folder that looks
-    like a checkpoint and breaks the next resume. Here it is written under another name, which the search
-    for checkpoints passes over, and renamed when complete.
+    The stock checkpointer writes its index file first, so that a kill during a save leaves a folder that looks like a
+    checkpoint and breaks the next resume. Here a checkpoint is written under another name, which the search for
+    checkpoints passes over, and renamed when complete.
     """
 
     def __init__(self, checkpoints_dir: Path, recoverables: dict | None = None):
@@ -107,10 +107,10 @@ class Clock:
     """Seconds of training so far, over all the resumptions of a run."""
 
     def __init__(self):
-        self.before, self.since = 0.0, time.monotonic()
+        self.earlier, self.start = 0.0, time.monotonic()
 
     def seconds(self) -> float:
-        return self.before + time.monotonic() - self.since
+        return self.earlier + time.monotonic() - self.start
 
     @mark_as_saver
     def save(self, path):
@@ -118,4 +118,4 @@ class Clock:
 
     @mark_as_loader
     def load(self, path, end_of_epoch):
-        self.before, self.since = float(Path(path).read_text(encoding="utf-8")), time.monotonic()
+        self.earlier, self.start = float(Path(path).read_text(encoding="utf-8")), time.monotonic()

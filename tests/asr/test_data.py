@@ -274,9 +274,9 @@ def test_every_epoch_has_every_utterance_once_in_new_batches(corpus, workers):
     again = data.train_loading(dataset, batch_seconds=3.0, buckets=4, seed=5, workers=workers)
     again["batch_sampler"].set_epoch(2)
     assert batches(again, dataset) == epochs[1], "the batches of an epoch follow from seed and epoch"
-    other = data.train_loading(dataset, batch_seconds=3.0, buckets=4, seed=6, workers=workers)
-    other["batch_sampler"].set_epoch(2)
-    assert batches(other, dataset) != epochs[1]
+    another_seed = data.train_loading(dataset, batch_seconds=3.0, buckets=4, seed=6, workers=workers)
+    another_seed["batch_sampler"].set_epoch(2)
+    assert batches(another_seed, dataset) != epochs[1]
 
 
 @pytest.mark.parametrize("loading", ["train", "test"])

@@ -55,14 +55,13 @@ def error_of(capsys, run, *options) -> str:
 
 
 def test_it_repeats_the_test_of_the_run(run):
-    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    files = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     assert evaluate(run) == 0
     folder = run / "evaluations" / "as-trained"
     assert results(folder) == results(run)
     assert decoded(folder) == [in_folder(utterance, folder, run) for utterance in decoded(run)]
     assert epochs(folder) == epochs(run) and (folder / "report.html").is_file()
-    unchanged = {path: path.read_bytes() for path in before}
-    assert unchanged == before, "the run itself stays as it is"
+    assert {path: path.read_bytes() for path in files} == files, "the run itself stays as it is"
 
 
 def test_other_settings_have_their_own_folder_and_recipe(run):
@@ -73,8 +72,8 @@ def test_other_settings_have_their_own_folder_and_recipe(run):
         [utterance.score] for utterance in decoded(folder)
     ]
     assert evaluate(run, "--test_search", "null", "--output", str(run / "greedy")) == 0
-    greedy = summary(run / "greedy")["splits"]["test-clean"]
-    assert greedy["wer"] == greedy["wer_greedy_ctc"] and decoded(run / "greedy")[0].score is None
+    greedy = summary(run / "greedy").splits["test-clean"]
+    assert greedy.wer == greedy.wer_greedy_ctc and decoded(run / "greedy")[0].score is None
 
 
 def test_splits_join_those_tested_before(run):
@@ -112,7 +111,7 @@ def test_an_average_is_a_run_of_its_own(run):
     checkpoints = {path: path.read_bytes() for path in (run / "checkpoints").rglob("*") if path.is_file()}
     assert evaluate(run, "--average", "1-2") == 0
     folder = run / "evaluations" / "average=1-2"
-    assert summary(folder)["weights"] == "average of epochs 1, 2"
+    assert summary(folder).weights == "average of epochs 1, 2"
     assert evaluate(folder) == 0, "its weights, recipe and tokenizer are enough"
     assert results(folder / "evaluations" / "as-trained") == results(folder)
     assert {path: path.read_bytes() for path in checkpoints} == checkpoints
@@ -152,10 +151,10 @@ def test_greedy_has_nothing_to_tune(run, capsys):
 
 @pytest.mark.parametrize("options", [(), ("--average", "1")], ids=["as trained", "average"])
 def test_a_trained_run_is_not_overwritten(run, capsys, options):
-    before = (run / "averaged.ckpt").read_bytes()
+    weights = (run / "averaged.ckpt").read_bytes()
     message = f"--output {run} holds a trained run, which would be lost: give another folder"
     assert error_of(capsys, run, "--output", str(run), *options) == message
-    assert (run / "averaged.ckpt").read_bytes() == before
+    assert (run / "averaged.ckpt").read_bytes() == weights
 
 
 def test_settings_of_the_ngram_search_come_after_its_choice(run, capsys):

@@ -21,14 +21,14 @@ def corpus(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def error_of(capsys):
-    """Run a function that returns an exit status; the one line that it says on stderr."""
+    """Run a function that returns an exit status; the single line that it writes to stderr."""
 
     def run(function, *arguments, **options) -> str:
         capsys.readouterr()
         assert function(*arguments, **options) == 2
-        said = capsys.readouterr().err
-        assert said.startswith("error: ") and said.count("\n") == 1 and said.endswith("\n"), said
-        return said.removeprefix("error: ").rstrip("\n")
+        message = capsys.readouterr().err
+        assert message.startswith("error: ") and message.count("\n") == 1 and message.endswith("\n"), message
+        return message.removeprefix("error: ").rstrip("\n")
 
     return run
 
@@ -64,12 +64,12 @@ def test_no_split_at_all(use, corpus, tmp_path, error_of):
 
 def test_no_test_split_is_no_mistake(corpus, tmp_path):
     assert train(corpus, tmp_path / "run", "--test_splits", "[]") == 0
-    assert summary(tmp_path / "run")["splits"] == {}
+    assert summary(tmp_path / "run").splits == {}
 
 
 def test_missing_data_folder(tmp_path, error_of):
-    said = error_of(main, [str(RECIPE), *TINY, "--output_folder", str(tmp_path / "run")])
-    assert said == f"{RECIPE}: data_folder is not set: give --data_folder PATH"
+    message = error_of(main, [str(RECIPE), *TINY, "--output_folder", str(tmp_path / "run")])
+    assert message == f"{RECIPE}: data_folder is not set: give --data_folder PATH"
     assert not (tmp_path / "run").exists()
 
 
@@ -97,9 +97,9 @@ def test_unreadable_audio(split, workers, prepared, error_of):
     data, output = prepared
     audio = sorted(data.glob(f"{split}/*/*/*.flac"))[-1]
     corrupt(audio)
-    said = error_of(train, data, output, "--workers", workers)
-    assert said.startswith(f"cannot read the audio of {audio.stem}, {audio}: ")
-    assert said.endswith("; prepare the data again")
+    message = error_of(train, data, output, "--workers", workers)
+    assert message.startswith(f"cannot read the audio of {audio.stem}, {audio}: ")
+    assert message.endswith("; prepare the data again")
 
 
 def test_other_sample_rates_are_resampled(tmp_path, capsys):
@@ -114,9 +114,9 @@ def test_other_sample_rates_are_resampled(tmp_path, capsys):
 
 
 def test_manifest_without_a_short_enough_utterance(corpus, tmp_path, error_of):
-    said = error_of(train, corpus, tmp_path / "run", "--max_seconds", "0.1")
+    message = error_of(train, corpus, tmp_path / "run", "--max_seconds", "0.1")
     manifest = tmp_path / "run" / "manifests" / "merged" / "train.csv"
-    assert said == f"{manifest}: no utterance is as short as 0.1 seconds; raise max_seconds"
+    assert message == f"{manifest}: no utterance is as short as 0.1 seconds; raise max_seconds"
 
 
 def test_split_without_an_utterance(corpus, tmp_path, error_of):
@@ -124,40 +124,40 @@ def test_split_without_an_utterance(corpus, tmp_path, error_of):
     shutil.copytree(corpus, data)
     shutil.rmtree(data / "dev-clean")
     (data / "dev-clean").mkdir()
-    said = error_of(train, data, tmp_path / "run")
-    assert said.startswith(f"{data / 'dev-clean'}: no utterance in it; ")
+    message = error_of(train, data, tmp_path / "run")
+    assert message.startswith(f"{data / 'dev-clean'}: no utterance in it; ")
 
 
 # --- recipes ------------------------------------------------------------------------------------------------
 
 
 def test_typo_in_a_recipe(corpus, tmp_path, error_of):
-    mine = tmp_path / "mine.yaml"
-    mine.write_text(f"base: {RECIPE}\nmixer: attention\nlayer: 3\n")
-    said = error_of(train, corpus, tmp_path / "run", recipe=mine)
-    assert said == f"{mine}, line 3: no such key 'layer'; did you mean 'layers'?"
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(f"base: {RECIPE}\nmixer: attention\nlayer: 3\n")
+    message = error_of(train, corpus, tmp_path / "run", recipe=recipe)
+    assert message == f"{recipe}, line 3: no such key 'layer'; did you mean 'layers'?"
 
 
 def test_typo_on_the_command_line(corpus, tmp_path, error_of):
-    said = error_of(train, corpus, tmp_path / "run", "--warmup_step", "3")
-    assert said == "command line: no such key 'warmup_step'; did you mean 'warmup_steps'?"
+    message = error_of(train, corpus, tmp_path / "run", "--warmup_step", "3")
+    assert message == "command line: no such key 'warmup_step'; did you mean 'warmup_steps'?"
 
 
 def test_unknown_mixer(corpus, tmp_path, error_of):
-    said = error_of(train, corpus, tmp_path / "run", "--mixer", "sumarymixing")
-    start, _, mixers = said.partition(" mixers: ")
+    message = error_of(train, corpus, tmp_path / "run", "--mixer", "sumarymixing")
+    start, _, mixers = message.partition(" mixers: ")
     assert start == f"{RECIPE}: mixer: no such mixer 'sumarymixing'; did you mean 'summarymixing'?"
     assert {"attention", "relpos_attention", "summarymixing"} <= set(mixers.split(", "))
 
 
 def test_unknown_recipe(corpus, tmp_path, error_of):
-    said = error_of(train, corpus, tmp_path / "run", recipe=RECIPE.with_name("quickstrat.yaml"))
-    assert said.startswith(f"there is no recipe '{RECIPE.with_name('quickstrat.yaml')}'; did you mean 'quickstart'?")
+    message = error_of(train, corpus, tmp_path / "run", recipe=RECIPE.with_name("quickstrat.yaml"))
+    assert message.startswith(f"there is no recipe '{RECIPE.with_name('quickstrat.yaml')}'; did you mean 'quickstart'?")
 
 
 def test_impossible_value_on_the_command_line(corpus, tmp_path, error_of):
-    said = error_of(train, corpus, tmp_path / "run", "--speeds", "[]")
-    assert said == f"{RECIPE}: speeds must be a list of whole percentages, such as [95, 100, 105], not []"
+    message = error_of(train, corpus, tmp_path / "run", "--speeds", "[]")
+    assert message == f"{RECIPE}: speeds must be a list of whole percentages, such as [95, 100, 105], not []"
     assert not (tmp_path / "run").exists()
 
 
@@ -176,9 +176,9 @@ def test_values_that_an_object_refuses(key, corpus, tmp_path, error_of):
 
 def test_following_the_advice_works_in_the_same_folder(corpus, tmp_path, error_of):
     """A folder where nothing was trained is nobody's yet."""
-    said = error_of(train, corpus, tmp_path / "run", "--vocab_size", "20")
-    assert said.startswith("vocab_size 20 is too small for ")
-    enough = said.split("give ")[1].split(" or more")[0]
+    message = error_of(train, corpus, tmp_path / "run", "--vocab_size", "20")
+    assert message.startswith("vocab_size 20 is too small for ")
+    enough = message.split("give ")[1].split(" or more")[0]
     assert train(corpus, tmp_path / "run", "--vocab_size", enough) == 0
     assert weights(tmp_path / "run")["ctc.bias"].shape == (int(enough),)
 
@@ -187,27 +187,27 @@ def test_following_the_advice_works_in_the_same_folder(corpus, tmp_path, error_o
 
 
 def test_half_precision_on_the_cpu(corpus, tmp_path, error_of):
-    said = error_of(train, corpus, tmp_path / "run", "--precision", "fp16")
-    assert said.startswith(f"{RECIPE}: ") and "fp16" in said and "--precision=bf16" in said
+    message = error_of(train, corpus, tmp_path / "run", "--precision", "fp16")
+    assert message.startswith(f"{RECIPE}: ") and "fp16" in message and "--precision=bf16" in message
 
 
 def test_two_kinds_of_checkpoint_intervals(corpus, tmp_path, error_of):
-    said = error_of(train, corpus, tmp_path / "run", "--ckpt_interval_steps", "3")
-    assert "`ckpt_interval_minutes` and `ckpt_interval_steps` are mutually exclusive" in said
+    message = error_of(train, corpus, tmp_path / "run", "--ckpt_interval_steps", "3")
+    assert "`ckpt_interval_minutes` and `ckpt_interval_steps` are mutually exclusive" in message
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_no_such_device(corpus, tmp_path, error_of):
-    said = error_of(train, corpus, tmp_path / "run", "--device", "cuda")
-    assert (said.startswith(f"{RECIPE}: ") and "NVIDIA" in said) or "CUDA" in said
+    message = error_of(train, corpus, tmp_path / "run", "--device", "cuda")
+    assert (message.startswith(f"{RECIPE}: ") and "NVIDIA" in message) or "CUDA" in message
 
 
 # --- while it runs ------------------------------------------------------------------------------------------
 
 
 def test_divergence(corpus, tmp_path, error_of):
-    said = error_of(train, corpus, tmp_path / "run", "--lr", "1e30", "--number_of_epochs", "2")
-    assert said == (
+    message = error_of(train, corpus, tmp_path / "run", "--lr", "1e30", "--number_of_epochs", "2")
+    assert message == (
         "training has diverged: in epoch 1 the loss of 4 batches was not finite, the last at batch 5; "
         "start anew with a lower lr or more warmup_steps"
     )
@@ -217,20 +217,20 @@ def test_no_disk_space_for_a_checkpoint(corpus, tmp_path, error_of):
     """No file can grow beyond 50 kB: manifests and logs fit, the model does not. Then there is room again."""
     output = tmp_path / "run"
     assert train(corpus, output) == 0
-    before = sorted(path.name for path in (output / "checkpoints").iterdir())
+    checkpoints = sorted(path.name for path in (output / "checkpoints").iterdir())
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
     try:
-        said = error_of(train, corpus, output, "--number_of_epochs", "2")
+        message = error_of(train, corpus, output, "--number_of_epochs", "2")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert said == (
+    assert message == (
         f"no disk space left for a checkpoint in {output / 'checkpoints'}: the last complete one is kept; "
         "free some space and give the same command again to go on from it"
     )
-    assert sorted(path.name for path in (output / "checkpoints").iterdir()) == before
+    assert sorted(path.name for path in (output / "checkpoints").iterdir()) == checkpoints
     assert train(corpus, output, "--number_of_epochs", "2") == 0
-    assert epochs(output)[-1]["epoch"] == 2
+    assert epochs(output)[-1].epoch == 2
 
 
 # --- output folders -----------------------------------------------------------------------------------------
@@ -239,19 +239,19 @@ def test_no_disk_space_for_a_checkpoint(corpus, tmp_path, error_of):
 def test_output_folder_of_another_recipe(corpus, tmp_path, error_of):
     output = tmp_path / "run"
     assert train(corpus, output) == 0
-    kept = (output / "recipe.yaml").read_text()
-    said = error_of(train, corpus, output, "--mixer", "attention", "--lr", "0.001")
-    assert said == (
+    recipe = (output / "recipe.yaml").read_text()
+    message = error_of(train, corpus, output, "--mixer", "attention", "--lr", "0.001")
+    assert message == (
         f"{output} holds a run of another recipe (it differs in lr, mixer, mixers): give another "
         "--output_folder, or remove that folder"
     )
-    assert (output / "recipe.yaml").read_text() == kept
+    assert (output / "recipe.yaml").read_text() == recipe
 
 
 def test_output_folder_with_other_files(corpus, tmp_path, error_of):
     (tmp_path / "thesis.txt").write_text("years of work")
-    said = error_of(train, corpus, tmp_path)
-    assert said == f"{tmp_path} holds other files than a run: give another --output_folder"
+    message = error_of(train, corpus, tmp_path)
+    assert message == f"{tmp_path} holds other files than a run: give another --output_folder"
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 

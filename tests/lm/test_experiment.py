@@ -1,6 +1,7 @@
 """Training a language model from end to end, through `train_lm.py` as a user gives it."""
 
 import gzip
+import json
 import math
 import shutil
 from pathlib import Path
@@ -14,7 +15,8 @@ from data_prep.tokenizer import END, START, load_tokenizer, train_tokenizer
 from recipes.lm.brain import LanguageModelBrain
 from recipes.lm.experiment import NEEDED
 from recipes.lm.saved_model import load_language_model
-from tests.support.runs import ROOT, epochs, same_weights, summary
+from recipes.scoring import LanguageModelSummary
+from tests.support.runs import ROOT, assert_learned, epochs, initial_model, same_weights
 from tests.support.stock_models import tokenizer
 from train_lm import main
 
@@ -29,19 +31,19 @@ TINY = (
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """Tokenizer and texts."""
-    made = tmp_path_factory.mktemp("texts")
-    (made / "tokenizer.model").write_bytes(tokenizer())
-    (made / "train.txt.gz").write_bytes(gzip.compress("\n".join(SENTENCES * 6).encode()))
-    (made / "valid.txt").write_text("\n".join(SENTENCES[:3]))
-    (made / "test.txt").write_text("THE STONE JUMPED\nA RIVER\n")
-    return made
+    texts = tmp_path_factory.mktemp("texts")
+    (texts / "tokenizer.model").write_bytes(tokenizer())
+    (texts / "train.txt.gz").write_bytes(gzip.compress("\n".join(SENTENCES * 6).encode()))
+    (texts / "valid.txt").write_text("\n".join(SENTENCES[:3]))
+    (texts / "test.txt").write_text("THE STONE JUMPED\nA RIVER\n")
+    return texts
 
 
 def train(folder: Path, output: Path, *options: str, recipe: Path = RECIPE) -> int:
     """Run it in this process; the exit status. Later options win."""
     where = {"tokenizer": "tokenizer.model", "train_text": "train.txt.gz", "valid_text": "valid.txt"}
-    given = [part for key, name in where.items() for part in (f"--{key}", str(folder / name))]
-    return main([str(recipe), *given, "--output_folder", str(output), *TINY, *options])
+    inputs = [part for key, name in where.items() for part in (f"--{key}", str(folder / name))]
+    return main([str(recipe), *inputs, "--output_folder", str(output), *TINY, *options])
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +69,10 @@ def nats_and_tokens(output: Path, text: Path) -> tuple[float, int]:
 def test_it_learns(folder, tmp_path):
     assert train(folder, tmp_path / "run", "--number_of_epochs", "25", "--d_model", "32") == 0
     log = epochs(tmp_path / "run")
-    assert [epoch["epoch"] for epoch in log] == [*range(1, 26)]
-    assert log[0]["valid_perplexity_token"] > 8
-    assert log[-1]["valid_perplexity_token"] < 2
-    assert log[-1]["train_loss"] < log[0]["train_loss"] / 2
+    assert [epoch.epoch for epoch in log] == [*range(1, 26)]
+    assert log[0].metrics["valid_perplexity_token"] > 8
+    assert log[-1].metrics["valid_perplexity_token"] < 2
+    assert log[-1].metrics["train_loss"] < log[0].metrics["train_loss"] / 2
 
 
 @pytest.mark.parametrize("use", ["valid", "test"])
@@ -78,15 +80,15 @@ def test_perplexity_is_what_the_steps_of_the_search_give(folder, finished, use):
     text = folder / f"{use}.txt"
     nats, tokens = nats_and_tokens(finished, text)
     words = sum(len(sentence.split()) + 1 for sentence in sentences([text]))
-    found = summary(finished)["texts"][use]
-    assert found["tokens"] == tokens
-    assert found["perplexity_token"] == pytest.approx(math.exp(nats / tokens), rel=1e-3)
-    assert found["perplexity_word"] == pytest.approx(math.exp(nats / words), rel=1e-3)
+    result = LanguageModelSummary.read(finished).texts[use]
+    assert result.tokens == tokens
+    assert result.perplexity_token == pytest.approx(math.exp(nats / tokens), rel=1e-3)
+    assert result.perplexity_word == pytest.approx(math.exp(nats / words), rel=1e-3)
 
 
 def test_what_a_run_leaves(folder, finished):
-    found = summary(finished)
-    assert found.keys() == {
+    values = json.loads((finished / "summary.json").read_text())
+    assert values.keys() == {
         "recipe",
         "seed",
         "texts",
@@ -99,24 +101,20 @@ def test_what_a_run_leaves(folder, finished):
         "commit",
         "recipe_hash",
     }
-    assert found["train_text"] == {"sentences": 24, "words": 96}
-    assert found["texts"]["valid"]["words"] == 14 and found["texts"]["valid"]["unknown_tokens"] == 0
+    written = LanguageModelSummary.read(finished)
+    assert written.train_text == {"sentences": 24, "words": 96}
+    assert written.texts["valid"].words == 14 and written.texts["valid"].unknown_tokens == 0
     model = load_language_model(finished, folder / "tokenizer.model")
-    assert found["parameters"] == sum(one.numel() for one in model.parameters())
+    assert written.parameters == sum(parameter.numel() for parameter in model.parameters())
     log = epochs(finished)
-    assert [epoch["steps"] for epoch in log] == [6, 12]
-    assert log[0].keys() == {
-        "time",
-        "epoch",
-        "steps",
-        "seconds",
-        "lr",
+    assert [epoch.steps for epoch in log] == [6, 12]
+    assert log[0].metrics.keys() == {
         "train_loss",
         "valid_loss",
         "valid_perplexity_token",
         "valid_perplexity_word",
     }
-    assert log[1]["lr"] == pytest.approx(0, abs=1e-9), "the schedule ends with the run"
+    assert log[1].lr == pytest.approx(0, abs=1e-9), "the schedule ends with the run"
     assert "valid perplexity" in (finished / "log.txt").read_text()
 
 
@@ -129,23 +127,23 @@ def test_the_same_again_gives_the_same_weights_and_another_seed_others(folder, f
 
 def test_a_finished_run_is_not_trained_again(folder, finished):
     test = ["--test_text", str(folder / "test.txt")]
-    before, log = {path: path.stat().st_mtime_ns for path in finished.rglob("CKPT*")}, epochs(finished)
-    for again in ([], ["--test_only"]):
-        texts = summary(finished)["texts"]
+    times, log = {path: path.stat().st_mtime_ns for path in finished.rglob("CKPT*")}, epochs(finished)
+    for options in ([], ["--test_only"]):
+        texts = LanguageModelSummary.read(finished).texts
         (finished / "summary.json").unlink()
-        assert train(folder, finished, *test, *again) == 0
-        assert {path: path.stat().st_mtime_ns for path in finished.rglob("CKPT*")} == before
-        assert (epochs(finished), summary(finished)["texts"]) == (log, texts)
+        assert train(folder, finished, *test, *options) == 0
+        assert {path: path.stat().st_mtime_ns for path in finished.rglob("CKPT*")} == times
+        assert (epochs(finished), LanguageModelSummary.read(finished).texts) == (log, texts)
 
 
 def test_the_best_epochs_are_averaged(folder, tmp_path):
     assert train(folder, tmp_path / "run", "--number_of_epochs", "3") == 0
     checkpoints = (tmp_path / "run").glob("checkpoints/CKPT*")
-    kept = {int((one / "epoch.ckpt").read_text()): torch.load(one / "model.ckpt") for one in checkpoints}
-    losses = {epoch["epoch"]: epoch["valid_loss"] for epoch in epochs(tmp_path / "run")}
-    one, other = (kept[epoch] for epoch in sorted(losses, key=losses.get)[:2])
+    models = {int((path / "epoch.ckpt").read_text()): torch.load(path / "model.ckpt") for path in checkpoints}
+    losses = {epoch.epoch: epoch.metrics["valid_loss"] for epoch in epochs(tmp_path / "run")}
+    best, second = (models[epoch] for epoch in sorted(losses, key=losses.get)[:2])
     for name, weight in torch.load(tmp_path / "run" / "averaged.ckpt").items():
-        torch.testing.assert_close(weight, (one[name] + other[name]) / 2)
+        torch.testing.assert_close(weight, (best[name] + second[name]) / 2)
 
 
 class Killed(BaseException):
@@ -157,10 +155,10 @@ def test_a_broken_run_goes_on_and_ends_as_if_unbroken(folder, tmp_path, monkeypa
     """Broken off in the middle of the second epoch, one step behind a checkpoint."""
     options = ["--workers", workers, "--dropout", "0.2", "--ckpt_interval_minutes", "0"]
     options += ["--ckpt_interval_steps", "3", "--grad_accumulation_factor", "3"]
-    whole, steps = LanguageModelBrain.on_fit_batch_end, []
+    original, steps = LanguageModelBrain.on_fit_batch_end, []
 
     def broken(brain, *arguments):
-        whole(brain, *arguments)
+        original(brain, *arguments)
         steps.append((brain.epoch, brain.step))
         if (brain.epoch, brain.step) == (2, 4):
             raise Killed
@@ -173,16 +171,15 @@ def test_a_broken_run_goes_on_and_ends_as_if_unbroken(folder, tmp_path, monkeypa
         patch.setattr(
             LanguageModelBrain,
             "on_fit_batch_end",
-            lambda brain, *arguments: (whole(brain, *arguments), steps.append((brain.epoch, brain.step))),
+            lambda brain, *arguments: (original(brain, *arguments), steps.append((brain.epoch, brain.step))),
         )
         assert train(folder, tmp_path / "broken", *options) == 0
     assert "going on from" in capsys.readouterr().out
     assert steps == [(2, 4), (2, 5), (2, 6)]
     assert train(folder, tmp_path / "unbroken", *options) == 0
     assert same_weights(tmp_path / "broken", tmp_path / "unbroken")
-    assert epochs(tmp_path / "broken")[-1]["train_loss"] == pytest.approx(
-        epochs(tmp_path / "unbroken")[-1]["train_loss"]
-    )
+    last, expected = epochs(tmp_path / "broken")[-1], epochs(tmp_path / "unbroken")[-1]
+    assert last.metrics["train_loss"] == pytest.approx(expected.metrics["train_loss"])
 
 
 VARIANTS = {
@@ -198,7 +195,7 @@ VARIANTS = {
 @pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS)
 def test_variants_train(folder, tmp_path, options):
     assert train(folder, tmp_path / "run", *(option.format(folder=folder) for option in options)) == 0
-    assert all(one.isfinite().all() for one in load_language_model(tmp_path / "run").parameters())
+    assert_learned(tmp_path / "run", initial_model(tmp_path / "run"))
 
 
 # --- what goes wrong ---
@@ -206,14 +203,14 @@ def test_variants_train(folder, tmp_path, options):
 
 @pytest.fixture
 def error_of(folder, tmp_path, capsys):
-    """The one line on stderr of a run with these options."""
+    """The single line on stderr of a run with these options."""
 
     def run(*options: str, output: Path = tmp_path / "run", recipe: Path = RECIPE) -> str:
         capsys.readouterr()
         assert train(folder, output, *options, recipe=recipe) == 2
-        said = capsys.readouterr().err
-        assert said.startswith("error: ") and said.count("\n") == 1, said
-        return said.removeprefix("error: ").rstrip("\n")
+        message = capsys.readouterr().err
+        assert message.startswith("error: ") and message.count("\n") == 1, message
+        return message.removeprefix("error: ").rstrip("\n")
 
     return run
 
@@ -275,10 +272,10 @@ def test_recipe_of_a_recogniser(capsys):
 
 
 def test_other_runs_are_not_overwritten(folder, finished, tmp_path, error_of):
-    kept = (finished / "recipe.yaml").read_text()
-    said = error_of("--d_model", "32", output=finished)
-    assert said.startswith(f"{finished} holds a run of another recipe (it differs in d_model")
-    assert (finished / "recipe.yaml").read_text() == kept
+    recipe = (finished / "recipe.yaml").read_text()
+    message = error_of("--d_model", "32", output=finished)
+    assert message.startswith(f"{finished} holds a run of another recipe (it differs in d_model")
+    assert (finished / "recipe.yaml").read_text() == recipe
 
 
 def test_another_tokenizer_for_the_same_run(folder, tmp_path, error_of):
@@ -289,13 +286,13 @@ def test_another_tokenizer_for_the_same_run(folder, tmp_path, error_of):
     manifest.write_bytes(to_csv([["1-2-3", 1.0, "a.flac", "1-2", "QUITE ANOTHER WORD"]]))
     train_tokenizer(manifest, texts, "char", 32)
     own = output / "tokenizer" / "tokenizer.model"
-    before = own.read_bytes()
+    content = own.read_bytes()
     names = {"tokenizer": "tokenizer.model", "train_text": "train.txt.gz", "valid_text": "valid.txt"}
     options = [f"--{key}={texts / name}" for key, name in names.items()]
     assert error_of(*options, output=output) == (
         f"{output} holds a run with another tokenizer than {texts / 'tokenizer.model'}: give another --output_folder"
     )
-    assert own.read_bytes() == before
+    assert own.read_bytes() == content
 
 
 def test_testing_without_a_finished_epoch(error_of, tmp_path):

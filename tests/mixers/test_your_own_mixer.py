@@ -70,4 +70,4 @@ def test_trains_from_the_recipes_line(gated_mean, tmp_path):
     corpus = small_corpus(tmp_path / "corpus")
     run = tmp_path / "run"
     assert train(corpus, run, "--mixer", "gated_mean", recipe=recipes / "quickstart.yaml") == 0
-    assert summary(run)["mixer"] == "gated_mean"
+    assert summary(run).mixer == "gated_mean"

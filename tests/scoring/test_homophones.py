@@ -29,7 +29,7 @@ CASES = {
 
 @pytest.mark.parametrize(("sentences", "merged", "error", "seen"), CASES.values(), ids=CASES)
 def test_scores(sentences, merged, error, seen):
-    scores = homophone_scores(PAIRS, [said for said, _ in sentences], [heard for _, heard in sentences])
+    scores = homophone_scores(PAIRS, [words for words, _ in sentences], [hypothesis for _, hypothesis in sentences])
     assert scores == {"merged_wer": merged, "homophone_error": error, "homophones_seen": seen}
 
 

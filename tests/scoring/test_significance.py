@@ -76,8 +76,8 @@ def test_interval_covers_the_true_rate():
     """About 95 of 100 intervals hold the WER that the errors were drawn with."""
     errors, _, words = simulated(400, 6.0, 6.0, utterances=500)
     covered = 0
-    for one in errors:
-        low, high = bootstrap_interval(one, words, samples=300)
+    for run in errors:
+        low, high = bootstrap_interval(run, words, samples=300)
         covered += low <= 6.0 <= high
     assert 0.90 <= covered / len(errors) <= 0.98
 
@@ -113,8 +113,8 @@ def test_matched_pairs_is_scipys_paired_statistic(pair):
 @pytest.mark.parametrize("test", [matched_pairs, paired_bootstrap])
 def test_which_is_called_a_does_not_matter(pair, test):
     errors_a, errors_b, words = pair
-    rest = [words] if test is paired_bootstrap else []
-    assert test(errors_a, errors_b, *rest) == test(errors_b, errors_a, *rest) < 1
+    shared = [words] if test is paired_bootstrap else []
+    assert test(errors_a, errors_b, *shared) == test(errors_b, errors_a, *shared) < 1
 
 
 def test_no_difference_is_not_significant(pair):
@@ -158,22 +158,22 @@ def test_paired_bootstrap_counts_scipys_resamples(pair):
 def test_p_agrees_with_the_interval_of_the_difference():
     """p below 0.05 where the 95 % interval of the difference leaves out 0, but for borderline cases."""
     errors_a, errors_b, words = simulated(60, 6.0, 5.5, utterances=400)
-    found = 0
+    significant = 0
     for a, b in zip(errors_a, errors_b, strict=True):
         low, high = bootstrap_interval(a - b, words)
         p = paired_bootstrap(a, b, words)
         assert (p < 0.05) == (low > 0 or high < 0) or 0.04 < p < 0.06
-        found += p < 0.05
-    assert 5 < found < 55
+        significant += p < 0.05
+    assert 5 < significant < 55
 
 
 @pytest.mark.parametrize("test", [matched_pairs, paired_bootstrap])
 def test_runs_count_as_their_mean(pair, test):
     errors_a, errors_b, words = pair
-    rest = [words] if test is paired_bootstrap else []
-    alone = test(errors_a, errors_b, *rest)
-    assert test([errors_a] * 3, [errors_b] * 2, *rest) == pytest.approx(alone)
-    assert test([errors_a, errors_b], errors_b, *rest) == pytest.approx(alone)  # half of the same difference
+    shared = [words] if test is paired_bootstrap else []
+    alone = test(errors_a, errors_b, *shared)
+    assert test([errors_a] * 3, [errors_b] * 2, *shared) == pytest.approx(alone)
+    assert test([errors_a, errors_b], errors_b, *shared) == pytest.approx(alone)  # half of the same difference
 
 
 def test_equal_means_of_runs_are_ties():
@@ -210,7 +210,7 @@ def test_holm_by_hand(p_values, adjusted):
 def test_holm_keeps_false_alarms_rare():
     """Six comparisons without a difference: one or more is called different in about 5 % of the cases."""
     p_values = np.random.default_rng(4).uniform(size=(2000, 6))
-    assert 0.03 < np.mean([min(holm(one)) < 0.05 for one in p_values]) < 0.07
+    assert 0.03 < np.mean([min(holm(values)) < 0.05 for values in p_values]) < 0.07
     assert np.mean(p_values.min(1) < 0.05) > 0.2
 
 

@@ -104,7 +104,7 @@ def test_converted_model_is_tested_and_not_trained(tmp_path, capsys):
     options = f"{out / 'recipe.yaml'} --data_folder {corpus} --device cpu --noprogressbar --workers 0".split()
     options += ["--test_search.beam", "2"]
     assert train([*options, "--test_only"]) == 0
-    assert summary(out)["splits"]["test-clean"]["utterances"] == 3
+    assert summary(out).splits["test-clean"].utterances == 3
     assert (out / "tokenizer" / "tokenizer.model").read_bytes() == tokenizer
     assert "testing with averaged.ckpt" in (out / "log.txt").read_text()
     capsys.readouterr()

@@ -1,10 +1,13 @@
 """Training runs for tests: `train.py` on a small corpus, with a recipe cut down to seconds."""
 
-import json
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
+from recipes.config import load
+from recipes.scoring import EpochRecord, RunSummary, SplitResult
 from tests.support.corpus import write_corpus
 from train import main
 
@@ -31,19 +34,21 @@ def train(data: Path, output: Path, *options: str, recipe: Path = RECIPE) -> int
     return main(arguments(data, output, *options, recipe=recipe))
 
 
-def summary(output: Path) -> dict:
-    return json.loads((output / "summary.json").read_text())
+def summary(output: Path) -> RunSummary:
+    return RunSummary.read(output)
 
 
-def results(output: Path) -> dict[str, dict]:
-    """What the summary says of each split, apart from the time that it took."""
-    splits = summary(output)["splits"]
-    return {name: {k: v for k, v in one.items() if k not in ("decode_seconds", "rtf")} for name, one in splits.items()}
+def results(output: Path) -> dict[str, SplitResult]:
+    """The summary's results of each split, without the time that they took."""
+    splits = summary(output).splits
+    return {name: replace(result, decode_seconds=None, rtf=None) for name, result in splits.items()}
 
 
-def epochs(output: Path) -> list[dict]:
-    """The lines of the machine-readable log."""
-    return [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
+def epochs(output: Path) -> list[EpochRecord]:
+    """The machine-readable log, every line of which must be readable."""
+    records, unreadable = EpochRecord.read_all(output)
+    assert unreadable == 0
+    return records
 
 
 def weights(output: Path) -> dict[str, torch.Tensor]:
@@ -51,7 +56,26 @@ def weights(output: Path) -> dict[str, torch.Tensor]:
     return torch.load(output / "averaged.ckpt")
 
 
-def same_weights(one: Path, other: Path) -> bool:
+def same_weights(output: Path, expected: Path) -> bool:
     """Bit for bit."""
-    first, second = weights(one), weights(other)
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+    ours, theirs = weights(output), weights(expected)
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def assert_learned(output: Path, model: nn.Module, unused: tuple[str, ...] = ()) -> None:
+    """Every parameter of the model has moved since its start, nothing is infinite, and the loss fell in each epoch.
+
+    model: as the recipe makes it. unused: ends of the names of parameters that a model does not use.
+    """
+    trained = weights(output)
+    assert all(value.isfinite().all() for value in trained.values())
+    unmoved = {name for name, parameter in model.named_parameters() if torch.equal(parameter, trained[name])}
+    assert {name for name in unmoved if not name.endswith(unused)} == set()
+    losses = [epoch.metrics["train_loss"] for epoch in epochs(output)]
+    assert len(losses) > 1 and losses == sorted(losses, reverse=True), losses
+
+
+def initial_model(output: Path) -> nn.Module:
+    """The model of a run as its recipe makes it, before any training."""
+    hparams = load(output / "recipe.yaml").hparams
+    return hparams.get("model") or hparams["language_model"]

@@ -182,7 +182,7 @@ def test_the_best_and_the_newest_are_kept(tmp_path, keep_best):
     for epoch, wer in enumerate(wers):
         run.set(epoch)
         run.checkpointer.save_epoch(keep_best, WER=wer)
-        kept = sorted(one.meta["WER"] for one in run.checkpointer.list_checkpoints())
+        kept = sorted(checkpoint.meta["WER"] for checkpoint in run.checkpointer.list_checkpoints())
         assert kept[:keep_best] == sorted(wers[: epoch + 1])[:keep_best]
         assert len(kept) <= keep_best + 1
         assert Run(tmp_path).resumed() == epoch, "the newest, from which a run goes on"
@@ -197,7 +197,7 @@ def test_checkpoints_from_within_an_epoch_end_with_it(tmp_path):
             end_of_epoch=False,
             num_to_keep=1,
             meta={INTRA_EPOCH_CKPT_FLAG: True},
-            ckpt_predicate=lambda one: INTRA_EPOCH_CKPT_FLAG in one.meta,
+            ckpt_predicate=lambda checkpoint: INTRA_EPOCH_CKPT_FLAG in checkpoint.meta,
         )
 
     run = Run(tmp_path)
@@ -209,9 +209,9 @@ def test_checkpoints_from_within_an_epoch_end_with_it(tmp_path):
         run.set(epoch + 1)
         run.checkpointer.save_epoch(keep_best=5, WER=wer)
         assert Run(tmp_path).resumed() == epoch + 1
-        assert [INTRA_EPOCH_CKPT_FLAG in one.meta for one in run.checkpointer.list_checkpoints()] == [False] * (
-            epoch + 1
-        )
+        checkpoints = run.checkpointer.list_checkpoints()
+        assert len(checkpoints) == epoch + 1
+        assert not any(INTRA_EPOCH_CKPT_FLAG in checkpoint.meta for checkpoint in checkpoints)
 
 
 # --- the average --------------------------------------------------------------------------------------------
@@ -246,7 +246,7 @@ def trained(tmp_path):
 def test_average_of_the_chosen(trained, tmp_path, which, epochs):
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     chosen = choose_checkpoints(trained.checkpointer, which)
-    assert [epoch_of(one) for one in chosen] == epochs
+    assert [epoch_of(checkpoint) for checkpoint in chosen] == epochs
     assert average(chosen)["weight"].item() == pytest.approx(sum(epochs) / len(epochs))
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
@@ -269,7 +269,8 @@ def test_the_last_ones_can_be_kept_too(tmp_path):
     for epoch, wer in enumerate([10.0, 50.0, 40.0, 30.0, 60.0]):
         run.set(epoch)
         run.checkpointer.save_epoch(keep_best=1, keep_last=3, WER=wer)
-    assert sorted(one.meta["WER"] for one in run.checkpointer.list_checkpoints()) == [10.0, 30.0, 40.0, 60.0]
+    kept = sorted(checkpoint.meta["WER"] for checkpoint in run.checkpointer.list_checkpoints())
+    assert kept == [10.0, 30.0, 40.0, 60.0]
 
 
 def test_average_equals_the_mean_of_every_weight(tmp_path):
