@@ -185,7 +185,7 @@ def test_a_broken_run_goes_on_and_ends_as_if_unbroken(folder, tmp_path, monkeypa
 VARIANTS = {
     "bfloat16": ["--precision", "bf16"],
     "post-normalised": ["--norm_first", "false"],
-    "few steps": ["--optimizer_step_limit", "3"],
+    "few steps": ["--optimizer_step_limit", "9"],
     "long sentences cut": ["--longest_sentence", "5"],
     "several texts": ["--train_text", "[{folder}/train.txt.gz, {folder}/valid.txt]"],
     "debug": ["--debug"],
