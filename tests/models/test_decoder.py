@@ -7,17 +7,15 @@ import torch
 
 from recipes.models.decoder import TransformerDecoder
 from recipes.models.encoder import Encoded
+from tests.support.models import randomised
 
 VOCABULARY = 11
 
 
 def decoder(layers: int = 2, heads: int = 2, d_model: int = 12) -> TransformerDecoder:
     torch.manual_seed(0)
-    made = TransformerDecoder(d_model, VOCABULARY, layers=layers, heads=heads, d_ffn=20, dropout=0.3)
-    with torch.no_grad():
-        for parameter in made.parameters():
-            parameter += 0.2 * torch.randn_like(parameter)
-    return made.double().eval()
+    model = TransformerDecoder(d_model, VOCABULARY, layers=layers, heads=heads, d_ffn=20, dropout=0.3)
+    return randomised(model).double()
 
 
 def encoded(lengths=(7, 3, 1), d_model: int = 12, padding: float = 10.0) -> Encoded:
@@ -37,12 +35,12 @@ def assert_same(actual, expected):
 
 @torch.no_grad()
 def step_by_step(model, source, tokens):
-    """Logits ``[hypotheses, U, vocabulary]``, the tokens given one at a time."""
-    cross, cache, logits = model.prepare(source), model.init_cache(len(tokens)), []
+    """Logits ``[hypotheses, U, vocabulary]``, computed one token at a time."""
+    cross, cache, steps = model.prepare(source), model.init_cache(len(tokens)), []
     for column in tokens.T:
-        now, cache = model.step(column, cross, cache)
-        logits.append(now)
-    return torch.stack(logits, 1)
+        logits, cache = model.step(column, cross, cache)
+        steps.append(logits)
+    return torch.stack(steps, 1)
 
 
 @pytest.mark.parametrize("layers, heads", [(1, 1), (2, 3), (3, 4)], ids=["one-layer", "two-layers", "three-layers"])
@@ -54,23 +52,23 @@ def test_steps_equal_forward(layers, heads):
 
 @pytest.mark.parametrize("beam", [1, 4])
 def test_beams_equal_repeated_utterances(beam):
-    """Several hypotheses of an utterance share its encoder frames; each decodes as if they were its own."""
+    """Hypotheses of an utterance share its encoder frames, and decode as if each had its own copy."""
     model, source, tokens = decoder(), encoded(), some_tokens(3 * beam, 6)
     repeated = Encoded(source.frames.repeat_interleave(beam, 0), source.lengths.repeat_interleave(beam))
     with torch.no_grad():
         assert_same(step_by_step(model, source, tokens), model(repeated, tokens))
 
 
-def test_padded_encoder_frames_are_not_heard():
+def test_padded_encoder_frames_have_no_effect():
     model, tokens = decoder(), some_tokens(3, 5)
     with torch.no_grad():
-        one, other = model(encoded(padding=10.0), tokens), model(encoded(padding=-3.0), tokens)
+        logits, other_padding = model(encoded(padding=10.0), tokens), model(encoded(padding=-3.0), tokens)
         alone = model(Encoded(encoded().frames[1:2, :3], torch.tensor([3])), tokens[1:2])
-    assert_same(one, other)
-    assert_same(one[1:2], alone)
+    assert_same(logits, other_padding)
+    assert_same(logits[1:2], alone)
 
 
-def test_later_tokens_are_not_seen():
+def test_later_tokens_have_no_effect():
     model, source, tokens = decoder(), encoded(), some_tokens(3, 6)
     changed = tokens.clone()
     changed[:, 4:] = (changed[:, 4:] + 1) % VOCABULARY
@@ -80,8 +78,8 @@ def test_later_tokens_are_not_seen():
     assert (before[:, 4:] - after[:, 4:]).abs().amax(-1).min() > 1e-3
 
 
-def test_every_earlier_token_and_its_place_are_heard():
-    """No table of positions: places are told apart far behind any sentence."""
+def test_every_earlier_token_and_its_position_count():
+    """No table of positions: they differ far beyond the length of any sentence."""
     model, source = decoder(layers=1), encoded((4,))
     same_token = torch.full((1, 3000), 5)
     with torch.no_grad():
@@ -90,23 +88,19 @@ def test_every_earlier_token_and_its_place_are_heard():
 
 
 def test_cache_select_follows_the_hypotheses():
-    """After the search has reordered and doubled hypotheses, decoding goes on as if each had been alone."""
-    model, source, tokens, kept = (
-        decoder(),
-        encoded((6, 4)),
-        some_tokens(6, 5),
-        torch.tensor([2, 0, 2, 5, 3, 3]),
-    )
+    """After the search has reordered and doubled hypotheses, each goes on as if it had been decoded by itself."""
+    model, source, tokens = decoder(), encoded((6, 4)), some_tokens(6, 5)
+    selected = torch.tensor([2, 0, 2, 5, 3, 3])
     cross, cache = model.prepare(source), model.init_cache(6)
     with torch.no_grad():
         for column in tokens[:, :3].T:
             _, cache = model.step(column, cross, cache)
-        cache = cache.select(kept)
-        survivors = tokens[kept]
-        for place in (3, 4):
-            logits, cache = model.step(survivors[:, place], cross, cache)
+        cache = cache.select(selected)
+        tokens = tokens[selected]
+        for position in (3, 4):
+            logits, cache = model.step(tokens[:, position], cross, cache)
         repeated = Encoded(source.frames.repeat_interleave(3, 0), source.lengths.repeat_interleave(3))
-        assert_same(logits, model(repeated, survivors)[:, -1])
+        assert_same(logits, model(repeated, tokens)[:, -1])
 
 
 def test_heads_must_divide_the_width():

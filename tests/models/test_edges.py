@@ -1,4 +1,4 @@
-"""Convolutions that see an utterance reflected at its ends: each by itself, and zeros where it is too short."""
+"""Reflected ends of an utterance: the same in any batch, and zeros where it is too short."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def test_one_utterance_as_torch_reflects_it(frames):
 
 
 def test_too_short_to_reflect():
-    """Zeros stand for the frames that are not there."""
+    """Zeros stand for the missing frames."""
     x = torch.tensor([[1.0, 2, 3, 4], [1, 2, NAN, NAN], [1, NAN, NAN, NAN]])[..., None]
     reflected = reflect_ends(x, lengths_to_mask(torch.tensor([4, 2, 1]), 4), 2)[..., 0]
     assert reflected.tolist() == [
@@ -35,7 +35,7 @@ def test_too_short_to_reflect():
 
 @pytest.mark.parametrize("ends", ["zeros", "reflect"])
 @pytest.mark.parametrize("length", [1, 2, 3, 16, 17])
-def test_gate_of_a_batch_is_the_gate_alone(ends, length):
+def test_gate_is_the_same_alone_and_in_a_batch(ends, length):
     unit = ConvGatingUnit(8, 31, 0.0, ends).eval()
     torch.nn.init.normal_(unit.depthwise.weight)
     x, lengths = torch.randn(2, 20, 8), torch.tensor([20, length])
@@ -49,7 +49,7 @@ def test_gate_of_a_batch_is_the_gate_alone(ends, length):
 
 @pytest.mark.parametrize("ends", ["zeros", "reflect"])
 @pytest.mark.parametrize("length", [1, 2, 3, 4, 5, 6])
-def test_front_end_of_a_batch_is_the_front_end_alone(ends, length):
+def test_front_end_is_the_same_alone_and_in_a_batch(ends, length):
     frontend = ConvFrontend(8, n_mels=12, channels=(3, 2), ends=ends).eval()
     features = torch.randn(2, 9, 12)
     features[1, length:] = NAN

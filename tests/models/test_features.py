@@ -1,4 +1,4 @@
-"""Features, their normalisation and SpecAugment: each utterance by itself, whatever it is batched with."""
+"""Features, their normalisation and SpecAugment: an utterance gets the same ones in any batch."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 @pytest.mark.parametrize("samples", [400, 16000, 16159, 16160], ids=str)
 def test_log_mel_is_speechbrain_fbank(samples):
-    """Loud noise, so that neither its clamp (80 dB below the loudest frame) nor the floor here comes in."""
+    """On loud noise, where neither SpeechBrain's clamp (80 dB below the loudest frame) nor our floor has an effect."""
     audio = torch.randn(1, samples, generator=seeded())
     features, lengths = LogMel()(audio, torch.tensor([samples]))
     expected = Fbank(n_mels=80, n_fft=400)(audio)
@@ -36,7 +36,7 @@ def test_log_mel_frames(samples):
 
 
 def test_log_mel_floor_and_no_clamp():
-    """Silence lies at the floor; a loud ending leaves the beginning as it was."""
+    """Silence lies at the floor; a loud ending does not change the beginning."""
     quiet = 1e-4 * torch.randn(1, 16000, generator=seeded())
     quiet[:, 4000:6000] = 0
     loud_ending = quiet.clone()
@@ -59,7 +59,7 @@ def test_log_mel_in_bfloat16_training():
 
 # --- normalisation ------------------------------------------------------------------------------------------
 
-BATCHINGS = {"one by one": [1] * 7, "pairs": [2, 2, 2, 1], "all at once": [7]}
+BATCHINGS = {"single": [1] * 7, "pairs": [2, 2, 2, 1], "all at once": [7]}
 
 
 @pytest.mark.parametrize("sizes", BATCHINGS.values(), ids=BATCHINGS)
@@ -69,8 +69,8 @@ def test_norm_measures_the_real_frames(sizes):
     batches, waiting = [], list(utterances)
     for size in sizes:
         group, waiting = waiting[:size], waiting[size:]
-        lengths = torch.tensor([len(one) for one in group])
-        padded = pad_sequence([torch.tensor(one, dtype=torch.float32) for one in group], batch_first=True)
+        lengths = torch.tensor([len(features) for features in group])
+        padded = pad_sequence([torch.tensor(features, dtype=torch.float32) for features in group], batch_first=True)
         mask = lengths_to_mask(lengths, padded.shape[1])
         batches.append((padded.masked_fill(~mask[..., None], 1e6), lengths))
     norm = GlobalNorm(5)
@@ -84,14 +84,14 @@ def test_norm_measures_the_real_frames(sizes):
         assert (normed[~mask] == 0).all()
 
 
-def test_norm_before_measuring_is_identity_and_travels_with_the_weights():
+def test_norm_is_identity_before_measuring_and_saved_with_the_weights():
     features, lengths = torch.randn(2, 6, 4, generator=seeded()), torch.tensor([6, 6])
-    norm, other = GlobalNorm(4), GlobalNorm(4)
+    norm, loaded = GlobalNorm(4), GlobalNorm(4)
     norm.measure([])
     assert torch.equal(norm(features, lengths), features)
     norm.measure([(features, lengths)])
-    other.load_state_dict(norm.state_dict())
-    assert torch.equal(other(features, lengths), norm(features, lengths))
+    loaded.load_state_dict(norm.state_dict())
+    assert torch.equal(loaded(features, lengths), norm(features, lengths))
 
 
 def test_norm_of_a_band_that_never_changes_is_finite():
@@ -105,7 +105,7 @@ def test_norm_of_a_band_that_never_changes_is_finite():
 
 
 def only(**masks) -> SpecAugment:
-    """SpecAugment with nothing but what is named, in training."""
+    """SpecAugment in training with these options only."""
     return SpecAugment(**{"time_masks": 0, "freq_masks": 0, "warp": 0, **masks}).train()
 
 
@@ -120,20 +120,20 @@ def test_augment_does_nothing_in_evaluation():
     assert SpecAugment().eval()(features, torch.tensor([50, 20, 3])) is features
 
 
-def test_time_masks_of_a_short_utterance_are_those_it_would_have_alone():
-    """The share that is hidden, and where, do not depend on how long the batch is."""
+def test_time_masks_of_a_short_utterance_do_not_depend_on_the_batch():
+    """Neither the share of hidden frames nor their positions."""
     augment, copies = only(time_masks=3, time_width=(4, 9), max_share=0.2), 3000
     together = torch.tensor([60, 300] * copies)
     in_batch = masked_frames(augment, together)
     for row, frames in enumerate([60, 300]):
-        by_itself = masked_frames(augment, torch.full((copies,), frames), seed=1).float()
-        beside = in_batch[row::2, :frames].float()
-        # Where: how often each frame is hidden. How much: mean and spread over the utterances.
-        assert (beside.mean(0) - by_itself.mean(0)).abs().max() < 0.06
-        assert abs(beside.mean() - by_itself.mean()) < 0.01
-        assert abs(beside.mean(1).std() - by_itself.mean(1).std()) < 0.01
-        assert beside.mean() > 0.05
-        assert beside[:, 0].any() and beside[:, -1].any()
+        alone = masked_frames(augment, torch.full((copies,), frames), seed=1).float()
+        batched = in_batch[row::2, :frames].float()
+        # Positions: how often each frame is hidden. Share: mean and spread over the utterances.
+        assert (batched.mean(0) - alone.mean(0)).abs().max() < 0.06
+        assert abs(batched.mean() - alone.mean()) < 0.01
+        assert abs(batched.mean(1).std() - alone.mean(1).std()) < 0.01
+        assert batched.mean() > 0.05
+        assert batched[:, 0].any() and batched[:, -1].any()
     assert not in_batch[0::2, 60:].any()
 
 
@@ -141,7 +141,7 @@ def test_time_masks_of_a_short_utterance_are_those_it_would_have_alone():
     "frames, widest", [(400, 7), (100, 7), (50, 5), (19, 1), (9, 0), (1, 0)], ids=lambda value: str(value)
 )
 def test_time_mask_width(frames, widest):
-    """A mask has the width asked for, at most max_share of its own utterance, however long the batch is."""
+    """A mask has the width of the option, at most max_share of its own utterance, in a batch of any length."""
     lengths = torch.tensor([frames] * 200 + [400])
     hidden = masked_frames(only(time_masks=1, time_width=(7, 7), max_share=0.1), lengths)
     assert (hidden[:-1].sum(1) == widest).all()
@@ -160,16 +160,16 @@ def test_masks_hide_whole_frames_and_whole_bands_differently_in_each_utterance()
     assert len({tuple(row.tolist()) for row in bands}) > 25
 
 
-def test_masks_leave_the_rest_alone():
+def test_masks_change_nothing_else():
     features = torch.rand(2, 80, 40, generator=seeded()) + 1
     augmented = only(time_masks=2, time_width=(3, 8), max_share=1.0)(features, torch.tensor([80, 30]))
-    kept = augmented != 0
-    assert torch.equal(augmented[kept], features[kept])
+    visible = augmented != 0
+    assert torch.equal(augmented[visible], features[visible])
     assert torch.equal(augmented[1, 30:], features[1, 30:]), "no mask reaches into the padding"
 
 
 def ramp(frames: int, size: int | None = None) -> torch.Tensor:
-    """``[1, size, 1]``: the frame's number, so that a warp shows where each frame came from; then padding."""
+    """``[1, size, 1]``: the frame's number, so that a warp shows the source of each frame; then padding."""
     numbers = torch.full((size or frames,), 1e6)
     numbers[:frames] = torch.arange(frames)
     return numbers[None, :, None]
@@ -191,8 +191,8 @@ def test_warp_keeps_the_ends_and_moves_little(frames, most):
 
 
 @pytest.mark.parametrize("frames", [1, 2, 10, 11])
-def test_warp_leaves_very_short_utterances_alone(frames):
-    """Alone, where there is no frame after the last, and in a batch."""
+def test_warp_does_not_change_very_short_utterances(frames):
+    """By themselves, where there is no frame after the last, and in a batch."""
     for size in (frames, 40):
         warped = warp_time(ramp(frames, size), torch.tensor([frames]), 5)[:, :frames]
         assert torch.equal(warped, ramp(frames))
@@ -210,7 +210,7 @@ def test_warp_interpolates_between_neighbours():
 
 
 def test_augment_of_the_shortest_utterances():
-    """Alone in their batch, with the full recipe's masks."""
+    """By themselves, with the full recipe's masks."""
     for frames in (1, 2, 3, 7):
         features = torch.ones(1, frames, 80)
         assert SpecAugment().train()(features, torch.tensor([frames])).shape == features.shape

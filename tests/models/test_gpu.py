@@ -1,4 +1,4 @@
-"""What can only be seen on a GPU: the same numbers as on the CPU, mixed precision, going on after a stop."""
+"""On a GPU: the same numbers as on the CPU, mixed precision, resuming, searching."""
 
 import json
 
@@ -32,9 +32,9 @@ def test_cpu_and_cuda_agree(mixer, exact_products):
     audio, lengths = 0.1 * torch.randn(3, 40000), torch.tensor([40000, 23456, 1000])
     with torch.no_grad():
         expected = model(audio, lengths).ctc_logits.log_softmax(-1)
-        found = model.cuda()(audio.cuda(), lengths.cuda()).ctc_logits.log_softmax(-1).cpu()
+        actual = model.cuda()(audio.cuda(), lengths.cuda()).ctc_logits.log_softmax(-1).cpu()
     for row, frames in enumerate(model.encode(audio.cuda(), lengths.cuda()).lengths.tolist()):
-        torch.testing.assert_close(found[row, :frames], expected[row, :frames], atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(actual[row, :frames], expected[row, :frames], atol=1e-3, rtol=1e-3)
 
 
 def run(tmp_path, *options):
@@ -51,24 +51,24 @@ def test_bfloat16_trains(tmp_path):
     assert losses[-1] < 0.8 * losses[0]
 
 
-def test_goes_on_after_a_stop(tmp_path):
+def test_resumes_after_a_stop(tmp_path):
     run(tmp_path, "--number_of_epochs", "1")
     assert [epoch["epoch"] for epoch in run(tmp_path, "--number_of_epochs", "2")] == [1, 2]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_search_finds_what_it_finds_on_the_cpu(precision, exact_products):
-    """With a language model; bf16: a score as good, but for its rounding."""
+def test_search_gives_the_scores_of_the_cpu(precision, exact_products):
+    """With a language model; in bf16 but for its rounding."""
     hparams = load("hparams/quickstart.yaml", {"data_folder": "none"}).hparams
     model, lm = hparams["model"].eval(), TransformerLM(32, 16, layers=1, heads=2, d_ffn=32, dropout=0.0).eval()
     search = BeamSearch(beam=6, ctc_weight=0.4, lm_weight=0.3, length_bonus=0.2)
     audio, lengths = 0.1 * torch.randn(3, 40000), torch.tensor([40000, 23456, 9000])
-    found = []
+    results = []
     for device in ("cpu", "cuda"):
         mixed = precision == "bf16" and device == "cuda"
         with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=mixed):
             output = model.to(device)(audio.to(device), lengths.to(device))
             log_probs = output.ctc_logits.float().log_softmax(-1)
-            found.append(search(model.decoder, output.encoded, log_probs, lm.to(device)))
-    for expected, on_gpu in zip(*found, strict=True):
+            results.append(search(model.decoder, output.encoded, log_probs, lm.to(device)))
+    for expected, on_gpu in zip(*results, strict=True):
         assert on_gpu[0].score == pytest.approx(expected[0].score, rel=1e-3 if precision == "fp32" else 0.05)

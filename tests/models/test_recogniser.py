@@ -1,4 +1,4 @@
-"""The whole model knows neither padding nor batch: from samples to log probabilities, logits and text."""
+"""The whole model, from samples to text: neither padding nor the batch has an effect on an utterance."""
 
 from functools import cache
 from pathlib import Path
@@ -19,7 +19,7 @@ from recipes.models.recogniser import Recogniser
 
 HPARAMS = Path(__file__).parents[2] / "hparams"
 SMALL = {"data_folder": "unused", "d_model": 16, "heads": 2, "layers": 2, "d_ffn": 32, "decoder_layers": 1}
-# With few tokens and without anything random, as the quickstart has it.
+# With few tokens and without randomness, as in the quickstart.
 PLAIN = {"vocab_size": 32, "kernel_size": 15, "dropout": 0.0, "model.frontend.channels": [32, 16]} | {
     f"model.augment.{part}": 0 for part in ("time_masks", "freq_masks", "warp")
 }
@@ -31,14 +31,14 @@ MIXERS = list(load(*ENCODERS["conformer"]).hparams["mixers"])
 every_encoder = pytest.mark.parametrize("encoder", ENCODERS)
 every_mixer = pytest.mark.parametrize("mixer", MIXERS)
 
-# Samples of each utterance. A feature frame is 160 samples: the shortest have one to three of them, then
-# come all remainders of feature frames by 4, and lengths that fill no whole feature frame.
+# Samples of each utterance. A feature frame is 160 samples: the shortest have 1 to 3 of them, then come all
+# remainders of feature frames by 4, and lengths that are no whole number of feature frames.
 SAMPLES = [1, 2, 159, 160, 320, 400, 480, 640, 799, 800, 960, 1120, 1440, 4640, 4801, 5120, 10111, 11279]
 
 
 @cache
 def recogniser(encoder: str, mixer: str) -> Recogniser:
-    """With weights and statistics off their initial values, so that no zero or one there hides a fault."""
+    """With weights and statistics off their initial values, whose zeros and ones could hide a fault."""
     recipe, overrides = ENCODERS[encoder]
     model = load(recipe, {**overrides, "mixer": mixer}).hparams["model"].eval()
     torch.manual_seed(1)
@@ -48,8 +48,8 @@ def recogniser(encoder: str, mixer: str) -> Recogniser:
         model.normalize.mean.fill_(-15.0)
         model.normalize.std.fill_(8.0)
         longest = recordings()[0][-1]
-        usual = model(longest[None], torch.tensor([len(longest)])).ctc_logits.mean((0, 1))
-        model.ctc.bias -= usual  # no token stands out on the whole, so texts are long and all different
+        mean = model(longest[None], torch.tensor([len(longest)])).ctc_logits.mean((0, 1))
+        model.ctc.bias -= mean  # so that no token dominates: texts are long and all different
     return model
 
 
@@ -68,7 +68,7 @@ def recordings() -> tuple[list[Tensor], list[Tensor]]:
 
 @torch.no_grad()
 def outputs(model: Recogniser, audio: Tensor, lengths: Tensor, tokens: Tensor, token_lengths: list[int]) -> list[dict]:
-    """For each utterance what is valid of everything that the model computes."""
+    """The valid part of everything that the model computes, for each utterance."""
     encoded, ctc_logits, attention_logits = model(audio, lengths, tokens)
     log_probs = ctc_logits.log_softmax(-1)
     texts = greedy_ctc(log_probs, encoded.lengths)
@@ -94,17 +94,17 @@ def alone(encoder: str, mixer: str) -> list[dict]:
 
 def padded_batch(audio: list[Tensor], padding: float) -> tuple[Tensor, Tensor]:
     """``[B, 3 * longest]`` with noise of size ``padding`` after each utterance, and the lengths."""
-    lengths = torch.tensor([len(one) for one in audio])
+    lengths = torch.tensor([len(samples) for samples in audio])
     batch = padding * torch.randn(len(audio), 3 * max(SAMPLES), generator=torch.Generator().manual_seed(3))
     batch[lengths_to_mask(lengths, batch.shape[1])] = torch.cat(audio)
     return batch, lengths
 
 
 def batched(encoder: str, mixer: str, order: list[int], padding: float) -> list[dict]:
-    """The same from one batch, in this order."""
+    """The outputs of the utterances ``order``, from one batch in that order."""
     audio, tokens = ([part[n] for n in order] for part in recordings())
     padded, lengths = padded_batch(audio, padding)
-    token_lengths = [len(one) for one in tokens]
+    token_lengths = [len(sentence) for sentence in tokens]
     more_tokens = pad_sequence([*tokens, torch.zeros(9, dtype=torch.long)], batch_first=True, padding_value=7)[:-1]
     return outputs(recogniser(encoder, mixer), padded, lengths, more_tokens, token_lengths)
 
@@ -123,24 +123,24 @@ ORDERS = {
 @every_encoder
 def test_utterance_is_the_same_alone_and_in_any_batch(encoder, mixer, order, padding):
     expected = alone(encoder, mixer)
-    for n, found in zip(order, batched(encoder, mixer, order, padding), strict=True):
+    for n, actual in zip(order, batched(encoder, mixer, order, padding), strict=True):
         for part, value in expected[n].items():
+            label = f"{part} of {SAMPLES[n]} samples"
             if part == "greedy text":
-                assert found[part] == value, f"{part} of {SAMPLES[n]} samples"
+                assert actual[part] == value, label
             else:
-                what = f"{part} of {SAMPLES[n]} samples"
                 torch.testing.assert_close(
-                    found[part], value, atol=1e-4, rtol=0, msg=lambda text, what=what: f"{what}: {text}"
+                    actual[part], value, atol=1e-4, rtol=0, msg=lambda text, label=label: f"{label}: {text}"
                 )
 
 
 @every_encoder
-def test_the_comparison_is_not_about_nothing(encoder):
-    """Utterances differ, texts are long, and every remainder by 4 is there, among the short ones too."""
+def test_the_utterances_differ(encoder):
+    """Texts are long and different, and every remainder by 4 is there, among short utterances too."""
     frames = [1 + samples // 160 for samples in SAMPLES]
     assert {n % 4 for n in frames if n < 10} == {n % 4 for n in frames if n > 10} == {0, 1, 2, 3}
     for mixer in MIXERS:
-        texts = [one["greedy text"] for one in alone(encoder, mixer)]
+        texts = [outputs["greedy text"] for outputs in alone(encoder, mixer)]
         assert len(set(map(tuple, texts))) > 5 and max(map(len, texts)) > 4, f"{mixer}: {texts}"
         spread = alone(encoder, mixer)[-1]["CTC log probabilities"].std(0).mean()
         assert spread > 0.01, f"{mixer}: the frames of an utterance hardly differ"
@@ -159,20 +159,21 @@ def test_front_end_rounds_up(channels):
 @every_mixer
 @every_encoder
 def test_gradients_reach_every_weight_and_padding_none(encoder, mixer):
-    """In training, through the one forward: no weight is left out, and padding changes nothing."""
+    """In training, through ``forward``: no weight is left out, and padding changes nothing."""
     audio, tokens = (part[-4:] for part in recordings())
     model, gradients = recogniser(encoder, mixer), []
     for padding in (0.0, 1.0):
         model.train().zero_grad(set_to_none=True)
-        output = model(*padded_batch(audio, padding), torch.stack([one[:2] for one in tokens]))
+        output = model(*padded_batch(audio, padding), torch.stack([sentence[:2] for sentence in tokens]))
         model.eval()
         frames = lengths_to_mask(output.encoded.lengths, output.ctc_logits.shape[1])
         ctc = output.ctc_logits.log_softmax(-1)[frames][:, 5].mean()
         (ctc + output.attention_logits.log_softmax(-1)[..., 6].mean()).backward()
         gradients.append({name: weight.grad for name, weight in model.named_parameters()})
     unused = {name for name, gradient in gradients[0].items() if gradient is None}
-    silent = not list(model.encoder.blocks[0].mixer.parameters())  # conv_only hears nothing of what it is given
-    assert unused <= {f"encoder.blocks.{n}.mixer_norm.{part}" for n in (0, 1) for part in ("weight", "bias") if silent}
+    constant = not list(model.encoder.blocks[0].mixer.parameters())  # conv_only ignores its input
+    norms = {f"encoder.blocks.{n}.mixer_norm.{part}" for n in (0, 1) for part in ("weight", "bias")}
+    assert unused <= (norms if constant else set())
     for name in gradients[0].keys() - unused:
         gradient = gradients[0][name]
         torch.testing.assert_close(
@@ -196,6 +197,6 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("encoder", "sizes", "message"), REFUSED.values(), ids=REFUSED)
-def test_sizes_that_cannot_be(encoder, sizes, message):
+def test_invalid_sizes(encoder, sizes, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
         encoder(8, [lambda d_model: torch.nn.Identity()], **sizes)

@@ -34,11 +34,11 @@ def alone(model, audio):
 
 def assert_same(model, stock, frames=FRAMES):
     audios = [noise(160 * (count - 1) + 50, seed) for seed, count in enumerate(frames)]
-    for audio in [*audios, 1e-3 * audios[0]]:  # so quiet that stock's floor takes hold
+    for audio in [*audios, 1e-3 * audios[0]]:  # so quiet that SpeechBrain's floor has an effect
         expected = stock(audio, TOKENS)
         assert expected[0].std() > 0.3 and expected[2].std() > 0.3
-        for given, wanted in zip(alone(model, audio), expected, strict=True):
-            torch.testing.assert_close(given, wanted, atol=1e-4, rtol=0)
+        for output, wanted in zip(alone(model, audio), expected, strict=True):
+            torch.testing.assert_close(output, wanted, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(("encoder", "attention"), KINDS, ids=["-".join(kind) for kind in KINDS])
@@ -60,11 +60,11 @@ def test_computes_what_stock_computes(tmp_path, encoder, attention):
 
 
 def test_window_of_the_large_recipes(tmp_path):
-    """32 ms: told by hyperparams.yaml, or on the command line where there is none."""
+    """32 ms, from hyperparams.yaml, or from the command line where there is none."""
     stock = Stock("branchformer", "hypermixing", n_fft=512, win_length=32)
-    assert_same(converted(tmp_path / "told", stock)[0], stock, FRAMES[:1])
+    assert_same(converted(tmp_path / "with_file", stock)[0], stock, FRAMES[:1])
     option = "--model.features.window_length=512"
-    assert_same(converted(tmp_path / "given", stock, option, hyperparams=False)[0], stock, FRAMES[:1])
+    assert_same(converted(tmp_path / "with_option", stock, option, hyperparams=False)[0], stock, FRAMES[:1])
 
 
 def test_published_folder(tmp_path, capsys):
@@ -86,13 +86,13 @@ def test_published_folder(tmp_path, capsys):
 def test_a_language_model_of_another_kind_is_kept_as_it_is(tmp_path, capsys):
     stock = Stock("conformer", "hypermixing")
     folder, out = stock.save(tmp_path / "stock"), tmp_path / "ours"
-    given = {"rnn.weight_ih_l0": torch.randn(8, 2)}
-    torch.save(given, folder.parent / "lm.ckpt")
+    recurrent = {"rnn.weight_ih_l0": torch.randn(8, 2)}
+    torch.save(recurrent, folder.parent / "lm.ckpt")
     assert main([str(folder), "--recipe", str(stock.recipe(tmp_path)), str(out)]) == 0
     kept = torch.load(out / "lm" / "lm.ckpt", weights_only=True)
-    assert kept.keys() == given.keys() and torch.equal(kept["rnn.weight_ih_l0"], given["rnn.weight_ih_l0"])
-    said = capsys.readouterr().out
-    assert f"{out / 'lm' / 'lm.ckpt'} is no stock TransformerLM: kept as it was, of no use in decoding\n" in said
+    assert kept.keys() == recurrent.keys() and torch.equal(kept["rnn.weight_ih_l0"], recurrent["rnn.weight_ih_l0"])
+    message = f"{out / 'lm' / 'lm.ckpt'} is no stock TransformerLM: kept as it was, of no use in decoding\n"
+    assert message in capsys.readouterr().out
 
 
 def test_converted_model_is_tested_and_not_trained(tmp_path, capsys):
@@ -122,7 +122,7 @@ def test_converted_model_is_tested_and_not_trained(tmp_path, capsys):
 
 def without(*endings):
     def change(state):
-        return {name: one for name, one in state.items() if not name.endswith(endings)}
+        return {name: weight for name, weight in state.items() if not name.endswith(endings)}
 
     return change
 
@@ -130,14 +130,14 @@ def without(*endings):
 def test_errors_of_recipes(tmp_path, capsys):
     stock = Stock("conformer", "RelPosMHAXL")
     folder = stock.save(tmp_path / "stock")
-    weights, recipe = folder / "model.ckpt", tmp_path / "mine.yaml"
+    weights, recipe = folder / "model.ckpt", tmp_path / "ours.yaml"
 
     def error(out="ours", **keys) -> str:
         assert main([str(folder), "--recipe", str(stock.recipe(tmp_path, **keys)), str(tmp_path / out)]) == 2
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.yaml", "stock"]
-        shown = capsys.readouterr().err
-        assert shown.startswith("error: ") and shown.count("\n") == 1
-        return shown.removeprefix("error: ").rstrip()
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["ours.yaml", "stock"]
+        message = capsys.readouterr().err
+        assert message.startswith("error: ") and message.count("\n") == 1
+        return message.removeprefix("error: ").rstrip()
 
     assert error(mixer="hypermixing") == (
         f"{weights} holds a Conformer with RelposAttention, but {recipe} is a Conformer with HyperMixing: "
@@ -160,7 +160,7 @@ CHANGED = {
         "{file} lacks 1.encoder.layers.0.norm1.norm.weight, 1.encoder.layers.0.norm2.norm.bias, "
         "1.encoder.layers.1.norm1.norm.weight and 3 more, which {recipe} asks for: give the model's own recipe",
     ),
-    "weights of something else": (
+    "superfluous weights": (
         "model.ckpt",
         lambda state: {**state, "4.w.weight": torch.zeros(2)},
         "{recipe} has no place for 4.w.weight of {file}: give the model's own recipe",

@@ -1,4 +1,4 @@
-"""Tiny models of stock SpeechBrain with random weights, saved as its recipes save theirs."""
+"""Tiny models of stock SpeechBrain with random weights, saved as its recipes save them."""
 
 import io
 from pathlib import Path
@@ -15,10 +15,11 @@ from speechbrain.utils.checkpoints import Checkpointer
 from torch import Tensor, nn
 
 from tests.support.corpus import WORDS
+from tests.support.models import randomised
 
 ROOT = Path(__file__).parents[2]
 VOCAB = 32
-# Our mixer and encoder by the names of stock.
+# Our mixers by the names of SpeechBrain.
 MIXERS = {"RelPosMHAXL": "relpos_attention", "RoPEMHA": "attention", "hypermixing": "hypermixing"}
 KINDS = [
     ("conformer", "RelPosMHAXL"),
@@ -80,13 +81,10 @@ class Stock:
             csgu_linear_units=12,
         )
         heads = Linear(input_size=16, n_neurons=VOCAB), Linear(input_size=16, n_neurons=VOCAB)
-        self.model = nn.ModuleList([cnn, transformer, *heads])
-        with torch.no_grad():  # no norm at one, no bias at zero
-            for parameter in self.model.parameters():
-                parameter.add_(0.2 * torch.randn_like(parameter))
+        self.model = randomised(nn.ModuleList([cnn, transformer, *heads]))
         for seed in range(3):
             self.normalize(self.features(noise(9000, seed)[None]), torch.ones(1), epoch=1)
-        self.model.eval(), self.normalize.eval()
+        self.normalize.eval()
 
     @torch.no_grad()
     def __call__(self, audio: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -110,7 +108,7 @@ class Stock:
 
     def recipe(self, folder: Path, **keys) -> Path:
         """Our recipe of the same model."""
-        wide = "encoder: {csgu_units: 12}" if self.encoder == "branchformer" else "encoder: {dropout: 0.0}"
+        encoder = "encoder: {csgu_units: 12}" if self.encoder == "branchformer" else "encoder: {dropout: 0.0}"
         settings = {
             "mixer": MIXERS[self.attention],
             "d_model": 16,
@@ -126,13 +124,13 @@ class Stock:
             f"base: {ROOT / 'hparams' / self.encoder}.yaml",
             *(f"{key}: {value}" for key, value in settings.items()),
         ]
-        path = folder / "mine.yaml"
-        path.write_text("\n".join([*lines, "model:", "  frontend: {channels: [6, 4]}", f"  {wide}\n"]))
+        path = folder / "ours.yaml"
+        path.write_text("\n".join([*lines, "model:", "  frontend: {channels: [6, 4]}", f"  {encoder}\n"]))
         return path
 
 
 def noise(samples: int, seed: int = 0) -> Tensor:
-    """Noise that falls silent in the middle, where stock's clamp at 80 dB below the loudest takes hold."""
+    """Noise with silence in the middle, where SpeechBrain's clamp at 80 dB below the loudest frame has an effect."""
     audio = 0.1 * torch.randn(samples, generator=torch.Generator().manual_seed(seed))
     audio[samples // 3 : samples // 2] *= 1e-6
     return audio
