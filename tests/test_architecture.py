@@ -32,7 +32,8 @@ LONGEST_CHAIN = 20
 FACES = sorted(
     name for name in MODULES if is_package(name) and name in FLOOR_OF and name.startswith(("recipes", "mixers"))
 )
-NO_FACE_YET = {"recipes.asr", "recipes.bakeoff", "recipes.lm", "recipes.reports", "recipes.stock"}
+NO_FACE_YET = {"recipes.bakeoff"}
+NO_NAMES = {"recipes.stock"}  # its modules are used by themselves: importing one must not load the others
 
 
 def package_of(module: str) -> str | None:
@@ -83,7 +84,9 @@ def test_mixers_import_torch_alone(module):
 @pytest.mark.parametrize("package", [name for name in FACES if name not in NO_FACE_YET])
 def test_a_package_has_a_face(package):
     face = importlib.import_module(package)
-    assert face.__doc__ and face.__all__ and all(hasattr(face, name) for name in face.__all__)
+    assert face.__doc__
+    if package not in NO_NAMES:
+        assert face.__all__ and all(hasattr(face, name) for name in face.__all__)
 
 
 YAML_FILES = [*sorted((ROOT / "hparams").glob("*.yaml")), ROOT / "evaluate.py"]
