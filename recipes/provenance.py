@@ -13,15 +13,15 @@ PACKAGES = ("torchaudio", "speechbrain")
 
 
 def peak_memory_mb(device: str = "cpu") -> float:
-    """Highest memory of this process so far: of the GPU if it ran there, else resident."""
+    """Highest memory of this process so far, in MB of 2^20 bytes: the GPU's where it ran there, else resident."""
     if str(device).startswith("cuda"):
         return round(torch.cuda.max_memory_allocated() / 2**20, 1)
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(kilobytes / (2**20 if platform.system() == "Darwin" else 2**10), 1)
 
 
-def versions() -> dict:
-    """Of Python and of the packages that a result depends on, by metadata, which imports none of them."""
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that a result depends on, from their metadata, without importing them."""
     installed = {name: version(name) for name in PACKAGES}
     return {"python": platform.python_version(), "torch": torch.__version__, **installed}
 

@@ -10,8 +10,8 @@ from recipes import provenance
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="it is the GPU's memory there")
 def test_peak_memory_is_that_of_this_process():
-    held = bytearray(b"x" * (300 * 2**20))
-    assert len(held) / 2**20 < provenance.peak_memory_mb() < 100_000
+    memory = bytearray(b"x" * (300 * 2**20))
+    assert len(memory) / 2**20 < provenance.peak_memory_mb() < 100_000
 
 
 def test_commit_outside_a_checkout(monkeypatch):
@@ -26,12 +26,12 @@ def test_commit_names_changes(tmp_path, monkeypatch):
     def git(*arguments):
         subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments], cwd=tmp_path, check=True)
 
-    (tmp_path / "code.py").write_text("one\n")
+    (tmp_path / "code.py").write_text("first\n")
     git("init", "-q")
     git("add", ".")
-    git("commit", "-q", "-m", "one")
+    git("commit", "-q", "-m", "first")
     monkeypatch.setattr(provenance, "__file__", str(tmp_path / "code.py"))
     clean = provenance.commit()
     assert len(clean) >= 12 and set(clean) <= set("0123456789abcdef")
-    (tmp_path / "code.py").write_text("two\n")
+    (tmp_path / "code.py").write_text("second\n")
     assert provenance.commit() == f"{clean}+changes"

@@ -191,6 +191,12 @@ def test_half_precision_on_the_cpu(corpus, tmp_path, error_of):
     assert message.startswith(f"{RECIPE}: ") and "fp16" in message and "--precision=bf16" in message
 
 
+def test_run_options_are_checked_before_the_corpus_is_read(tmp_path, error_of):
+    message = error_of(train, tmp_path / "no corpus", tmp_path / "run", "--precision", "fp16")
+    assert "fp16" in message and "no corpus" not in message
+    assert not (tmp_path / "run" / "manifests").exists()
+
+
 def test_two_kinds_of_checkpoint_intervals(corpus, tmp_path, error_of):
     message = error_of(train, corpus, tmp_path / "run", "--ckpt_interval_steps", "3")
     assert "`ckpt_interval_minutes` and `ckpt_interval_steps` are mutually exclusive" in message

@@ -1,0 +1,86 @@
+"""The joint loss, against its definition."""
+
+from itertools import product
+
+import pytest
+import torch
+from torch.nn.functional import pad
+
+from data_prep.tokenizer import END, IGNORED
+from recipes.asr.data import Batch
+from recipes.asr.loss import count_right_tokens, joint_loss, next_tokens
+from recipes.models.encoder import Encoded
+from recipes.models.recogniser import Output
+
+VOCAB = 5
+TOKENS, LENGTHS = torch.tensor([[3, 4], [4, 0]]), torch.tensor([2, 1])
+FRAMES = torch.tensor([4, 3])
+
+
+@pytest.fixture
+def batch() -> Batch:
+    return Batch(["a", "b"], torch.zeros(2, 1), torch.ones(2), TOKENS, LENGTHS, ["A B", "B"])
+
+
+@pytest.fixture
+def output() -> Output:
+    torch.manual_seed(0)
+    encoded = Encoded(torch.zeros(2, 4, 1), FRAMES)
+    return Output(encoded, torch.randn(2, 4, VOCAB), torch.randn(2, 3, VOCAB))
+
+
+def collapsed(path: tuple[int, ...]) -> list[int]:
+    """Without repeats, then without blanks."""
+    return [token for before, token in zip((None, *path), path, strict=False) if token not in (before, 0)]
+
+
+def ctc_by_all_paths(log_probs: torch.Tensor, tokens: list[int]) -> torch.Tensor:
+    paths = [path for path in product(range(VOCAB), repeat=len(log_probs)) if collapsed(path) == tokens]
+    return -torch.stack([log_probs[range(len(path)), list(path)].sum() for path in paths]).logsumexp(0)
+
+
+def expected_parts(output: Output) -> tuple[torch.Tensor, torch.Tensor]:
+    """CTC and attention losses, each summed over the batch, one utterance after the other."""
+    ctc = attention = torch.zeros(())
+    for row in range(2):
+        tokens = TOKENS[row, : LENGTHS[row]].tolist()
+        ctc = ctc + ctc_by_all_paths(output.ctc_logits[row, : FRAMES[row]].log_softmax(-1), tokens)
+        log_probs = output.attention_logits[row].log_softmax(-1)
+        attention = attention - sum(log_probs[step, token] for step, token in enumerate([*tokens, END]))
+    return ctc, attention
+
+
+@pytest.mark.parametrize("ctc_weight", [0.0, 0.3, 1.0])
+def test_joint_loss_is_its_definition(batch, output, ctc_weight):
+    ctc, attention = expected_parts(output)
+    loss = joint_loss(output, batch, ctc_weight=ctc_weight, label_smoothing=0.0)
+    torch.testing.assert_close(loss, (ctc_weight * ctc + (1 - ctc_weight) * attention) / 2)
+
+
+def test_without_a_decoder_the_loss_is_ctc_alone(batch, output):
+    loss = joint_loss(output._replace(attention_logits=None), batch, ctc_weight=0.3, label_smoothing=0.0)
+    torch.testing.assert_close(loss, expected_parts(output)[0] / 2)
+
+
+def test_padding_changes_no_loss(batch, output):
+    """More frames and more tokens of padding, whatever stands there."""
+    loss = joint_loss(output, batch, ctc_weight=0.3, label_smoothing=0.1)
+    longer = Output(
+        output.encoded,
+        pad(output.ctc_logits, (0, 0, 0, 3), value=9.0),
+        pad(output.attention_logits, (0, 0, 0, 2), value=9.0),
+    )
+    padded = batch._replace(tokens=pad(TOKENS, (0, 2), value=3))
+    torch.testing.assert_close(joint_loss(longer, padded, ctc_weight=0.3, label_smoothing=0.1), loss)
+
+
+def test_next_tokens_end_with_the_sentence():
+    assert next_tokens(TOKENS, LENGTHS).tolist() == [[3, 4, END], [4, END, IGNORED]]
+
+
+def test_right_tokens_are_counted_without_padding(batch, output):
+    logits = torch.zeros(2, 3, VOCAB)
+    for (row, step), token in {(0, 0): 3, (0, 1): 3, (0, 2): END, (1, 0): 4, (1, 1): 4}.items():
+        logits[row, step, token] = 1
+    assert count_right_tokens(output._replace(attention_logits=logits), batch) == (3, 5)
+    assert count_right_tokens(output._replace(attention_logits=None), batch) == (0, 0)
