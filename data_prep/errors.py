@@ -17,6 +17,9 @@ def command_line(main):
 
     @functools.wraps(main)
     def run(argv=None) -> int:
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):  # an ASCII screen, or a file name that is not UTF-8, ends no command
+                stream.reconfigure(errors="backslashreplace")
         try:
             main(argv)
         except (DataError, OSError) as error:

@@ -2,23 +2,49 @@
 
 import hashlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
+
+from data_prep.errors import DataError
+
+
+def expand_user(path) -> Path:
+    """The path with `~` and `~name` replaced by home folders. Raises DataError for a user who does not exist."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise DataError(f"no home folder for {Path(path).parts[0]}: give the folder's whole path") from None
 
 
 def checksum(path) -> str | None:
     """SHA-256 of a file, None when there is no such file."""
     path = Path(path)
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    if not path.is_file():
+        return None
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_atomically(path, content: bytes | str) -> None:
-    """Write the whole content or, on failure, nothing: through a temporary file in the same folder."""
+def blocks_checksum(blocks: Iterable[bytes]) -> str:
+    """SHA-256 of a file of this content."""
+    digest = hashlib.sha256()
+    for block in blocks:
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def write_atomically(path, content: bytes | str | Iterable[bytes]) -> None:
+    """Write the whole content or, on failure, nothing: through a temporary file in the same folder.
+
+    content: bytes, text, or blocks of bytes for what is too large to be kept in memory.
+    """
     path = Path(path)
     content = content.encode() if isinstance(content, str) else content
+    blocks = [content] if isinstance(content, bytes) else content
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
-            file.write(content)
+            file.writelines(blocks)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

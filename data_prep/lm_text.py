@@ -2,7 +2,7 @@
 
 A text is read line by line and never kept in memory. A source, or several in a list, may be:
 
-- a manifest (`.csv`, its column wrd), or a transcript file of a corpus (`.trans.txt`: an ID, then the words);
+- a manifest (`.csv`, its column wrd), or a transcript file of a corpus (an ID, then the words);
 - a run folder: the manifests that the run was trained, validated or tested on;
 - a corpus folder in LibriSpeech's layout: the transcripts of its train*, dev* or test* splits;
 - any other file: one sentence a line, UTF-8, also compressed by gzip (`librispeech-lm-norm.txt.gz`).
@@ -17,12 +17,15 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from data_prep.errors import DataError
+from data_prep.files import expand_user
 from data_prep.manifest import read_manifest
+from data_prep.source import list_source
 from data_prep.splits import available_splits, choose_splits, find_corpus
+from data_prep.text import normalize
+from data_prep.transcripts import NAMES, is_transcript, read_transcript
 
 NO_SPLITS = {"train": [], "valid": [], "test": []}
 GZIP = b"\x1f\x8b"  # how every gzip file begins
-TRANSCRIPT = ".trans.txt"
 RUN_MANIFESTS = {"train": "merged/train.csv", "valid": "merged/valid.csv", "test": "test*.csv"}
 
 
@@ -39,7 +42,7 @@ def text_files(sources: str | Path | Iterable[str | Path], use: str) -> list[Pat
     Raises DataError for a source that does not exist, and for a folder without such text.
     """
     sources = [sources] if isinstance(sources, str | Path) else list(sources)
-    return [file for source in sources for file in _files(Path(source).expanduser(), use)]
+    return [file for source in sources for file in _files(expand_user(source), use)]
 
 
 def _files(source: Path, use: str) -> list[Path]:
@@ -53,21 +56,21 @@ def _files(source: Path, use: str) -> list[Path]:
     else:
         root = find_corpus(source)
         splits = getattr(choose_splits(available_splits(root), **{**NO_SPLITS, use: "auto"}), use)
-        files = [file for split in splits for file in sorted((root / split).rglob(f"*{TRANSCRIPT}"))]
-        missing = f"the corpus {root} has no {TRANSCRIPT} files in {', '.join(splits)}"
+        files = [file for split in splits for file in _transcripts(root / split)]
+        missing = f"the corpus {root} has no {NAMES} in {', '.join(splits)}"
     if not files:
         raise DataError(f"{missing}: name a file with the text")
     return files
 
 
 def sentences(files: Iterable[Path]) -> Iterator[str]:
-    """The sentences of all files in order, white space made single blanks; empty lines are left out.
+    """The sentences of all files in order, spelled by `normalize`; empty lines are left out.
 
     Raises DataError with file and line for what is no UTF-8, and for damaged gzip files and manifests.
     """
     for file in files:
         for line in _lines(Path(file)):
-            words = " ".join(line.split())
+            words = normalize(line)
             if words:
                 yield words
 
@@ -106,17 +109,34 @@ def _lines(file: Path) -> Iterator[str]:
     if file.name.endswith(".csv"):
         yield from (row["wrd"] for row in read_manifest(file))
         return
-    only_words = file.name.endswith(TRANSCRIPT)
+    if is_transcript(file.name):
+        yield from _transcript_words(file)
+        return
     number = 0
     try:
         with _open(file) as stream:
             for number, line in enumerate(stream, 1):
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-                yield " ".join(text.split()[1:]) if only_words else text
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError:
-        raise DataError(f"{file}, line {number}: not UTF-8 text; convert it, iconv -f latin1 -t utf-8") from None
+        raise _not_utf8(file, number) from None
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{file} is damaged after line {number} ({error}); fetch it again") from None
+
+
+def _transcript_words(file: Path) -> Iterator[str]:
+    for line in read_transcript(file):
+        if line.words is None:
+            raise _not_utf8(file, line.number)
+        yield line.words
+
+
+def _transcripts(split: Path) -> Iterator[Path]:
+    for folder in list_source(split)[0]:
+        yield from (split / folder.file(name) for name in folder.transcripts)
+
+
+def _not_utf8(file: Path, number: int) -> DataError:
+    return DataError(f"{file}, line {number}: not UTF-8 text; convert it, iconv -f latin1 -t utf-8")
 
 
 def _open(file: Path) -> BinaryIO:

@@ -1,33 +1,39 @@
 """Manifests: CSV files with the columns of SpeechBrain's LibriSpeech recipe, which can read them too.
 
 ID, duration (seconds), wav (`$data_root/<split>/SPK/CHAP/ID.flac`, so that a corpus can move), spk_id
-(`SPK-CHAP`), wrd (the words).
+(`SPK-CHAP`: speaker and chapter), wrd (the words, as `data_prep.text.normalize` spells them).
 """
 
 import csv
-import hashlib
 import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from data_prep.errors import DataError
-from data_prep.files import checksum, write_atomically
+from data_prep.files import blocks_checksum, checksum, write_atomically
 
 HOMOPHONES_FILE = "HOMOPHONES.TXT"  # beside the splits: pairs of words that sound alike, one pair a line
+UNKNOWN_SPEAKER = "unknown"  # in the column spk_id
+ROWS_AT_A_TIME = 4096  # in memory as text
 COLUMNS = ["ID", "duration", "wav", "spk_id", "wrd"]
 
 
 def read_manifest(manifest) -> Iterator[dict[str, str]]:
     """Yield the rows of a manifest as dicts of text. Raises DataError when it is missing, damaged or no manifest."""
+    return (dict(zip(COLUMNS, row, strict=True)) for row in read_rows(manifest))
+
+
+def read_rows(manifest) -> Iterator[list[str]]:
+    """Yield the rows of a manifest in the order of COLUMNS. Raises DataError as `read_manifest` does."""
     if not Path(manifest).is_file():
         raise DataError(f"no manifest {manifest}: write it with python -m data_prep.librispeech")
     with open(manifest, newline="", encoding="utf-8") as file:
         try:
-            reader = csv.DictReader(file)
-            if reader.fieldnames != COLUMNS:
+            reader = csv.reader(file)
+            if next(reader, None) != COLUMNS:
                 raise DataError(f"{manifest} is no manifest: its first line isn't {','.join(COLUMNS)}")
             for row in reader:
-                if None in row or None in row.values():
+                if len(row) != len(COLUMNS):
                     raise DataError(f"{manifest}, line {reader.line_num}: not {len(COLUMNS)} columns; prepare it again")
                 yield row
         except (UnicodeDecodeError, csv.Error) as error:
@@ -54,22 +60,44 @@ def merge(manifests: Iterable, out_csv) -> Path:
 
     Raises DataError when an utterance ID occurs twice.
     """
-    origin, rows = {}, []
-    for manifest in manifests:
-        for row in read_manifest(manifest):
-            if row["ID"] in origin:
-                raise DataError(f"utterance {row['ID']} is in both {origin[row['ID']]} and {manifest}; leave one out")
-            origin[row["ID"]] = manifest
-            rows.append(list(row.values()))
-    out_csv, content = Path(out_csv), to_csv(rows)
-    if checksum(out_csv) != hashlib.sha256(content).hexdigest():
+    manifests, out_csv = list(manifests), Path(out_csv)
+    if checksum(out_csv) != blocks_checksum(csv_blocks(_different_rows(manifests))):
         out_csv.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(out_csv, content)
+        write_atomically(out_csv, csv_blocks(_different_rows(manifests)))
     return out_csv
 
 
-def to_csv(rows: Iterable[list]) -> bytes:
-    """The manifest of these rows, each in the order of COLUMNS."""
+def _different_rows(manifests: list) -> Iterator[list[str]]:
+    """The rows of all manifests. Raises DataError when an ID occurs twice."""
+    origin = {}
+    for manifest in manifests:
+        for row in read_rows(manifest):
+            if row[0] in origin:
+                raise DataError(f"utterance {row[0]} is in both {origin[row[0]]} and {manifest}; leave one out")
+            origin[row[0]] = manifest
+            yield row
+
+
+def csv_blocks(rows: Iterable) -> Iterator[bytes]:
+    """The manifest of these rows, each in the order of COLUMNS, in blocks."""
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
-    return text.getvalue().encode()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for number, row in enumerate(rows, 1):
+        writer.writerow(row)
+        if number % ROWS_AT_A_TIME == 0:
+            yield text.getvalue().encode()
+            text.seek(0)
+            text.truncate()
+    yield text.getvalue().encode()
+
+
+def to_csv(rows: Iterable) -> bytes:
+    """The manifest of these rows, each in the order of COLUMNS."""
+    return b"".join(csv_blocks(rows))
+
+
+def speaker_of(spk_id: str) -> str | None:
+    """The speaker in the column spk_id, None where the corpus does not name it."""
+    speaker = spk_id.partition("-")[0]
+    return None if speaker == UNKNOWN_SPEAKER else speaker

@@ -1,4 +1,4 @@
-"""Where a LibriSpeech corpus lies, and which of its splits serve for training, validation and test."""
+"""Where a corpus in LibriSpeech's layout lies, and which of its splits serve for training, validation and test."""
 
 import difflib
 import re
@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_prep.errors import DataError
+from data_prep.files import expand_user
 
-SPLIT_NAME = re.compile(r"(train|dev|test)([-_].+)?")
+SPLIT_NAME = re.compile(r"(train|dev|valid|validation|val|test)([-_].+)?")
 
 
 class Roles(NamedTuple):
@@ -21,7 +22,7 @@ class Roles(NamedTuple):
 
 
 def available_splits(folder) -> list[str]:
-    """Names of the split folders (train*, dev*, test*) directly in `folder`, sorted."""
+    """Names of the split folders (train*, dev* or val*, test*) directly in `folder`, sorted."""
     folder = Path(folder)
     if not folder.is_dir():
         return []
@@ -33,7 +34,7 @@ def find_corpus(data_folder) -> Path:
 
     Raises DataError when neither holds a split.
     """
-    data_folder = Path(data_folder).expanduser()
+    data_folder = expand_user(data_folder)
     for folder in (data_folder / "LibriSpeech", data_folder):
         if available_splits(folder):
             return folder.absolute()
@@ -42,7 +43,8 @@ def find_corpus(data_folder) -> Path:
     is_split = SPLIT_NAME.fullmatch(data_folder.name)
     hint = f"; {data_folder.name} is a split itself, give its parent" if is_split else ""
     raise DataError(
-        f"no LibriSpeech in {data_folder}: expected folders train-*, dev-* or test-* there or in its LibriSpeech/{hint}"
+        f"no LibriSpeech in {data_folder}: expected folders train*, dev* (or valid*) or test* there or in its"
+        f" LibriSpeech/{hint}"
     )
 
 
@@ -50,13 +52,14 @@ def choose_splits(available: Iterable[str], train="auto", valid="auto", test="au
     """Which of the available splits to train on, to validate on and to test on.
 
     `train`, `valid` and `test` are a list of names, a comma- or space-separated string, or "auto": all train*;
-    all dev-clean*, or all dev* where there is none; all test*, or all dev* (with a note). Raises DataError for a
-    name that is not available, and for an "auto" without such a split ([] asks for none).
+    all dev-clean*, or where there is none all dev*, or all val* (valid, validation); all test*, or all dev* and val*
+    (with a note). Raises DataError for a name that is not available, and for an "auto" without such a split ([] asks
+    for none).
     """
     available = sorted(available)
 
-    def starting(prefix):
-        return [name for name in available if name.startswith(prefix)]
+    def starting(*prefixes):
+        return [name for name in available if name.startswith(prefixes)]
 
     def choose(use, wanted, default, pattern):
         if wanted != "auto":
@@ -65,13 +68,13 @@ def choose_splits(available: Iterable[str], train="auto", valid="auto", test="au
             raise DataError(f"no {pattern} split among: {_list(available)}; name the {use} splits, or [] for none")
         return default
 
-    note = ""
-    if test == "auto" and not starting("test") and starting("dev"):
-        note = f"No test* split here, so testing is on the dev splits: {', '.join(starting('dev'))}."
+    note, held_out = "", starting("dev", "val")
+    if test == "auto" and not starting("test") and held_out:
+        note = f"No test* split here, so testing is on the dev splits: {', '.join(held_out)}."
     return Roles(
         choose("train", train, starting("train"), "train*"),
-        choose("valid", valid, starting("dev-clean") or starting("dev"), "dev*"),
-        choose("test", test, starting("test") or starting("dev"), "test* or dev*"),
+        choose("valid", valid, starting("dev-clean") or starting("dev") or starting("val"), "dev* or valid*"),
+        choose("test", test, starting("test") or held_out, "test*, dev* or valid*"),
         note,
     )
 

@@ -44,7 +44,7 @@ def test_wrong_data_folder(tmp_path, error_of):
 def test_data_folder_without_a_corpus(tmp_path, error_of):
     (tmp_path / "music").mkdir()
     assert error_of(train, tmp_path / "music", tmp_path / "run") == (
-        f"no LibriSpeech in {tmp_path / 'music'}: expected folders train-*, dev-* or test-* there"
+        f"no LibriSpeech in {tmp_path / 'music'}: expected folders train*, dev* (or valid*) or test* there"
         " or in its LibriSpeech/"
     )
 

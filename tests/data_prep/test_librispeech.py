@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_prep import librispeech
+from data_prep import audio, librispeech
 from data_prep.errors import DataError
 from data_prep.librispeech import find_corpus, prepare, prepare_split, read_manifest
 from tests.support.corpus import write_corpus
@@ -109,7 +109,7 @@ def test_no_workers_is_an_error(corpus, tmp_path):
         prepare_split(corpus, SPLIT, tmp_path / "out", workers=0)
 
 
-def test_testing_on_dev_is_said_on_screen(tmp_path, capsys):
+def test_testing_on_dev_is_shown_on_screen(tmp_path, capsys):
     write_corpus(tmp_path, {SPLIT: (1, 1), "dev-clean-2": (1, 1), "dev-other": (1, 1)})
     prepared = prepare(tmp_path, tmp_path / "out", progress=False)
     assert (list(prepared.valid), list(prepared.test)) == (["dev-clean-2"], ["dev-clean-2", "dev-other"])
@@ -151,7 +151,7 @@ def repeat_elsewhere(chapter):
 
 
 def malform_line(chapter):
-    edit(transcript_of(chapter), "101-1101-0002 ", "101_1101_0002 ")
+    edit(transcript_of(chapter), "101-1101-0002 ", "101-1101-0002\ufffd ")
 
 
 def break_encoding(chapter):
@@ -179,8 +179,8 @@ def cut_long_file(path, part):
     soundfile.info(path)  # its header is whole
 
 
-def cut_last_bytes(chapter):
-    cut_long_file(chapter / "101-1101-0002.flac", 0.9999)
+def cut_last_frame(chapter):
+    cut_long_file(chapter / "101-1101-0002.flac", 0.87)  # the last of 8 frames is 0.8 of the others
 
 
 def cut_in_half(chapter):
@@ -191,10 +191,6 @@ def link_to_nowhere(chapter):
     path = chapter / "101-1101-0002.flac"
     path.unlink()
     path.symlink_to(chapter / "gone.flac")
-
-
-def make_stereo(chapter):
-    soundfile.write(chapter / "101-1101-0002.flac", np.zeros((1600, 2)), 16000)
 
 
 @pytest.mark.parametrize(
@@ -222,10 +218,9 @@ def make_stereo(chapter):
         (empty_file, ["empty audio file: 1: 101-1101-0002"]),
         (no_samples, ["empty audio file: 1: 101-1101-0002"]),
         (overwrite_header, ["damaged audio file: 1: 101-1101-0002"]),
-        (cut_last_bytes, ["damaged audio file: 1: 101-1101-0002"]),
+        (cut_last_frame, ["damaged audio file: 1: 101-1101-0002"]),
         (cut_in_half, ["damaged audio file: 1: 101-1101-0002"]),
         (link_to_nowhere, ["damaged audio file: 1: 101-1101-0002"]),
-        (make_stereo, ["audio with more than one channel: 1: 101-1101-0002"]),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
@@ -237,7 +232,7 @@ def test_problem_is_left_out_and_named_on_every_call(corpus, chapter, tmp_path, 
         assert [row["ID"] for row in manifest_of(corpus, tmp_path / "out")] == expected_ids
         printed = capsys.readouterr().out.splitlines()
         assert printed[0].split() == f"{SPLIT} 39 utterances 0.00 hours 4 speakers".split()
-        assert printed[1:] == [f"  left out: {line}" for line in expected]
+        assert [line for line in printed[1:] if "the rule:" not in line] == [f"  left out: {line}" for line in expected]
 
 
 def test_many_problems_show_five_names_and_are_all_in_the_report(tmp_path, capsys):
@@ -262,8 +257,8 @@ def test_split_with_a_tenth_left_out_is_kept_and_with_more_refused(corpus, chapt
         with pytest.raises(DataError) as error:
             manifest_of(corpus, tmp_path / "out")
         assert str(error.value).startswith(
-            f"{corpus / SPLIT}: 5 of 40 utterances are unusable; a split is refused when nothing is usable"
-            f" or more than 10 % is not (each problem by name in {tmp_path / 'out' / SPLIT}.json)"
+            f"{corpus / SPLIT}: 5 of 40 utterances are unusable, most by: empty audio file; a split is refused when"
+            f" nothing is usable or more than 10 % is not (each problem by name in {tmp_path / 'out' / SPLIT}.json)"
         )
 
 
@@ -297,8 +292,8 @@ def test_hidden_files_are_no_part_of_the_corpus(corpus, chapter, tmp_path, capsy
 def measured(monkeypatch):
     """The audio files that were opened."""
     paths = []
-    original = librispeech._measure
-    monkeypatch.setattr(librispeech, "_measure", lambda path: paths.append(path.name) or original(path))
+    original = audio.read_header
+    monkeypatch.setattr(audio, "read_header", lambda path: paths.append(path) or original(path))
     return paths
 
 
@@ -313,7 +308,7 @@ def test_unchanged_source_is_not_read_again_even_after_a_move(corpus, tmp_path, 
 def add_utterance(chapter, manifest):
     soundfile.write(chapter / "101-1101-0010.flac", np.zeros(1600), 16000)
     with open(transcript_of(chapter), "a") as file:
-        file.write("101-1101-0010 ONE MORE\n")
+        file.write("101-1101-0010 A NEW LINE\n")
 
 
 def change_words(chapter, manifest):
@@ -379,11 +374,11 @@ def test_command_writes_every_split_or_those_named(tmp_path):
     assert librispeech.main([str(tmp_path), str(tmp_path / "all")]) == 0
     written = sorted(path.stem for path in (tmp_path / "all").glob("*.csv"))
     assert written == ["dev-other", "test-other", SPLIT]
-    assert librispeech.main([str(tmp_path), str(tmp_path / "one"), "--splits", "dev-other"]) == 0
-    assert [path.name for path in (tmp_path / "one").glob("*.csv")] == ["dev-other.csv"]
+    assert librispeech.main([str(tmp_path), str(tmp_path / "dev"), "--splits", "dev-other"]) == 0
+    assert [path.name for path in (tmp_path / "dev").glob("*.csv")] == ["dev-other.csv"]
 
 
-def test_command_ends_with_one_line_and_status_2(tmp_path):
+def test_command_ends_with_a_single_line_and_status_2(tmp_path):
     command = [sys.executable, "-m", "data_prep.librispeech", str(tmp_path / "nowhere"), str(tmp_path)]
     ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
     assert ended.returncode == 2

@@ -1,0 +1,58 @@
+"""The report of a prepared split, `<split>.json`: counts, hours and every problem by name."""
+
+import json
+from pathlib import Path
+
+from data_prep.problems import RULES
+
+SAMPLE_RATE = 16000  # Hz, of training
+NAMES_SHOWN = 5  # per kind of problem; the report has them all
+
+
+def read_report(path: Path) -> dict:
+    """The report; empty for a file that is missing or no report."""
+    try:
+        report = json.loads(path.read_text())
+        return report if isinstance(report, dict) and {"csv_sha256", "checked"} <= report.keys() else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def print_report(report: dict, path: Path) -> None:
+    print(
+        f"{report['split']:<16} {report['utterances']:>7} utterances {report['hours']:>8.2f} hours"
+        f" {report['speakers']:>5} speakers"
+    )
+    for kind, names in report["problems"].items():
+        more = f", … (all in {path})" if len(names) > NAMES_SHOWN else ""
+        print(f"  left out: {kind}: {len(names)}: {', '.join(names[:NAMES_SHOWN])}{more}")
+        if kind in RULES:
+            print(f"    the rule: {_rule(report, kind)}")
+    for rate, count in report["sample_rates"].items():
+        if int(rate) != SAMPLE_RATE:
+            print(
+                f"  kept: {count} of {report['utterances']} files at {rate} Hz;"
+                f" training resamples them to {SAMPLE_RATE} Hz"
+            )
+    if report["several_channels"]:
+        print(f"  kept: {report['several_channels']} files with several channels; training takes their mean")
+    if report["several_formats"]:
+        print(f"  kept: {report['several_formats']} utterances with audio in several formats; FLAC is read, then WAV")
+
+
+def refusal(report: dict, folder: Path, path: Path) -> str:
+    """Why the split of this report is refused: the message of a DataError."""
+    count = report["utterances_found"]
+    unusable = f"{count - report['utterances']} of {count} utterances are unusable" if count else "no utterance in it"
+    kind = max(report["problems"], key=lambda kind: len(report["problems"][kind]), default=None)
+    most = f", most by: {kind}" + (f" (the rule: {_rule(report, kind)})" if kind in RULES else "") if kind else ""
+    return (
+        f"{folder}: {unusable}{most}; a split is refused when nothing is usable or more than 10 % is not"
+        f" (each problem by name in {path}): repair it, fetch it again or choose other splits"
+    )
+
+
+def _rule(report: dict, kind: str) -> str:
+    """The rule of a kind of problem, and the first line of a transcript that breaks it."""
+    first = report["first_lines"].get(kind)
+    return RULES[kind] + (f"; first bad line {first}" if first else "")

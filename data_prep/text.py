@@ -1,0 +1,33 @@
+"""The spelling of all text, in which transcripts, hypotheses and language models are compared."""
+
+import unicodedata
+
+# Control characters, marks without width, and SentencePiece's own blank "▁": the tokenizer drops them.
+INVISIBLE = dict.fromkeys(
+    [*range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200B, 0x200C, 0x200E, 0x200F, 0x2581, 0xFEFF, 0xFFFD], " "
+)
+
+
+def is_utf8(path: str) -> bool:
+    """Whether the bytes of a path are UTF-8. Python keeps other bytes as lone surrogates."""
+    try:
+        return path.isascii() or bool(path.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def printable(path: str) -> str:
+    """The path with bytes that are not UTF-8 as backslash sequences."""
+    return path if path.isascii() else path.encode(errors="backslashreplace").decode()
+
+
+def normalize(text: str) -> str:
+    """The text in Unicode's composed form NFKC, its words separated by single blanks.
+
+    NFC alone would keep full-width letters and ligatures, which the tokenizer (SentencePiece's nmt_nfkc) folds: a
+    reference with them could never be recognised. ASCII text loses superfluous blanks and control characters.
+    """
+    text = " ".join(text.split())
+    if text.isascii() and text.isprintable():
+        return text
+    return " ".join(unicodedata.normalize("NFKC", text).translate(INVISIBLE).split())
