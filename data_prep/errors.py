@@ -25,8 +25,8 @@ def command_line(main):
         except (DataError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
-        except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
+        except KeyboardInterrupt as interruption:
+            print(str(interruption) or "interrupted", file=sys.stderr)
             return 130
         return 0
 

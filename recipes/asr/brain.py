@@ -1,5 +1,6 @@
 """The Brain of all recognisers: joint CTC/attention training, validation and decoding."""
 
+import math
 from collections.abc import Sequence
 
 from sentencepiece import SentencePieceProcessor
@@ -7,6 +8,7 @@ from speechbrain.core import Stage
 from speechbrain.utils.run_opts import RunOptions
 from torch import Tensor, zeros
 from torch.nn.functional import pad
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from data_prep.tokenizer import START
@@ -17,6 +19,7 @@ from recipes.decoding.ctc import greedy_ctc
 from recipes.models.language_model import TransformerLM
 from recipes.models.recogniser import Output
 from recipes.scoring import ScoredText, Transcription, align_words, homophone_scores
+from recipes.training.processes import all_sum, gathered
 from recipes.training.trainer import Trainer
 
 
@@ -55,9 +58,19 @@ class ASRBrain(Trainer):
 
     def compute_objectives(self, output: Output, batch: Batch, stage: Stage) -> Tensor:
         label_smoothing = self.hparams.label_smoothing if stage == Stage.TRAIN else 0.0
-        return joint_loss(
+        loss = joint_loss(
             output, batch.to(self.device), ctc_weight=self.hparams.ctc_weight, label_smoothing=label_smoothing
         )
+        if stage == Stage.TRAIN:
+            self.note(**loss.parts())
+        return loss.joint
+
+    def weigh(self, batch: Batch) -> int:
+        """Utterances."""
+        return len(batch.ids)
+
+    def name(self, batch: Batch) -> list[str]:
+        return batch.ids
 
     def evaluate_batch(self, batch: Batch, stage: Stage) -> Tensor:
         """Forward; in validation loss and token accuracy; then the transcriptions. Returns the loss, 0 in a test."""
@@ -66,6 +79,7 @@ class ASRBrain(Trainer):
             output = self.compute_forward(batch, stage)
             if stage == Stage.VALID:
                 loss = self.compute_objectives(output, batch, stage)
+                self.add_valid_loss(float(loss), batch)
                 right, tokens = count_right_tokens(output, batch)
                 self.tokens_right, self.tokens = self.tokens_right + right, self.tokens + tokens
             self.transcriptions += self.transcribe_batch(output, batch, stage)
@@ -87,23 +101,20 @@ class ASRBrain(Trainer):
             ]
         return list(map(Transcription, batch.ids, batch.words, nbest, greedy))
 
-    # --- stages ---------------------------------------------------------------------------------------------
+    def add_valid_loss(self, loss: float, batch: Batch) -> None:
+        if math.isfinite(loss):
+            self.loss_sum, self.utterances = self.loss_sum + loss * len(batch.ids), self.utterances + len(batch.ids)
+        else:
+            self.logger.info(f"validation: the loss of {', '.join(batch.ids[:20])} is not finite, and not counted")
 
-    def make_dataloader(self, dataset, stage, ckpt_prefix="dataloader-", **kwargs):
-        loader = super().make_dataloader(dataset, stage, ckpt_prefix, **kwargs)
-        if stage == Stage.TRAIN:
-            self.train_batches = len(loader)
-            # Stock Brain tells a sampler the epoch only if it made the sampler itself; without this, every resumed
-            # run would start with the first epoch's batches.
-            self.train_sampler = self.train_sampler or kwargs["batch_sampler"]
-        return loader
+    # --- stages ---------------------------------------------------------------------------------------------
 
     def on_stage_start(self, stage, epoch=None):
         self.transcriptions, self.tokens_right, self.tokens = [], 0, 0
         self.search = self.search_of(stage, epoch)
+        self.loss_sum, self.utterances = 0.0, 0
         if stage == Stage.TRAIN:
             self.train_reader.epoch = epoch
-            self.start_epoch(epoch)
 
     def search_of(self, stage: Stage, epoch: int | None):
         """The search beside greedy CTC in this stage; None where the recipe wants none, or not in this epoch."""
@@ -112,7 +123,16 @@ class ASRBrain(Trainer):
         due = stage == Stage.VALID and epoch % self.hparams.valid_search_interval == 0
         return self.hparams.valid_search if due else None
 
-    def end_epoch(self, valid_loss: float, epoch: int) -> None:
+    def on_stage_end(self, stage, stage_loss, epoch=None):
+        if stage != Stage.TRAIN:
+            self.transcriptions = sorted(gathered(self.transcriptions), key=lambda item: item.id)
+            sums = all_sum([self.loss_sum, self.utterances, self.tokens_right, self.tokens])
+            self.loss_sum, self.utterances, self.tokens_right, self.tokens = sums
+        super().on_stage_end(stage, stage_loss, epoch)
+
+    def end_epoch(self, epoch: int) -> None:
+        train_loss = self.train_metrics["train_loss"]
+        valid_loss = self.loss_sum / self.utterances if self.utterances else None
         words = [item.words for item in self.transcriptions]
         greedy = [item.greedy for item in self.transcriptions]
         wer = 100 * align_words(words, greedy).wer
@@ -120,7 +140,6 @@ class ASRBrain(Trainer):
         if self.search is not None:
             search_wer = 100 * align_words(words, [item.hypothesis for item in self.transcriptions]).wer
         metrics = {
-            "train_loss": self.train_loss,
             "valid_loss": valid_loss,
             "valid_wer": search_wer,
             "valid_wer_greedy_ctc": wer,
@@ -131,14 +150,20 @@ class ASRBrain(Trainer):
             metrics |= {f"valid_{name}": scores[name] for name in ("homophone_error", "homophones_seen")}
         self.log_epoch(epoch, metrics)
         self.logger.info(
-            f"epoch {epoch}/{self.epochs}: train loss {self.train_loss:.3f}, valid loss {valid_loss:.3f}, "
+            f"epoch {epoch}/{self.epochs}: train loss {shown(train_loss)}, valid loss {shown(valid_loss)}, "
             f"valid WER {wer:.2f} % (greedy CTC)" + ("" if search_wer is None else f", {search_wer:.2f} % (search)")
         )
         self.checkpointer.save_epoch(self.hparams.average_checkpoints, self.hparams.keep_last_checkpoints, WER=wer)
 
-    def transcribe(self, dataset, name: str, **loader_kwargs) -> list[Transcription]:
-        """Decode a whole set with the recipe's search; in the order of the manifest's IDs. name: for the bar."""
-        loader = self.make_dataloader(dataset, Stage.TEST, ckpt_prefix=None, **loader_kwargs)
+    def transcribe(self, loader: DataLoader, name: str) -> list[Transcription]:
+        """Decode a whole set with the recipe's search; in the order of the manifest's IDs. name: for the bar.
+
+        Each of several processes decodes its share; all of them get everything.
+        """
         with tqdm(total=len(loader), desc=name, unit="batch", leave=False, disable=not self.shows_progress) as self.bar:
             self.evaluate(loader, progressbar=False)
-        return sorted(self.transcriptions, key=lambda item: item.id)
+        return self.transcriptions
+
+
+def shown(loss: float | None) -> str:
+    return "-" if loss is None else f"{loss:.3f}"

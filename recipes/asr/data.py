@@ -9,14 +9,16 @@ import soundfile
 import torch
 from sentencepiece import SentencePieceProcessor
 from speechbrain.dataio.dataset import DynamicItemDataset
-from speechbrain.dataio.sampler import DynamicBatchSampler
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import DataLoader
 
 from data_prep.errors import DataError
 from data_prep.manifest import utterances_by_id
 from data_prep.tokenizer import BLANK
+from recipes.asr.batches import DurationBatches
 from recipes.asr.resample import resample
+from recipes.training.processes import rank, ranks
 
 
 class Batch(NamedTuple):
@@ -122,22 +124,29 @@ def collate(items: list[dict]) -> Batch:
     )
 
 
-def train_loading(dataset: DynamicItemDataset, *, batch_seconds: float, buckets: int, seed: int, workers: int) -> dict:
-    """DataLoader arguments for training: batches of about `batch_seconds` of padded audio, new every epoch."""
-    sampler = DynamicBatchSampler(dataset, batch_seconds, num_buckets=buckets, seed=seed)
-    return loading(sampler, workers)
+def train_batches(dataset: DynamicItemDataset, *, batch_seconds: float, buckets: int, seed: int) -> DurationBatches:
+    """Batches to train on, new in every epoch, of which this process takes its share."""
+    return DurationBatches(
+        durations(dataset), batch_seconds, buckets=buckets, seed=seed, rank=rank(), ranks=ranks(), even=True
+    )
 
 
-def test_loading(dataset: DynamicItemDataset, *, batch_seconds: float, workers: int) -> dict:
-    """DataLoader arguments for evaluation: similar lengths together, longest first, every utterance once."""
-    sampler = DynamicBatchSampler(dataset, batch_seconds, num_buckets=20, shuffle=False, batch_ordering="descending")
-    return loading(sampler, workers)
+def test_batches(dataset: DynamicItemDataset, batch_seconds: float) -> DurationBatches:
+    """Batches to evaluate on: like lengths together, the longest first, every utterance in one process alone."""
+    return DurationBatches(durations(dataset), batch_seconds, rank=rank(), ranks=ranks())
 
 
-def loading(sampler: DynamicBatchSampler, workers: int) -> dict:
-    return {
-        "batch_sampler": sampler,
-        "collate_fn": collate,
-        "num_workers": workers,
-        "pin_memory": torch.cuda.is_available(),
-    }
+def durations(dataset: DynamicItemDataset) -> list[float]:
+    """Seconds of each utterance of a dataset, in its order."""
+    return [float(dataset.data[identifier]["duration"]) for identifier in dataset.data_ids]
+
+
+def loader(dataset: DynamicItemDataset, batches: DurationBatches, workers: int) -> DataLoader:
+    """Its processes are started anew for each pass, so that they know the epoch."""
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        collate_fn=collate,
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
+    )

@@ -62,7 +62,7 @@ def decode(brain: ASRBrain, split: str, manifest: Path, root: Path) -> tuple[lis
     start = time.monotonic()
     try:
         transcriptions = brain.transcribe(
-            dataset, split, **data.test_loading(dataset, batch_seconds=batch_seconds, workers=workers)
+            data.loader(dataset, data.test_batches(dataset, batch_seconds), workers), split
         )
     except torch.OutOfMemoryError:
         raise RecipeError(

@@ -79,19 +79,14 @@ class ASRExperiment(Experiment):
         valid = self.utterances("valid", data.AudioReader())
         if not resumed:
             self.measure_features(train)
+        self.brain.batches = data.train_batches(
+            train, batch_seconds=batch_seconds, buckets=self.hparams["batch_buckets"], seed=self.hparams["seed"]
+        )
         self.brain.fit(
             epoch_counter=self.epoch_counter,
-            train_set=train,
-            valid_set=valid,
+            train_set=data.loader(train, self.brain.batches, workers),
+            valid_set=data.loader(valid, data.test_batches(valid, batch_seconds), workers),
             progressbar=False,  # the Brain's own bar knows neither learning rate nor the end of the run
-            train_loader_kwargs=data.train_loading(
-                train,
-                batch_seconds=batch_seconds,
-                buckets=self.hparams["batch_buckets"],
-                seed=self.hparams["seed"],
-                workers=workers,
-            ),
-            valid_loader_kwargs=data.test_loading(valid, batch_seconds=batch_seconds, workers=workers),
         )
 
     def measure_features(self, train) -> None:

@@ -1,5 +1,7 @@
 """The joint CTC and attention loss of a recogniser, and how often its decoder is right."""
 
+from typing import NamedTuple
+
 from torch import Tensor
 from torch.nn.functional import cross_entropy, ctc_loss, pad
 
@@ -9,8 +11,20 @@ from recipes.asr.data import Batch
 from recipes.models.recogniser import Output
 
 
-def joint_loss(output: Output, batch: Batch, *, ctc_weight: float, label_smoothing: float) -> Tensor:
-    """`ctc_weight * CTC + (1 - ctc_weight) * attention`: sums over the tokens, averaged over the batch's utterances.
+class JointLoss(NamedTuple):
+    """Means over the utterances of a batch of sums over their tokens; attention: None without a decoder."""
+
+    joint: Tensor
+    ctc: Tensor
+    attention: Tensor | None
+
+    def parts(self) -> dict[str, Tensor]:
+        """By name, for the log."""
+        return {"ctc_loss": self.ctc} | ({} if self.attention is None else {"attention_loss": self.attention})
+
+
+def joint_loss(output: Output, batch: Batch, *, ctc_weight: float, label_smoothing: float) -> JointLoss:
+    """``ctc_weight * CTC + (1 - ctc_weight) * attention``: sums over the tokens, averaged over the batch's utterances.
 
     CTC alone for a model without a decoder. An utterance with more tokens than frames adds nothing to the CTC loss.
     Kim, Hori and Watanabe 2017, "Joint CTC-Attention based End-to-End Speech Recognition using Multi-task Learning"
@@ -25,8 +39,9 @@ def joint_loss(output: Output, batch: Batch, *, ctc_weight: float, label_smoothi
         reduction="sum",
         zero_infinity=True,
     )
+    utterances = len(batch.ids)
     if output.attention_logits is None:
-        return ctc / len(batch.ids)
+        return JointLoss(ctc / utterances, ctc / utterances, None)
     attention = cross_entropy(
         output.attention_logits.float().transpose(1, 2),
         next_tokens(batch.tokens, batch.token_lengths),
@@ -34,7 +49,8 @@ def joint_loss(output: Output, batch: Batch, *, ctc_weight: float, label_smoothi
         reduction="sum",
         label_smoothing=label_smoothing,
     )
-    return (ctc_weight * ctc + (1 - ctc_weight) * attention) / len(batch.ids)
+    joint = (ctc_weight * ctc + (1 - ctc_weight) * attention) / utterances
+    return JointLoss(joint, ctc / utterances, attention / utterances)
 
 
 def next_tokens(tokens: Tensor, lengths: Tensor) -> Tensor:

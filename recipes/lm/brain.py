@@ -14,6 +14,7 @@ from data_prep.tokenizer import IGNORED, UNKNOWN
 from recipes.config import Recipe
 from recipes.lm.data import TextBatch, TextBatches
 from recipes.scoring import TextResult
+from recipes.training.processes import all_sum
 from recipes.training.trainer import Trainer
 
 
@@ -70,7 +71,7 @@ class LanguageModelBrain(Trainer):
 
     def __init__(self, recipe: Recipe, run_options: RunOptions, *, train_text: TextBatches | None = None, **parts):
         super().__init__(recipe, recipe.hparams["language_model"], run_options, **parts)
-        self.train_text, self.train_batches = train_text, len(train_text) if train_text else 0
+        self.batches = train_text
 
     def perplexity(self, text: DataLoader) -> Perplexity:
         self.evaluate(text, progressbar=False)
@@ -97,21 +98,30 @@ class LanguageModelBrain(Trainer):
 
     def on_stage_start(self, stage, epoch=None):
         self.measured = Perplexity()
-        if stage == Stage.TRAIN:
-            self.train_text.epoch, self.train_text.skip = epoch, self.step  # a broken pass goes on after its last step
-            self.start_epoch(epoch)
 
-    def end_epoch(self, valid_loss: float, epoch: int) -> None:
-        valid = self.measured  # a mean over the tokens of all batches, which `valid_loss` is not
+    def weigh(self, batch: TextBatch) -> int:
+        """Tokens, with one sentence end for each sentence."""
+        return int((batch.targets != IGNORED).sum())
+
+    def name(self, batch: TextBatch) -> list[str]:
+        return [f"a batch of {len(batch.inputs)} sentences"]
+
+    def on_stage_end(self, stage, stage_loss, epoch=None):
+        if stage != Stage.TRAIN:
+            nats, *counts = all_sum(self.measured)
+            self.measured = Perplexity(nats, *map(int, counts))
+        super().on_stage_end(stage, stage_loss, epoch)
+
+    def end_epoch(self, epoch: int) -> None:
+        valid, train_loss = self.measured, self.train_metrics["train_loss"]
         metrics = {
-            "train_loss": self.train_loss,
             "valid_loss": valid.loss,
             "valid_perplexity_token": valid.per_token,
             "valid_perplexity_word": valid.per_word,
         }
         self.log_epoch(epoch, metrics)
         self.logger.info(
-            f"epoch {epoch}/{self.epochs}: train loss {self.train_loss:.3f}, valid loss {valid.loss:.3f}, "
+            f"epoch {epoch}/{self.epochs}: train loss {train_loss:.3f}, valid loss {valid.loss:.3f}, "
             f"valid perplexity {valid.per_token:.2f} per token, {valid.per_word:.2f} per word"
         )
         self.checkpointer.save_epoch(self.hparams.average_checkpoints, loss=valid.loss)

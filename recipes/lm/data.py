@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,12 +42,14 @@ class TextBatch(NamedTuple):
 class TextBatches(IterableDataset):
     """The sentences of `files` in batches of similar lengths, each sentence once in a pass.
 
-    Of n loading processes each takes every n-th sentence, shuffles about `buffer` of them at a time, and cuts these
-    into batches. The order follows from (seed, epoch) and the number of processes. Set `epoch` before each pass, and
-    `skip` to the number of its batches that are done already.
-    size: sentences and words of the files, from `data_prep.lm_text.count`. longest: tokens that are kept of a
-    sentence. workers: loading processes, 0 for none. ranks: processes that train together; all get equally many
-    batches, so that none waits for ever. Raises DataError where there are fewer sentences than ranks.
+    The text is dealt into as many streams as there are loading ``workers`` (one for none), sentence by sentence;
+    each stream is shuffled about ``buffer`` sentences at a time and cut into batches, and the batches of all streams
+    come in turn. The order follows from (seed, epoch, workers) alone.
+
+    size: what ``data_prep.lm_text.count`` says of the files. longest: tokens that are kept of a sentence.
+    rank, ranks: of several processes each takes every ``ranks``-th batch. even: all get equally many, as training
+    together demands; who has no batch of its own left in the last round gets one that counts nothing.
+    Set ``epoch`` before each pass, and ``skip`` to the number of batches, of all processes, that are done already.
     """
 
     def __init__(
@@ -61,46 +63,57 @@ class TextBatches(IterableDataset):
         longest: int | None = None,
         seed: int = 0,
         workers: int = 0,
-        ranks: int = 1,
         rank: int = 0,
+        ranks: int = 1,
+        even: bool = False,
     ):
         self.files, self.tokenizer, self.batch_sentences = files, tokenizer, batch_sentences
         self.buffer = max(buffer // batch_sentences, 1) * batch_sentences  # else every buffer had a short batch
-        self.longest, self.seed, self.workers, self.shards = longest, seed, workers, max(workers, 1)
-        self.rank, self.ranks, self.sentences = rank, ranks, size.sentences // ranks
+        self.longest, self.seed, self.workers, self.streams = longest, seed, workers, max(workers, 1)
+        self.rank, self.ranks, self.even, self.sentences = rank, ranks, even, size.sentences
         self.epoch, self.skip = 0, 0
-        if not self.sentences:
-            raise DataError(f"{files[0]}: {size.sentences} sentences are too few for {ranks} processes")
+
+    def total(self) -> int:
+        """Batches of the whole epoch, those of every process."""
+        return sum(-(-self.stream_size(stream) // self.batch_sentences) for stream in range(self.streams))
+
+    def stream_size(self, stream: int) -> int:
+        """Sentences of a stream."""
+        return len(range(stream, self.sentences, self.streams))
 
     def __len__(self) -> int:
-        return sum(-(-self.share(index) // self.batch_sentences) for index in range(self.shards))
-
-    def share(self, index: int) -> int:
-        """How many sentences loading process `index` takes."""
-        return len(range(index, self.sentences, self.shards))
+        """Batches that this process has still to do."""
+        left = self.total() - self.skip
+        return -(-left // self.ranks) if self.even else len(range(self.rank, left, self.ranks))
 
     def __iter__(self) -> Iterator[TextBatch]:
+        # The loader asks its processes in turn, so that this one makes every `streams`-th of this rank's batches.
+        # Those all come from one stream, since a stream has every `streams`-th batch of all.
         worker = get_worker_info()
-        # The loader asks its processes in turn, from the first on. Where a pass goes on in the middle of a round,
-        # the first must take the part of the process whose turn it was.
-        index = ((worker.id if worker else 0) + self.skip) % self.shards
-        done = len(range(index, self.skip, self.shards))
-        return map(self.collate, islice(self.batches(index), done, None))
+        first = self.skip + (worker.id if worker else 0) * self.ranks + self.rank
+        end = self.skip + len(self) * self.ranks if self.even else self.total()
+        own = range(first, end, self.streams * self.ranks)
+        total, stream = self.total(), first % self.streams
+        for number, batch in zip(count(stream, self.streams), self.stream(stream), strict=False):
+            if number in own:
+                yield self.collate(batch)
+        if own and own[-1] >= total:  # the last round has fewer batches than processes
+            yield self.collate(next(self.stream(0)))
 
-    def batches(self, index: int) -> Iterator[list[str]]:
-        """The sentences of loading process `index`, in batches."""
-        own = shard(shard(sentences(self.files), self.rank, self.ranks), index, self.shards)
-        key, size = f"{self.seed} {self.epoch} {self.rank} {index}", self.batch_sentences
-        for buffer in shuffled(islice(own, self.share(index)), self.buffer, key):
-            buffer.sort(key=len)  # in characters, so that a resumed run need not tokenise what it passes over
-            batches = [buffer[start : start + size] for start in range(0, len(buffer), size)]
+    def stream(self, stream: int) -> Iterator[list[str]]:
+        """The batches of a stream, as lists of sentences."""
+        own = shard(sentences(self.files), stream, self.streams)
+        key, size = f"{self.seed} {self.epoch} {stream}", self.batch_sentences
+        for part in shuffled(own, self.buffer, key):
+            part.sort(key=len)  # in characters, so that a resumed run need not tokenise what it passes over
+            batches = [part[start : start + size] for start in range(0, len(part), size)]
             random.Random(key).shuffle(batches)
             yield from batches
 
     def collate(self, batch: list[str]) -> TextBatch:
-        pieces = self.tokenizer.encode(batch)
-        inputs = [torch.tensor([START, *tokens][: self.longest]) for tokens in pieces]
-        targets = [torch.tensor([*tokens, END][: self.longest]) for tokens in pieces]
+        tokens = self.tokenizer.encode(batch)
+        inputs = [torch.tensor([START, *sentence][: self.longest]) for sentence in tokens]
+        targets = [torch.tensor([*sentence, END][: self.longest]) for sentence in tokens]
         return TextBatch(
             pad_sequence(inputs, batch_first=True, padding_value=END),
             pad_sequence(targets, batch_first=True, padding_value=IGNORED),

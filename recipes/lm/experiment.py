@@ -2,9 +2,6 @@
 
 from pathlib import Path
 
-import torch
-from speechbrain.utils.distributed import get_rank
-
 from data_prep.files import checksum, write_atomically
 from data_prep.lm_text import TextSize, count, text_files
 from data_prep.tokenizer import load_tokenizer
@@ -13,7 +10,7 @@ from recipes.lm.brain import LanguageModelBrain
 from recipes.lm.data import TextBatches, check_tokenizer
 from recipes.scoring import LanguageModelSummary
 from recipes.training.experiment import Experiment, summary_fields
-from recipes.training.processes import on_main_process
+from recipes.training.processes import on_main_process, rank, ranks
 from recipes.training.run_folder import TOKENIZER, has_checkpoints
 
 USES = ("train", "valid", "test")
@@ -67,8 +64,7 @@ class LanguageModelExperiment(Experiment):
             "train",
             longest=self.hparams["longest_sentence"],
             workers=self.hparams["workers"],
-            ranks=torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1,
-            rank=get_rank() or 0,
+            even=True,
         )
         self.brain = LanguageModelBrain(self.recipe, self.run_options, train_text=train_text, **self.brain_parts())
 
@@ -93,6 +89,8 @@ class LanguageModelExperiment(Experiment):
             batch_sentences=self.hparams["batch_sentences"],
             buffer=self.hparams["shuffle_sentences"],
             seed=self.hparams["seed"],
+            rank=rank(),
+            ranks=ranks(),
             **settings,
         )
 
@@ -102,7 +100,7 @@ class LanguageModelExperiment(Experiment):
         self.resumes("give another --output_folder")
         self.brain.fit(
             epoch_counter=self.epoch_counter,
-            train_set=self.brain.train_text.loader(),
+            train_set=self.brain.batches.loader(),
             valid_set=self.batches("valid").loader(),
             progressbar=False,  # the Brain's own bar knows neither learning rate nor the end of the run
         )

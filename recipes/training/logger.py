@@ -5,10 +5,10 @@ import sys
 import time
 from pathlib import Path
 
-from speechbrain.utils.distributed import if_main_process
 from tqdm import tqdm
 
 from recipes.scoring.results import LOG, EpochRecord
+from recipes.training.processes import is_main
 
 
 class RunLogger:
@@ -19,7 +19,7 @@ class RunLogger:
     """
 
     def __init__(self, folder: Path, *, tensorboard: bool = False):
-        self.folder, self.active, self.curves = folder, if_main_process(), None
+        self.folder, self.active, self.curves = folder, is_main(), None
         if self.active and tensorboard:
             from torch.utils.tensorboard import SummaryWriter  # slow to import, seldom asked for
 
@@ -69,12 +69,13 @@ class EpochBar:
             mininterval=0.5 if sys.stderr.isatty() else 30,
         )
 
-    def update(self, loss: float, lr: float) -> None:
-        self.bar.update()
+    def update(self, batches: int, loss: float | None, lr: float) -> None:
+        """So many batches more are done."""
+        self.bar.update(batches)
         seconds_a_batch = (time.monotonic() - self.started) / max(self.bar.n - self.first, 1)
         seconds_left = seconds_a_batch * (self.batches * (self.epochs_after + 1) - self.bar.n)
         left = tqdm.format_interval(seconds_left)
-        self.bar.set_postfix_str(f"loss {loss:.3f}, lr {lr:.1e}, run ends in {left}", refresh=False)
+        self.bar.set_postfix_str(f"loss {loss or 0:.3f}, lr {lr:.1e}, run ends in {left}", refresh=False)
 
     def close(self) -> None:
         self.bar.close()

@@ -1,15 +1,96 @@
-"""What processes that train together (torchrun) do once for all of them."""
+"""Several processes that train together (torchrun): who am I, work done once for all, sums, what each has gathered.
 
-from collections.abc import Callable
+Everything works in a single process too. Unlike SpeechBrain's helpers, a rank is believed only where there is a
+process group (or torchrun is about to make one): SLURM numbers the tasks of a job whether or not they train together.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from speechbrain.utils.distributed import ddp_barrier, ddp_broadcast, if_main_process
+import torch
+import torch.distributed as dist
+from speechbrain.utils.distributed import ddp_barrier, ddp_broadcast, ddp_init_group
+from speechbrain.utils.run_opts import RunOptions
 
-T = TypeVar("T")
+from recipes.errors import RecipeError
+
+PARENT_CHECK_SECONDS = 1.0
+PATIENCE_SECONDS = 60.0  # for what is being saved
+Item = TypeVar("Item")
 
 
-def on_main_process(work: Callable[[], T]) -> T:
+def under_torchrun() -> bool:
+    return "RANK" in os.environ and "LOCAL_RANK" in os.environ
+
+
+def rank() -> int:
+    if dist.is_initialized():
+        return dist.get_rank()
+    return int(os.environ["RANK"]) if under_torchrun() else 0
+
+
+def ranks() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_main() -> bool:
+    """Whether this process is the one that writes and speaks."""
+    return rank() == 0
+
+
+def start(run_options: RunOptions) -> None:
+    """Make the process group, if torchrun started this process. Raises RecipeError where it cannot be made.
+
+    The backend is gloo where there is no GPU, unless the user names one. A worker ends with torchrun itself.
+    """
+    if not under_torchrun():
+        # SpeechBrain would take SLURM's number of the task for a rank, and write nothing in tasks but the first.
+        os.environ["RANK"] = "0"
+        return
+    on_cpu = not torch.cuda.is_available() or run_options.device == "cpu"
+    if on_cpu and "distributed_backend" not in run_options.overridden_args:
+        run_options.distributed_backend = "gloo"
+    try:
+        ddp_init_group(run_options)
+    except (RuntimeError, ValueError, dist.DistError) as error:
+        raise RecipeError(f"torchrun: the processes cannot be joined: {str(error).splitlines()[0]}") from None
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with_parent(parent: int) -> None:
+    """A torchrun that is killed alone must not leave workers that train on."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_CHECK_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)  # all workers see it, so that training saves and ends
+    time.sleep(PATIENCE_SECONDS)
+    os._exit(1)
+
+
+def on_main_process(work: Callable[[], Item]) -> Item:
     """Do the work in the main process alone. All processes wait for its end, and get the result."""
-    result = ddp_broadcast(work() if if_main_process() else None)
+    result = ddp_broadcast(work() if is_main() else None)
     ddp_barrier()
     return result
+
+
+def all_sum(values: Sequence[float]) -> list[float]:
+    """Each value summed over all processes, in float64; all must call it, with equally many values."""
+    if ranks() == 1:
+        return list(values)
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    summed = torch.tensor(values, dtype=torch.float64, device=device)
+    dist.all_reduce(summed)
+    return summed.tolist()
+
+
+def gathered(items: list[Item]) -> list[Item]:
+    """The items of all processes, those of the first process first; all must call it."""
+    if ranks() == 1:
+        return items
+    everything: list[list[Item]] = [[] for _ in range(ranks())]
+    dist.all_gather_object(everything, items)
+    return [item for part in everything for item in part]

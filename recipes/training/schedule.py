@@ -11,6 +11,8 @@ def noam(step: int, total: int, *, warmup_steps: int) -> float:
 
 
 def linear(step: int, total: int, *, warmup_steps: int) -> float:
-    """Share of the highest rate: linear warm-up, then a straight line down to zero at the last step."""
+    """Share of the highest rate: linear warm-up, then straight down to zero at the last step, if not the only one."""
+    if total == 1:
+        return 1.0
     warmup_steps = min(warmup_steps, total // 2)
     return min(step / max(warmup_steps, 1), max(total - step, 0) / max(total - warmup_steps, 1))

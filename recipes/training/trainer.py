@@ -1,30 +1,71 @@
-"""What every training shares: seeds, learning rate, loss on the screen, and safe moments to save."""
+"""One training loop for recognisers and language models: groups of batches, exact resumption, nothing silent."""
 
+import json
 import time
+from collections.abc import Iterable, Iterator, Sized
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
 
 import torch
 from speechbrain.core import Brain, Stage
-from speechbrain.utils.distributed import get_rank
+from speechbrain.utils.checkpoints import mark_as_loader, mark_as_saver, register_checkpoint_hooks
 from speechbrain.utils.epoch_loop import EpochCounter
 from speechbrain.utils.run_opts import RunOptions
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
 
-from recipes.config import Recipe
+from recipes.config.recipe import Recipe
 from recipes.errors import RecipeError
 from recipes.scoring import EpochRecord
 from recipes.training.checkpoints import AtomicCheckpointer, Clock
 from recipes.training.logger import EpochBar, RunLogger
+from recipes.training.processes import all_sum, gathered, rank, ranks
+from recipes.training.signals import Stop, StopRequest
 
 CURVE_INTERVAL = 50  # optimizer steps between two points of a curve
 
 
-class Trainer(Brain):
-    """A Brain whose every random draw of a step follows from (seed, epoch, step, rank).
+class Batches(Sized, Protocol):
+    """The batches of an epoch, of all processes. ``epoch`` and ``skip``, the number of batches done, are set before."""
 
-    So a resumed run draws what the unbroken run would. The learning rate is a function of the step too.
-    checkpointer, clock, epoch_counter: for `fit` alone. A subclass sets `train_batches`, the batches of an epoch,
-    before the first epoch, and calls `start_epoch` at the start of each.
+    epoch: int
+    skip: int
+
+    def total(self) -> int:
+        """How many the whole epoch has."""
+
+
+@dataclass
+class Progress:
+    """How far training is, as it is kept in a checkpoint."""
+
+    batches: int = 0  # of this epoch, done by all processes together
+    optimizer_steps: int = 0  # of the whole training
+    steps_before: int = 0  # of those, before this epoch
+    group: int = 1  # batches of an optimizer step: processes times accumulation
+    sums: dict[str, float] = field(default_factory=dict)  # over this epoch, all processes
+
+
+@register_checkpoint_hooks
+class Trainer(Brain):
+    """A Brain that takes an optimizer step for each group of batches.
+
+    A group is `grad_accumulation_factor` batches of every process; the last group of an epoch may be smaller.
+    Its gradient is that of the mean loss over all its utterances (tokens, for a language model): batches weigh by
+    what they hold, so that N processes equal accumulation over N batches, and both equal one batch of all. Every
+    random draw follows from (seed, epoch, number of the batch), the learning rate from the number of the step, so
+    a resumed run goes on as the unbroken run would. A step whose gradient is not finite is not taken.
+
+    SpeechBrain's own loop counts groups by `step % factor`, drops the last group of an epoch, weighs all batches
+    alike, and steps on gradients that are not finite.
+
+    checkpointer, clock, epoch_counter: for `fit` alone. A subclass sets `batches` before `fit`, and says by `weigh`
+    what a batch weighs.
     """
+
+    batches: Batches
 
     def __init__(
         self,
@@ -46,6 +87,7 @@ class Trainer(Brain):
         )
         self.logger, self.clock, self.epoch_counter = logger, clock, epoch_counter
         self.epochs = epoch_counter.limit if epoch_counter else 0
+        self.progress, self.skipped_in_a_row = Progress(), 0
 
     @property
     def model(self):
@@ -56,61 +98,236 @@ class Trainer(Brain):
     def shows_progress(self) -> bool:
         return self.logger.active and not self.noprogressbar
 
-    # --- steps ----------------------------------------------------------------------------------------------
+    # --- for subclasses -------------------------------------------------------------------------------------
 
-    def on_fit_start(self):
-        super().on_fit_start()
-        if self._optimizer_step_limit_exceeded:  # a finished run: no epoch of no steps
-            self.epoch_counter.current = self.epoch_counter.limit
+    def weigh(self, batch) -> int:
+        """How many utterances (or tokens) the loss of the batch is a mean over."""
+        raise NotImplementedError
 
-    def start_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-        self.bar = EpochBar(epoch, self.epochs, self.train_batches, self.step, self.shows_progress)
+    def name(self, batch) -> list[str]:
+        """What a batch is called in a message."""
+        raise NotImplementedError
 
-    def on_fit_batch_start(self, batch, should_step):
-        torch.manual_seed(hash((int(self.hparams.seed), self.epoch, self.step, get_rank() or 0)) % 2**63)
-        if should_step:
-            total = -(-self.train_batches * self.epochs // self.grad_accumulation_factor)
-            total = min(total, self.optimizer_step_limit or total)
-            lr = self.hparams.lr * self.hparams.lr_schedule(self.optimizer_step + 1, total)
-            for group in self.optimizer.param_groups:
-                group["lr"] = lr
+    def note(self, **values: Tensor) -> None:
+        """Means over the batch that is trained on, to be averaged over the epoch for the log."""
+        for key, value in values.items():
+            self.noted[key] = self.noted.get(key, 0.0) + value.detach().double() * self.batch_weight
 
-    def on_fit_batch_end(self, batch, outputs, loss, should_step):
-        lr = self.optimizer.param_groups[0]["lr"]
-        self.bar.update(self.avg_train_loss if self.step > 1 else float(loss.detach()), lr)
-        if should_step and self.optimizer_step % CURVE_INTERVAL == 0:
-            self.logger.scalars(self.optimizer_step, loss=float(loss.detach()), lr=lr)
-
-    def check_loss_isfinite(self, loss):
-        try:
-            super().check_loss_isfinite(loss)
-        except ValueError:
-            raise RecipeError(
-                f"training has diverged: in epoch {self.epoch} the loss of {self.nonfinite_count} batches "
-                f"was not finite, the last at batch {self.step}; start anew with a lower lr or more warmup_steps"
-            ) from None
-
-    def _should_save_intra_epoch_ckpt(self, last_ckpt_time, steps_since_ckpt):
-        # Between two optimizer steps the accumulated gradients would be lost.
-        between = self.step % self.grad_accumulation_factor
-        return not between and super()._should_save_intra_epoch_ckpt(last_ckpt_time, steps_since_ckpt)
-
-    # --- epochs ---------------------------------------------------------------------------------------------
-
-    def on_stage_end(self, stage, stage_loss, epoch=None):
-        if stage == Stage.TRAIN:
-            self.bar.close()
-            self.train_loss = stage_loss
-        elif stage == Stage.VALID:
-            self.end_epoch(float(stage_loss), epoch)
-
-    def end_epoch(self, valid_loss: float, epoch: int) -> None:
+    def end_epoch(self, epoch: int) -> None:
         """Called after validation: log the epoch, and save a checkpoint."""
         raise NotImplementedError
 
+    # --- epochs ---------------------------------------------------------------------------------------------
+
+    def fit(self, *arguments, **options):
+        with StopRequest() as self.stop:
+            super().fit(*arguments, **options)
+
+    def on_fit_start(self):
+        super().on_fit_start()
+        self.check_group()
+        if self._optimizer_step_limit_exceeded:  # a finished run: no epoch of no steps
+            self.epoch_counter.current = self.epoch_counter.limit
+
+    def check_group(self) -> None:
+        """Say so where a run goes on with steps of another size than it was begun with."""
+        group, before = ranks() * self.grad_accumulation_factor, self.progress.group
+        if self.progress.optimizer_steps and group != before:
+            self.logger.info(
+                f"note: a step is now over {group} batches ({ranks()} processes, accumulation "
+                f"{self.grad_accumulation_factor}) and was over {before}: the run goes on with other steps; with "
+                f"--global_batch {before} they would be of the same size"
+            )
+            self.progress.steps_before = self.progress.optimizer_steps - self.progress.batches // group
+        self.progress.group = group
+
+    def _fit_train(self, train_set, epoch, enable):
+        """One epoch of training; in place of SpeechBrain's, see the class."""
+        self.epoch = epoch
+        self.batches.epoch, self.batches.skip = epoch, self.progress.batches
+        self.on_stage_start(Stage.TRAIN, epoch)
+        self.modules.train()
+        self.zero_grad()
+        total = self.planned_steps()
+        done = self.progress.batches // ranks()
+        self.bar = EpochBar(epoch, self.epochs, -(-self.batches.total() // ranks()), done, self.shows_progress)
+        last_save, steps_since_save = time.time(), 0
+        for group in groups(train_set, self.grad_accumulation_factor):
+            if self._optimizer_step_limit_exceeded:
+                break
+            self.fit_group(group, total)
+            self.step += len(group)
+            steps_since_save += 1
+            if self.debug and self.step >= self.debug_batches:
+                break
+            self.stop_if_asked()
+            if self._should_save_intra_epoch_ckpt(last_save, steps_since_save):
+                self._save_intra_epoch_ckpt()
+                last_save, steps_since_save = time.time(), 0
+        self.bar.close()
+        self.on_stage_end(Stage.TRAIN, self.mean("loss"), epoch)
+        self.step = 0
+
+    def _fit_valid(self, valid_set, epoch, enable):
+        """The validation of an epoch; in place of SpeechBrain's, whose loss is a mean of the batches' means."""
+        if valid_set is None:
+            return
+        self.on_stage_start(Stage.VALID, epoch)
+        self.modules.eval()
+        with torch.no_grad():
+            for number, batch in enumerate(valid_set, start=1):
+                self.evaluate_batch(batch, Stage.VALID)
+                if ranks() == 1:  # several have unlike numbers of batches: they stop behind the last one
+                    self.stop_if_asked()
+                if self.debug and number == self.debug_batches:
+                    break
+        self.on_stage_end(Stage.VALID, None, epoch)
+
+    def planned_steps(self) -> int:
+        """Optimizer steps of the whole training, by the batches of this epoch."""
+        of_epoch = -(-self.batches.total() // self.progress.group)
+        planned = self.progress.steps_before + of_epoch * (self.epochs - self.epoch + 1)
+        return min(planned, self.optimizer_step_limit or planned)
+
+    def on_stage_end(self, stage, stage_loss, epoch=None):
+        if stage == Stage.TRAIN:
+            self.train_metrics = {
+                "train_loss": self.mean("loss"),
+                **{f"train_{key}": self.mean(key) for key in self.progress.sums if key.endswith("_loss")},
+                "gradient_norm": self.mean("gradient_norm", "steps"),
+                "clipped_steps": self.mean("clipped", "steps"),
+                "skipped_steps": int(self.progress.sums.get("skipped", 0)),
+            }
+        elif stage == Stage.VALID:
+            self.progress = Progress(
+                optimizer_steps=self.optimizer_step, steps_before=self.optimizer_step, group=self.progress.group
+            )
+            self.end_epoch(epoch)
+            self.stop_if_asked(saved=True)
+
+    def mean(self, key: str, over: str = "weight") -> float | None:
+        """Of what training noted in this epoch so far; None before there is anything."""
+        weight = self.progress.sums.get(over, 0.0)
+        return self.progress.sums.get(key, 0.0) / weight if weight else None
+
+    # --- a group of batches: one optimizer step --------------------------------------------------------------
+
+    def fit_group(self, group: list, total_steps: int) -> None:
+        """One optimizer step. total_steps: of the whole training."""
+        first = self.progress.batches + rank()
+        numbers = [first + place * ranks() for place in range(len(group))]
+        # Who has no batch of its own left in the last group has got a copy of another, which counts nothing.
+        total = self.batches.total()
+        weights = [self.weigh(batch) * (number < total) for batch, number in zip(group, numbers, strict=True)]
+        (group_weight,) = all_sum([sum(weights)])
+        self.set_learning_rate(total_steps)
+        self.noted, losses = {}, []
+        for batch, number, weight in zip(group, numbers, weights, strict=True):
+            torch.manual_seed(hash((int(self.hparams.seed), self.epoch, number)) % 2**63)
+            self.batch_weight = weight
+            with self.no_sync(number != numbers[-1]):
+                with self.training_ctx:
+                    outputs = self.compute_forward(batch, Stage.TRAIN)
+                    loss = self.compute_objectives(outputs, batch, Stage.TRAIN)
+                # Distributed training takes the mean over the processes, hence their number.
+                self.scaler.scale(loss * (weight * ranks() / group_weight)).backward()
+            losses.append(loss.detach())
+        norm = self.take_step(group, losses)
+        self.progress.batches = min(self.progress.batches + len(group) * ranks(), total)
+        self.add_up(losses, weights, norm)
+        lr = self.optimizer.param_groups[0]["lr"]
+        self.bar.update(len(group), self.mean("loss"), lr)
+        if self.optimizer_step % CURVE_INTERVAL == 0:
+            self.logger.scalars(self.optimizer_step, loss=float(losses[-1]), lr=lr, gradient_norm=norm)
+
+    def set_learning_rate(self, total_steps: int) -> None:
+        step = self.optimizer_step + 1
+        lr = self.hparams.lr * self.hparams.lr_schedule(step, max(step, total_steps))
+        for parameters in self.optimizer.param_groups:
+            parameters["lr"] = lr
+
+    def take_step(self, group: list, losses: list[Tensor]) -> float | None:
+        """Step, unless the gradient is not finite; its norm before clipping, None where no step was taken."""
+        self.scaler.unscale_(self.optimizer)
+        norm = float(clip_grad_norm_(self.optimizer.param_groups[0]["params"], self.max_grad_norm))
+        finite = norm < float("inf")  # False for NaN too
+        if finite or self.scaler.is_enabled():
+            self.scaler.step(self.optimizer)  # which leaves out the step by itself, and takes a lower scale
+            self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        if finite:
+            self.optimizer_step += 1
+            self.progress.optimizer_steps, self.skipped_in_a_row = self.optimizer_step, 0
+            return norm
+        self.skip_step(group, losses)
+        return None
+
+    def skip_step(self, group: list, losses: list[Tensor]) -> None:
+        """Say whose loss was not finite. Raises RecipeError where too many steps in a row had to be skipped."""
+        names = [
+            name for batch, loss in zip(group, losses, strict=True) if not loss.isfinite() for name in self.name(batch)
+        ]
+        names = gathered(names)
+        if not names and self.scaler.is_enabled():
+            return  # float16 overflowed, and the scaler has lowered its scale: no accident
+        self.skipped_in_a_row += 1
+        cause = f"the loss of {', '.join(names[:20])}" if names else "the gradient"
+        self.logger.info(f"epoch {self.epoch}, step {self.optimizer_step + 1} skipped: {cause} is not finite")
+        if self.skipped_in_a_row > self.nonfinite_patience:
+            newest = self.checkpointer.find_checkpoint() if self.checkpointer else None
+            kept = f"the last good checkpoint is {newest.path}; " if newest else ""
+            raise RecipeError(
+                f"training has diverged: {self.skipped_in_a_row} steps in a row were not finite, the last of epoch "
+                f"{self.epoch}; {kept}start anew with a lower lr or more warmup_steps, in another --output_folder"
+            )
+
+    def add_up(self, losses: list[Tensor], weights: list[int], norm: float | None) -> None:
+        """Add what this group showed to the sums of the epoch, over all processes."""
+        finite = [(float(loss), weight) for loss, weight in zip(losses, weights, strict=True) if loss.isfinite()]
+        own = {
+            "loss": sum(loss * weight for loss, weight in finite),
+            "weight": sum(weight for _, weight in finite),
+            **{key: float(value) if len(finite) == len(losses) else 0.0 for key, value in sorted(self.noted.items())},
+        }
+        shared = dict(zip(own, all_sum(list(own.values())), strict=True))
+        shared |= {
+            "steps": norm is not None,
+            "skipped": norm is None,
+            "gradient_norm": norm or 0.0,
+            "clipped": norm is not None and norm > self.max_grad_norm,
+        }
+        for key, value in shared.items():
+            self.progress.sums[key] = self.progress.sums.get(key, 0.0) + float(value)
+
+    # --- stopping and resuming ------------------------------------------------------------------------------
+
+    def stop_if_asked(self, saved: bool = False) -> None:
+        """Save and end, where any of the processes was asked to stop. Raises Stop."""
+        (wishes,) = all_sum([self.stop.signal_name is not None])
+        if not wishes:
+            return
+        if not saved:
+            self._save_intra_epoch_ckpt()
+        where = f"epoch {self.epoch}" if saved else f"step {self.optimizer_step} of epoch {self.epoch}"
+        name = self.stop.signal_name or "another process"
+        raise Stop(f"stopped by {name} after {where}; all is saved: give the same command again to go on")
+
+    @mark_as_saver
+    def _save(self, path):
+        self.progress.optimizer_steps = self.optimizer_step
+        Path(path).write_text(json.dumps(asdict(self.progress)), encoding="utf-8")
+
+    @mark_as_loader
+    def _recover(self, path, end_of_epoch):
+        self.progress = Progress(**json.loads(Path(path).read_text(encoding="utf-8")))
+        self.optimizer_step = self.progress.optimizer_steps
+        self.step = 0
+
+    # --- log ------------------------------------------------------------------------------------------------
+
     def log_epoch(self, epoch: int, metrics: dict[str, float | None]) -> None:
         """Add the epoch to the machine-readable log and to TensorBoard's curves."""
+        metrics = {**self.train_metrics, **metrics}
         self.logger.scalars(self.optimizer_step, **metrics)
         record = EpochRecord(
             epoch=epoch,
@@ -124,3 +341,10 @@ class Trainer(Brain):
 
     def on_evaluate_start(self, max_key=None, min_key=None):
         """The weights are those in the model: the stock method would load a checkpoint's."""
+
+
+def groups(batches: Iterable, size: int) -> Iterator[list]:
+    """Lists of ``size`` batches; the last one may be shorter."""
+    rest = iter(batches)
+    while group := list(islice(rest, size)):
+        yield group

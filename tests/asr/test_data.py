@@ -256,53 +256,34 @@ def test_batch_moves_to_a_device(corpus):
     assert moved.ids == batch.ids and moved.words == batch.words
 
 
-def batches(loading: dict, dataset) -> list[list[str]]:
-    return [batch.ids for batch in DataLoader(dataset, **loading)]
-
-
 @pytest.mark.parametrize("workers", [0, 1])
 def test_every_epoch_has_every_utterance_once_in_new_batches(corpus, workers):
-    dataset = dataset_of(corpus)
-    loading = data.train_loading(dataset, batch_seconds=3.0, buckets=4, seed=5, workers=workers)
-    sampler, epochs = loading["batch_sampler"], []
+    dataset, epochs = dataset_of(corpus), []
+    sampler = data.train_batches(dataset, batch_seconds=3.0, buckets=4, seed=5)
     for epoch in (1, 2, 3):
-        sampler.set_epoch(epoch)
-        epochs.append(batches(loading, dataset))
+        sampler.epoch = epoch
+        epochs.append([batch.ids for batch in data.loader(dataset, sampler, workers)])
         assert sorted(chain(*epochs[-1])) == sorted(dataset.data_ids)
         assert len(epochs[-1]) == len(sampler)
     assert epochs[0] != epochs[1] != epochs[2]
-    again = data.train_loading(dataset, batch_seconds=3.0, buckets=4, seed=5, workers=workers)
-    again["batch_sampler"].set_epoch(2)
-    assert batches(again, dataset) == epochs[1], "the batches of an epoch follow from seed and epoch"
-    another_seed = data.train_loading(dataset, batch_seconds=3.0, buckets=4, seed=6, workers=workers)
-    another_seed["batch_sampler"].set_epoch(2)
-    assert batches(another_seed, dataset) != epochs[1]
 
 
-@pytest.mark.parametrize("loading", ["train", "test"])
-def test_batches_hold_about_so_many_seconds(corpus, loading):
+@pytest.mark.parametrize("use", ["train", "test"])
+def test_batches_hold_no_more_seconds_than_asked(corpus, use):
     dataset = dataset_of(corpus)
-    if loading == "train":
-        arguments = data.train_loading(dataset, batch_seconds=2.0, buckets=10, seed=0, workers=0)
+    if use == "train":
+        sampler = data.train_batches(dataset, batch_seconds=2.0, buckets=10, seed=0)
     else:
-        arguments = data.test_loading(dataset, batch_seconds=2.0, workers=0)
-    padded = [batch.audio.numel() / 16000 for batch in DataLoader(dataset, **arguments)]
+        sampler = data.test_batches(dataset, 2.0)
+    padded = [batch.audio.numel() / 16000 for batch in data.loader(dataset, sampler, 0)]
     assert max(padded) <= 2.0 and len(padded) < 13
-
-
-def test_an_utterance_longer_than_a_batch_stands_alone(corpus):
-    dataset = dataset_of(corpus)
-    arguments = data.train_loading(dataset, batch_seconds=0.5, buckets=4, seed=0, workers=0)
-    ids = batches(arguments, dataset)
-    assert sorted(chain(*ids)) == sorted(dataset.data_ids)
-    assert ["1-2-0005"] in ids, "the longest of all"
 
 
 def test_evaluation_is_longest_first_and_the_same_each_time(corpus):
     dataset = dataset_of(corpus)
-    arguments = data.test_loading(dataset, batch_seconds=2.0, workers=0)
-    first = list(DataLoader(dataset, **arguments))
+    loader = data.loader(dataset, data.test_batches(dataset, 2.0), 0)
+    first = list(loader)
     assert sorted(chain(*(batch.ids for batch in first))) == sorted(dataset.data_ids)
     longest = [batch.lengths.max().item() for batch in first]
     assert longest == sorted(longest, reverse=True)
-    assert [batch.ids for batch in first] == batches(arguments, dataset)
+    assert [batch.ids for batch in first] == [batch.ids for batch in loader]

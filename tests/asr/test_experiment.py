@@ -166,6 +166,11 @@ def test_logs_and_alignments_are_there(finished):
             "valid_wer",
             "valid_wer_greedy_ctc",
             "valid_token_accuracy",
+            "train_ctc_loss",
+            "train_attention_loss",
+            "gradient_norm",
+            "clipped_steps",
+            "skipped_steps",
         }
     assert log[1].steps == 2 * log[0].steps > 2
     assert log[1].seconds >= log[0].seconds and log[1].time >= log[0].time
@@ -280,25 +285,25 @@ def test_curves_for_tensorboard(corpus, tmp_path):
 
 def test_every_epoch_is_new_and_whole(corpus, tmp_path, monkeypatch):
     """Each utterance once an epoch, in other batches and at other speeds, also where a later call goes on."""
-    seen = []
-    original = ASRBrain.on_fit_batch_start
+    seen, fit_group = [], ASRBrain.fit_group
 
-    def record(brain, batch, should_step):
-        seen.append((brain.epoch, batch.ids, batch.lengths.tolist()))
-        return original(brain, batch, should_step)
+    def watched(brain, group, total_steps):
+        seen.extend((brain.epoch, batch.ids, batch.lengths.tolist()) for batch in group)
+        return fit_group(brain, group, total_steps)
 
-    monkeypatch.setattr(ASRBrain, "on_fit_batch_start", record)
+    monkeypatch.setattr(ASRBrain, "fit_group", watched)
     for number in ("2", "3"):
         assert train(corpus, tmp_path / "run", "--number_of_epochs", number, "--speeds", "[80, 100, 120]") == 0
     batches = [[ids for epoch, ids, _ in seen if epoch == number] for number in (1, 2, 3)]
-    lengths: list[dict[str, int]] = [{}, {}, {}]  # by epoch and utterance
-    for epoch, ids, samples in seen:
-        lengths[epoch - 1] |= zip(ids, samples, strict=True)
+    lengths = [
+        {name: n for epoch, ids, ns in seen if epoch == number for name, n in zip(ids, ns, strict=True)}
+        for number in (1, 2, 3)
+    ]
     assert len(lengths[0]) == 24
     for first, second in ((0, 1), (1, 2), (0, 2)):
         assert sorted(chain(*batches[first])) == sorted(chain(*batches[second]))
         assert batches[first] != batches[second]
-        assert sum(lengths[first][utterance] != lengths[second][utterance] for utterance in lengths[first]) > 5
+        assert sum(lengths[first][name] != lengths[second][name] for name in lengths[first]) > 5
 
 
 # --- kills --------------------------------------------------------------------------------------------------

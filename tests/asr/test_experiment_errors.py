@@ -214,8 +214,8 @@ def test_no_such_device(corpus, tmp_path, error_of):
 def test_divergence(corpus, tmp_path, error_of):
     message = error_of(train, corpus, tmp_path / "run", "--lr", "1e30", "--number_of_epochs", "2")
     assert message == (
-        "training has diverged: in epoch 1 the loss of 4 batches was not finite, the last at batch 5; "
-        "start anew with a lower lr or more warmup_steps"
+        "training has diverged: 4 steps in a row were not finite, the last of epoch 1; start anew with a lower lr "
+        "or more warmup_steps, in another --output_folder"
     )
 
 

@@ -113,6 +113,9 @@ def test_what_a_run_leaves(folder, finished):
         "valid_loss",
         "valid_perplexity_token",
         "valid_perplexity_word",
+        "gradient_norm",
+        "clipped_steps",
+        "skipped_steps",
     }
     assert log[1].lr == pytest.approx(0, abs=1e-9), "the schedule ends with the run"
     assert "valid perplexity" in (finished / "log.txt").read_text()
@@ -154,28 +157,27 @@ class Killed(BaseException):
 def test_a_broken_run_goes_on_and_ends_as_if_unbroken(folder, tmp_path, monkeypatch, capsys, workers):
     """Broken off in the middle of the second epoch, one step behind a checkpoint."""
     options = ["--workers", workers, "--dropout", "0.2", "--ckpt_interval_minutes", "0"]
-    options += ["--ckpt_interval_steps", "3", "--grad_accumulation_factor", "3"]
-    original, steps = LanguageModelBrain.on_fit_batch_end, []
+    options += ["--ckpt_interval_steps", "1", "--grad_accumulation_factor", "3"]
+    fit_group, steps = LanguageModelBrain.fit_group, []
 
-    def broken(brain, *arguments):
-        original(brain, *arguments)
-        steps.append((brain.epoch, brain.step))
-        if (brain.epoch, brain.step) == (2, 4):
+    def watched(brain, group, total_steps):
+        fit_group(brain, group, total_steps)
+        steps.append((brain.epoch, brain.progress.batches))
+
+    def broken(brain, group, total_steps):
+        watched(brain, group, total_steps)
+        if len(steps) > 3 and brain.epoch == 2 and brain.progress.batches > 3:
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(LanguageModelBrain, "on_fit_batch_end", broken)
+        patch.setattr(LanguageModelBrain, "fit_group", broken)
         with pytest.raises(Killed):
             train(folder, tmp_path / "broken", *options)
         del steps[:]
-        patch.setattr(
-            LanguageModelBrain,
-            "on_fit_batch_end",
-            lambda brain, *arguments: (original(brain, *arguments), steps.append((brain.epoch, brain.step))),
-        )
+        patch.setattr(LanguageModelBrain, "fit_group", watched)
         assert train(folder, tmp_path / "broken", *options) == 0
     assert "going on from" in capsys.readouterr().out
-    assert steps == [(2, 4), (2, 5), (2, 6)]
+    assert steps == [(2, 6)]
     assert train(folder, tmp_path / "unbroken", *options) == 0
     assert same_weights(tmp_path / "broken", tmp_path / "unbroken")
     last, expected = epochs(tmp_path / "broken")[-1], epochs(tmp_path / "unbroken")[-1]

@@ -1,0 +1,91 @@
+"""Batches by duration: which utterances are padded together, in which order, and which process takes which.
+
+SpeechBrain's DynamicBatchSampler puts its buckets where a log-normal law expects utterances, so that few buckets
+give batches of one, and under distributed training another sampler shuffles its batches by a seed of its own.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from torch.utils.data import Sampler
+
+
+class DurationBatches(Sampler[list[int]]):
+    """Batches of at most ``batch_seconds`` of padded audio, every utterance once an epoch.
+
+    The utterances are sorted by length into ``buckets`` of equally many, shuffled inside each, and cut into batches
+    from the shortest on; then the batches are shuffled. Both orders follow from (seed, epoch) alone. One bucket:
+    any lengths together; as many buckets as utterances: the least padding. An utterance longer than
+    ``batch_seconds`` is a batch of its own.
+
+    durations: seconds of each utterance. seed: None for evaluation: sorted by length, the longest batch first.
+    rank, ranks: of several processes each takes every ``ranks``-th batch. even: all get equally many, as training
+    together demands; who has no batch of its own left in the last round gets the first one of the epoch again.
+    Set ``epoch`` before a pass, and ``skip`` to the number of batches, of all processes, that are done already.
+    """
+
+    def __init__(
+        self,
+        durations: Sequence[float],
+        batch_seconds: float,
+        *,
+        buckets: int = 1,
+        seed: int | None = None,
+        rank: int = 0,
+        ranks: int = 1,
+        even: bool = False,
+    ):
+        self.durations = np.asarray(durations, dtype=np.float64)
+        self.batch_seconds, self.buckets, self.seed = batch_seconds, buckets, seed
+        self.rank, self.ranks, self.even = rank, ranks, even
+        self.epoch, self.skip = 0, 0
+        self._planned: tuple[int, list[list[int]]] | None = None  # of the epoch that was asked for last
+
+    def batches(self) -> list[list[int]]:
+        """All batches of the epoch, those of every process, in order."""
+        if self._planned is None or self._planned[0] != self.epoch:
+            self._planned = self.epoch, self._plan()
+        return self._planned[1]
+
+    def _plan(self) -> list[list[int]]:
+        by_length = np.argsort(self.durations, kind="stable")
+        if self.seed is None:
+            return self._cut(by_length[::-1])
+        draw = np.random.default_rng([self.seed, self.epoch])
+        buckets = np.array_split(by_length, min(self.buckets, len(by_length)))
+        batches = self._cut(np.concatenate([draw.permutation(bucket) for bucket in buckets]))
+        return [batches[index] for index in draw.permutation(len(batches))]
+
+    def _cut(self, utterances: np.ndarray) -> list[list[int]]:
+        """Utterances in this order into batches, each as long as padding allows."""
+        batches, batch, longest = [], [], 0.0
+        for utterance, duration in zip(utterances.tolist(), self.durations[utterances].tolist(), strict=True):
+            longest = max(longest, duration)
+            if batch and longest * (len(batch) + 1) > self.batch_seconds:
+                batches.append(batch)
+                batch, longest = [], duration
+            batch.append(utterance)
+        return [*batches, batch] if batch else batches
+
+    def own(self) -> list[list[int]]:
+        """The batches that this process has still to do, in order."""
+        batches = self.batches()
+        own = batches[self.skip + self.rank :: self.ranks]
+        return own + batches[: len(self) - len(own)] if self.even else own
+
+    def total(self) -> int:
+        """Batches of the whole epoch, those of every process."""
+        return len(self.batches())
+
+    def __len__(self) -> int:
+        """Batches that this process has still to do."""
+        left = self.total() - self.skip
+        return -(-left // self.ranks) if self.even else len(range(self.rank, left, self.ranks))
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self.own())
+
+    def padding(self) -> float:
+        """Share of the padded audio of the epoch that is padding."""
+        padded = sum(self.durations[batch].max() * len(batch) for batch in self.batches())
+        return 1 - self.durations.sum() / padded

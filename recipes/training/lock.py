@@ -1,0 +1,48 @@
+"""One process at a time writes into a folder."""
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from recipes.errors import RecipeError
+
+LOCK = ".lock"
+
+
+@contextlib.contextmanager
+def locked(folder: Path, what: str = "run") -> Iterator[TextIO]:
+    """Hold the folder's lock, which the system drops with the process, however it ends.
+
+    Yields the open lock file: a child process that inherits it (``pass_fds``) holds the lock too. Raises RecipeError,
+    naming host and process, where another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / LOCK, "a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RecipeError(
+                f"{folder}: another {what} is going on there ({holder(folder)}): wait for it, or stop it"
+            ) from None
+        file.seek(0)
+        file.truncate()
+        file.write(json.dumps({"host": socket.gethostname(), "process": os.getpid()}))
+        file.flush()
+        try:
+            yield file
+        finally:
+            file.truncate(0)
+
+
+def holder(folder: Path) -> str:
+    """In words, who wrote the lock file last."""
+    try:
+        values = json.loads((folder / LOCK).read_text(encoding="utf-8"))
+        return f"process {values['process']} on {values['host']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "its process is not known"

@@ -1,0 +1,37 @@
+"""SIGTERM and Ctrl-C as a wish to stop that training honours at its next safe moment."""
+
+import signal
+import threading
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Stop(KeyboardInterrupt):
+    """Training was asked to stop, has saved, and ends. The message says how to go on."""
+
+
+class StopRequest:
+    """While entered, the first signal only sets ``signal_name``; a second one interrupts at once.
+
+    SLURM sends SIGTERM before it takes a machine away, torchrun when another process has failed.
+    Outside of the main thread, where Python takes no signals, nothing changes.
+    """
+
+    def __init__(self):
+        self.signal_name: str | None = None
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> "StopRequest":
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._handle) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *_) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    def _handle(self, number: int, frame) -> None:
+        if self.signal_name is not None:
+            raise KeyboardInterrupt
+        self.signal_name = signal.Signals(number).name

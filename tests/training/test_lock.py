@@ -1,0 +1,73 @@
+"""One process at a time in a folder, and a wish to stop."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from recipes.errors import RecipeError
+from recipes.training.lock import LOCK, locked
+from recipes.training.signals import StopRequest
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from recipes.training.lock import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that holds the lock of `tmp_path`."""
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_a_second_process_is_refused_by_name(holder, tmp_path):
+    with pytest.raises(RecipeError) as refusal, locked(tmp_path):
+        pass
+    assert str(refusal.value) == (
+        f"{tmp_path}: another run is going on there (process {holder.pid} on {socket.gethostname()}): "
+        "wait for it, or stop it"
+    )
+
+
+def test_a_killed_process_leaves_no_lock(holder, tmp_path):
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    with locked(tmp_path):
+        pass
+
+
+def test_a_child_that_inherits_the_lock_holds_it(tmp_path):
+    with locked(tmp_path) as lock:
+        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[lock.fileno()])
+    with pytest.raises(RecipeError), locked(tmp_path):
+        pass
+    child.communicate(b"\n")
+    with locked(tmp_path):
+        assert (tmp_path / LOCK).read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_first_signal_is_a_wish_and_the_second_an_order(number):
+    before = signal.getsignal(number)
+    with StopRequest() as request:
+        assert request.signal_name is None
+        os.kill(os.getpid(), number)
+        time.sleep(0.01)
+        assert request.signal_name == signal.Signals(number).name
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+            time.sleep(1)
+    assert signal.getsignal(number) == before
