@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .base import Mixer, check_heads, sum_dtype, zero_padding
+from .products import sum_products
 
 
 class FastFormer(Mixer):
@@ -59,6 +60,6 @@ class FastFormer(Mixer):
         if mask is not None:
             # The lowest number and not -inf: an utterance without a real frame stays free of NaN.
             scores = scores.masked_fill(~mask[..., None], torch.finfo(scores.dtype).min)
-        weights = scores.softmax(1).to(frames.dtype)
-        split = frames.unflatten(-1, (self.heads, -1))
-        return torch.einsum("bth,bthd->bhd", weights, split).flatten(1)[:, None]
+        weights = scores.softmax(1).transpose(1, 2)[..., None]
+        by_head = frames.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return sum_products(weights, by_head).to(frames.dtype).flatten(1)[:, None]

@@ -10,6 +10,7 @@ from torch.nn.functional import relu, sigmoid, softmax
 
 from .base import Mixer, check_heads, check_option, sum_dtype
 from .chunks import append, checkpointed, empty_past, from_chunks, left_sums, masked_chunks, sums_kept, visible_sum
+from .products import apply_sums, product_dtype, sum_products
 
 
 def elu_plus_one(x: Tensor) -> Tensor:
@@ -126,13 +127,13 @@ def product_sums(k: Tensor, v: Tensor) -> Tensor:
 
     k: ``[…, T, f]``; v: ``[…, T, d]``; returns ``[…, f, d + 1]``.
     """
-    products = (k.transpose(-1, -2) @ v).to(sum_dtype(v))
-    return torch.cat([products, k.sum(-2, dtype=sum_dtype(v))[..., None]], -1)
+    return torch.cat([sum_products(k, v), k.sum(-2, dtype=sum_dtype(v))[..., None]], -1)
 
 
 def weighted_mean(q: Tensor, kv_sums: Tensor) -> Tensor:
     """The mean of values with weights q k^T: q ``[…, T, f]``, kv_sums ``[…, f, d + 1]`` → ``[…, T, d]``."""
-    kv_sums = kv_sums.to(q.dtype)
-    weight = q @ kv_sums[..., -1:]
-    # Where a query agrees with no key, zero divided by the smallest step and not by zero.
-    return q @ kv_sums[..., :-1] / weight.clamp(min=torch.finfo(sum_dtype(q)).eps)
+    values, weight = (apply_sums(q, part) for part in kv_sums.split([kv_sums.shape[-1] - 1, 1], -1))
+    smallest = torch.finfo(weight.dtype).eps
+    mean = values / weight.clamp(min=smallest)
+    # A query that agrees with no key gets zeros, and no gradient: divided by a weight of zero, it would be infinite.
+    return mean.where(weight > smallest, 0.0).to(product_dtype(q))

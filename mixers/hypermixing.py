@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu
+from torch.nn.functional import gelu, layer_norm
 
-from .base import Mixer, check_even, check_heads, sum_dtype
+from .base import Mixer, check_even, check_heads
 from .chunks import (
     PastSums,
     append,
@@ -20,6 +20,7 @@ from .chunks import (
     visible_sum,
 )
 from .positions import sinusoids
+from .products import apply_sums, sum_products
 
 
 class HyperNetwork(nn.Module):
@@ -91,8 +92,13 @@ class HyperMixing(Mixer):
         return w1, w1 if self.w2 is self.w1 else self.w2(z)
 
     def join_heads(self, y: Tensor) -> Tensor:
-        """``[heads, …, d_model / heads]`` → ``[…, d_model]``, normalised."""
-        return self.norm(y.movedim(0, -2).flatten(-2))
+        """``[heads, …, d_model / heads]`` → ``[…, d_model]``, normalised.
+
+        y, a sum over time, is normalised in its own dtype: float16 would not hold it.
+        """
+        norm, y = self.norm, y.movedim(0, -2).flatten(-2)
+        weight, bias = norm.weight.to(y.dtype), norm.bias.to(y.dtype)
+        return layer_norm(y, norm.normalized_shape, weight, bias, norm.eps).to(norm.weight.dtype)
 
     def forward(self, x, mask=None, context=None):
         chunks, chunk_mask = masked_chunks(x, mask, context)
@@ -101,7 +107,7 @@ class HyperMixing(Mixer):
         # A padded frame of x is zero and adds nothing, whatever its weight.
         x_heads = self.by_head(chunks)
         if context is None:
-            y = output_layer(w2, hidden_layer(w1, x_heads))
+            y = apply_sums(w2, gelu(sum_products(w1, x_heads)))
         else:
             # There is a matrix for every chunk, so heads run one after the other to save memory.
             heads = zip(w1, w2, x_heads, strict=True)
@@ -115,8 +121,8 @@ class HyperMixing(Mixer):
     def step(self, x, state):
         past = PastSums(state.chunks, state.running)
         w1, w2 = self.time_weights(x, state.frames[:, None] + torch.arange(x.shape[1], device=x.device))
-        chunk_sum = hidden_layer(w1, self.by_head(x))
-        y = output_layer(w2, visible_sum(past).transpose(0, 1) + chunk_sum)
+        chunk_sum = sum_products(w1, self.by_head(x))
+        y = apply_sums(w2, gelu(visible_sum(past).transpose(0, 1) + chunk_sum))
         past = append(past, chunk_sum.transpose(0, 1))
         return self.join_heads(y), HyperState(*past, state.frames + x.shape[1])
 
@@ -124,17 +130,7 @@ class HyperMixing(Mixer):
         return sums_kept(context) * math.prod(self.sum_shape)
 
 
-def hidden_layer(w1: Tensor, x: Tensor) -> Tensor:
-    """W1^T X in the dtype of sums: ``[…, T, k]``, ``[…, T, d]`` → ``[…, k, d]``."""
-    return (w1.transpose(-1, -2) @ x).to(sum_dtype(x))
-
-
-def output_layer(w2: Tensor, sums: Tensor) -> Tensor:
-    """W2 GELU(W1^T X): ``[…, T, k]``, ``[…, k, d]`` → ``[…, T, d]``."""
-    return w2 @ gelu(sums).to(w2.dtype)
-
-
 def mix_chunks(w1: Tensor, w2: Tensor, x: Tensor, left_chunks: int | None) -> Tensor:
     """Each chunk sees the sum over itself and its left chunks: ``[B, C, chunk, …]``."""
-    sums = hidden_layer(w1, x)
-    return output_layer(w2, sums + left_sums(sums, left_chunks))
+    sums = sum_products(w1, x)
+    return apply_sums(w2, gelu(sums + left_sums(sums, left_chunks)))

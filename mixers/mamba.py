@@ -98,7 +98,7 @@ class SelectiveScan(nn.Module):
         dt, B, C = self.x_proj(u).split(self.sizes, -1)
         dt = softplus(self.dt_proj(dt))
         scan = fused_scan if fused_kernel is not None and u.is_cuda else blocked_scan
-        return scan(u, dt, -self.A_log.exp(), B, C) + self.D * u
+        return scan(u, dt, -self.A_log.to(sum_dtype(self.A_log)).exp(), B, C) + self.D * u
 
 
 def fused_scan(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from .cost import check_linear
 from .inputs import Build
 from .outputs import check_batch, check_extremes, check_gradients, check_padding, check_shape, check_short
-from .precision import check_bfloat16
+from .precision import check_half_precision, check_long_half_precision
 from .streaming import check_context, check_streaming
 from .tools import check_checkpoint, check_compile
 
@@ -23,7 +23,8 @@ CHECKS: tuple[Check, ...] = (
     check_padding,
     check_batch,
     check_short,
-    check_bfloat16,
+    check_half_precision,
+    check_long_half_precision,
     check_compile,
     check_checkpoint,
     check_streaming,

@@ -17,13 +17,13 @@ FRAMES = int(LENGTHS.max())
 MASK = lengths_to_mask(LENGTHS, FRAMES)
 
 
-def random_mixer(build: Build, dtype: torch.dtype = torch.float64, seed: int = 0) -> Mixer:
+def random_mixer(build: Build, dtype: torch.dtype = torch.float64, seed: int = 0, d_model: int = D_MODEL) -> Mixer:
     """A mixer whose weights differ from their initial values, so that no initial zero or one hides a fault."""
     torch.manual_seed(seed)
-    mixer = build(D_MODEL)
+    mixer = build(d_model)
     with torch.no_grad():
         for parameter in mixer.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
+            parameter.add_(0.4 / d_model**0.5 * torch.randn_like(parameter))
     return mixer.to(DEVICE, dtype).eval()
 
 
@@ -59,3 +59,12 @@ def gradients(mixer: nn.Module, x: Tensor, mask: Tensor | None, context: Context
         assert tensor.grad is not None, f"{name} has no gradient"
         by_name[name] = tensor.grad[mask] if tensor is x and mask is not None else tensor.grad
     return by_name
+
+
+def in_steps(mixer: Mixer, x: Tensor, context: Context) -> Tensor:
+    """The output for x ``[B, T, d_model]`` of a stream, chunk by chunk."""
+    state, chunks = mixer.init_state(len(x), context), []
+    for chunk in x.split(context.chunk, 1):
+        y, state = mixer.step(chunk, state)
+        chunks.append(y)
+    return torch.cat(chunks, 1)
