@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from recipes.describe import head_comment
 from tests.support.commands import FENCE, check_command, fenced_commands, prepare_folder
 
 ROOT = Path(__file__).parents[1]
@@ -79,14 +78,17 @@ def test_every_recipe_is_in_the_index():
 # --- commands -------------------------------------------------------------------------------------------------------
 
 COMMANDS = [(page, command) for page, text in TEXTS.items() for command in fenced_commands(text)]
-# Of a recipe's head comment: the command after `Run:`, without the words that may follow it.
-RUN_LINE = re.compile(r"python (?:train|train_lm|compare)\.py .*?(?=, with | [A-Z][a-z]+ |$)")
+RUN_LINE = re.compile(r"Run: .*?(python (?:train|train_lm|compare)\.py .*?)(?=, with | [A-Z][a-z]+\W|$)")
 
 
 def commands_of_recipes() -> list[tuple[str, str]]:
-    comments = {path.name: head_comment(path.read_text()) for path in sorted((ROOT / "hparams").glob("*.yaml"))}
-    found = {name: RUN_LINE.search(comment.get("Run", "")) for name, comment in comments.items()}
-    return [(name, match.group().replace("\\ ", "")) for name, match in found.items() if match]
+    """Of each recipe's head comment the command after `Run:`, without the words that may follow it."""
+    commands = []
+    for path in sorted((ROOT / "hparams").glob("*.yaml")):
+        comment = re.match(r"(?:#.*\n)+", path.read_text(encoding="utf-8")).group()
+        line = " ".join(line.lstrip("# ").removesuffix("\\").strip() for line in comment.splitlines())
+        commands += [(path.name, command) for command in RUN_LINE.findall(line)]
+    return commands
 
 
 @pytest.fixture
