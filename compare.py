@@ -12,24 +12,13 @@ crashed, which does not stop the others; 2 for a mistake in the command.
 
 import argparse
 import shlex
-import shutil
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
-from recipes.bakeoff.plan import check_known_name, make_plan
-from recipes.bakeoff.record import read_record
-from recipes.bakeoff.report import write_report
-from recipes.bakeoff.results import write_results
-from recipes.bakeoff.runner import locked, run_all, threads_each, time_steps
-from recipes.bakeoff.table import markdown
-from recipes.config.arguments import parse_arguments
+from recipes.bakeoff import show_results
 from recipes.errors import RecipeError, command_line
-from recipes.provenance import machine
-
-COMMITTED = ("runs.csv", "summary.json", "table.md")
 
 
 def arguments(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -66,61 +55,29 @@ def arguments(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     return parser.parse_known_args(argv)
 
 
-def run(options: argparse.Namespace, shared: list[str], command: str) -> tuple[Path, int]:
-    """Run what is missing; the folder, and how many runs crashed."""
-    if not options.mixers:
-        raise RecipeError("no mixers to compare: give --mixers ENTRY …, such as --mixers summarymixing attention")
-    if options.jobs < 1:
-        raise RecipeError(f"--jobs must be 1 or more, not {options.jobs}")
-    folder = folder_of(options, shared)
-    read_record(folder)  # refuses a folder of other things before a lock is put there
-    with locked(folder) as lock:
-        plan = make_plan(
-            shared,
-            options.mixers,
-            options.seeds,
-            folder=folder,
-            baseline=options.baseline,
-            seconds=options.seconds,
-            match_parameters=options.match_parameters,
-        )
-        note_origin(plan.record, options, shared, command)
-        plan.save()
-        if options.seconds:
-            time_steps(plan, options.jobs, lock)
-        return folder, run_all(plan, options.jobs, lock)
+def folder_of(options: argparse.Namespace, shared: Sequence[str]) -> Path:
+    """Where the comparison lies: what --out says, or a folder named after the recipe."""
+    files = [argument for argument in shared if argument.endswith((".yaml", ".yml"))]
+    if not options.out and not files:
+        raise RecipeError("no recipe given, and no --out: give python compare.py hparams/NAME.yaml …")
+    return options.out or Path("runs") / "compare" / Path(files[0]).stem
 
 
-def note_origin(record: dict, options: argparse.Namespace, shared: list[str], command: str) -> None:
-    """The command, and the machines that the comparison has run on."""
-    record["command"] = command
-    threads = threads_each(options.jobs)
-    device = parse_arguments(shared).run_options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    where = machine(device) + (
-        f", {options.jobs} runs at a time of {threads} thread{'s' * (threads > 1)}" if threads else ""
+def run(options: argparse.Namespace, shared: list[str], folder: Path, command: str) -> int:
+    """Run what is missing; returns how many runs crashed."""
+    from recipes.bakeoff.comparison import run_comparison  # loads SpeechBrain, which --table does without
+
+    return run_comparison(
+        shared,
+        options.mixers,
+        options.seeds,
+        folder=folder,
+        command=command,
+        jobs=options.jobs,
+        baseline=options.baseline,
+        seconds=options.seconds,
+        match_parameters=options.match_parameters,
     )
-    record["machines"] = list(dict.fromkeys([*record.get("machines", []), where]))
-
-
-def folder_of(options: argparse.Namespace, shared: list[str]) -> Path:
-    return options.out or Path("runs") / "compare" / parse_arguments(shared).recipe.stem
-
-
-def show(folder: Path, options: argparse.Namespace) -> None:
-    """Tables and report of what is in the folder."""
-    record = read_record(folder)
-    if record is None:
-        raise RecipeError(f"{folder}: no comparison there; give --out, or leave out --table to run one")
-    baseline = options.baseline or record["baseline"]
-    check_known_name("--baseline", baseline, list(record["mixers"]))
-    summary, results = write_results(folder, record, baseline)
-    drawings = write_report(folder, summary, results, options.benchmark)
-    print(f"\n{markdown(summary)}\nreport: {folder / 'report.html'}")
-    if options.results:
-        options.results.mkdir(parents=True, exist_ok=True)
-        for path in (*(folder / name for name in COMMITTED), *drawings):
-            shutil.copy(path, options.results)
-        print(f"copied to {options.results}: {', '.join((*COMMITTED, *(path.name for path in drawings)))}")
 
 
 def interrupt(*_):
@@ -131,11 +88,9 @@ def interrupt(*_):
 def main(argv=None):
     argv = sys.argv[1:] if argv is None else argv
     options, shared = arguments(argv)
-    if options.table:
-        show(folder_of(options, shared), options)
-        return
-    folder, crashed = run(options, shared, f"python compare.py {shlex.join(argv)}")
-    show(folder, options)
+    folder = folder_of(options, shared)
+    crashed = 0 if options.table else run(options, shared, folder, f"python compare.py {shlex.join(argv)}")
+    show_results(folder, options.baseline, options.benchmark, options.results)
     if crashed:
         raise SystemExit(1)
 

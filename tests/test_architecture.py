@@ -32,7 +32,6 @@ LONGEST_CHAIN = 20
 FACES = sorted(
     name for name in MODULES if is_package(name) and name in FLOOR_OF and name.startswith(("recipes", "mixers"))
 )
-NO_FACE_YET = {"recipes.bakeoff"}
 NO_NAMES = {"recipes.stock"}  # its modules are used by themselves: importing one must not load the others
 
 
@@ -81,7 +80,7 @@ def test_mixers_import_torch_alone(module):
             assert top in ("torch", "mixers", "mamba_ssm") or top in sys.stdlib_module_names
 
 
-@pytest.mark.parametrize("package", [name for name in FACES if name not in NO_FACE_YET])
+@pytest.mark.parametrize("package", FACES)
 def test_a_package_has_a_face(package):
     face = importlib.import_module(package)
     assert face.__doc__

@@ -6,9 +6,13 @@ from pathlib import Path
 import pytest
 
 import compare
-from recipes.bakeoff import runner as bakeoff
-from recipes.bakeoff.plan import Entry, build, make_plan, make_seeds, match_sizes, parse_entry
-from recipes.files import read_json
+from recipes.bakeoff import Comparison
+from recipes.bakeoff.entries import Entry, make_seeds, parse_entry
+from recipes.bakeoff.plan import make_plan
+from recipes.bakeoff.recipe import build
+from recipes.bakeoff.runner import is_finished
+from recipes.bakeoff.sizes import match_sizes
+from recipes.scoring.results import RunSummary
 from tests.support.bakeoff_folders import plan_of, refused, shared, tiny_corpus
 from tests.support.corpus import write_corpus
 from tests.support.runs import RECIPE
@@ -73,7 +77,7 @@ def test_runs_and_their_names(corpus, tmp_path):
         f"--output_folder={slow.folder}",
         "--noprogressbar",
     ]
-    assert plan.record["baseline"] == "xnor1+attention1"
+    assert plan.record.baseline == "xnor1+attention1"
 
 
 # --- what is refused ----------------------------------------------------------------------------------------
@@ -174,24 +178,24 @@ def begun(corpus, tmp_path) -> Path:
 
 
 def test_another_recipe_in_the_folder(corpus, begun):
-    said = refused(plan_of, corpus, begun, "xnor", options=["--lr", "0.5", "--number_of_epochs", "3"])
-    assert said == (
+    message = refused(plan_of, corpus, begun, "xnor", options=["--lr", "0.5", "--number_of_epochs", "3"])
+    assert message == (
         f"{begun} holds a comparison of another recipe (it differs in lr: 0.002 there, 0.5 here, "
         "number_of_epochs: 1 there, 3 here): give another --out, or remove that folder"
     )
 
 
 def test_another_budget_in_the_folder(corpus, begun):
-    said = refused(plan_of, corpus, begun, "xnor", seconds=20)
-    assert f"{begun} holds a comparison of another recipe (it differs in seconds: None there, 20 here): " in said
+    message = refused(plan_of, corpus, begun, "xnor", seconds=20)
+    assert f"{begun} holds a comparison of another recipe (it differs in seconds: None there, 20 here): " in message
 
 
 def test_other_data_in_the_folder(corpus, begun, tmp_path):
     other = tmp_path / "other"
     write_corpus(other, {"train-clean-5": (2, 12), "dev-clean": (1, 3), "test-clean": (1, 4)}, seed=1)
     shutil.copy(corpus / "tiny.yaml", other)
-    said = refused(plan_of, other, begun, "xnor")
-    assert said == (
+    message = refused(plan_of, other, begun, "xnor")
+    assert message == (
         f"{begun} holds a comparison on other data (it differs in train-clean-5, dev-clean, test-clean): "
         "give another --out, or remove that folder"
     )
@@ -200,7 +204,7 @@ def test_other_data_in_the_folder(corpus, begun, tmp_path):
 def test_same_data_elsewhere(corpus, begun, tmp_path):
     moved = tmp_path / "moved"
     shutil.copytree(corpus, moved)
-    assert plan_of(moved, begun, "xnor").record["mixers"].keys() == {"xnor", "slow"}
+    assert plan_of(moved, begun, "xnor").record.mixers.keys() == {"xnor", "slow"}
 
 
 def test_entry_with_other_settings(corpus, begun):
@@ -209,16 +213,16 @@ def test_entry_with_other_settings(corpus, begun):
         ("slow=xnor", "lr: 0.0001 there, 0.002 here"),
         ("slow=attention,lr=1e-4", "mixer, mixers)"),
     ):
-        said = refused(plan_of, corpus, begun, entry)
-        assert said.startswith(f"{begun} holds runs of 'slow' with other settings (they differ in {difference}")
-        assert said.endswith(advice)
+        message = refused(plan_of, corpus, begun, entry)
+        assert message.startswith(f"{begun} holds runs of 'slow' with other settings (they differ in {difference}")
+        assert message.endswith(advice)
     (begun / "runs" / "slow").rmdir()
-    assert plan_of(corpus, begun, "slow=attention,lr=1e-4").record["mixers"].keys() == {"xnor", "slow"}
+    assert plan_of(corpus, begun, "slow=attention,lr=1e-4").record.mixers.keys() == {"xnor", "slow"}
 
 
 def test_more_entries_and_seeds_join(corpus, begun):
     plan = plan_of(corpus, begun, "xnor", "attention", seeds=(1235, 7))
-    assert {name: one["seeds"] for name, one in plan.record["mixers"].items()} == {
+    assert {name: entry.seeds for name, entry in plan.record.mixers.items()} == {
         "xnor": [7, 1234, 1235],
         "slow": [1234, 1235],
         "attention": [7, 1235],
@@ -234,12 +238,12 @@ def test_matched_parameters(corpus):
     matched = match_sizes(arguments, entries, "attention")
     wanted = build((*arguments, "--mixer=attention")).parameters
     assert matched[0] == entries[0]
-    for one in matched[1:]:
-        assert one.settings.keys() == {"model.encoder.d_ffn"}
-        assert build((*arguments, *one.arguments)).parameters == pytest.approx(wanted, rel=0.005)
+    for entry in matched[1:]:
+        assert entry.settings.keys() == {"model.encoder.d_ffn"}
+        assert build((*arguments, *entry.arguments)).parameters == pytest.approx(wanted, rel=0.005)
     assert int(matched[1].settings["model.encoder.d_ffn"]) > 32
-    said = refused(match_sizes, [*arguments, "--d_ffn", "2"], entries, "conv_only")
-    assert said.startswith("--match_parameters: 'attention' has ") and "choose another --baseline" in said
+    message = refused(match_sizes, [*arguments, "--d_ffn", "2"], entries, "conv_only")
+    assert message.startswith("--match_parameters: 'attention' has ") and "choose another --baseline" in message
 
 
 # --- the real program ---------------------------------------------------------------------------------------
@@ -260,24 +264,23 @@ def test_from_end_to_end(corpus, tmp_path, capsys):
         "--out",
         str(out),
     ]
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as exit_status:
         compare.main([*shared(corpus), *command])
-    assert left.value.code == 1
-    said = capsys.readouterr().out
-    assert "wild, seed 1234: crashed: training has diverged: in epoch 1 " in said
+    assert exit_status.value.code == 1
+    assert "wild, seed 1234: crashed: training has diverged: " in capsys.readouterr().out
     assert (out / "runs" / "summarymixing" / "1234" / "averaged.ckpt").is_file()
     assert compare.main(["--table", "--out", str(out), "--results", str(results), "--baseline", "summarymixing"]) == 0
     assert {path.name for path in results.iterdir()} == {"runs.csv", "summary.json", "table.md", "wer_test-clean.svg"}
-    summary = read_json(results / "summary.json")
-    run = read_json(out / "runs" / "summarymixing" / "1234" / "summary.json")
-    found = summary["mixers"]["summarymixing"]
-    assert found["splits"]["test-clean"]["mean"] == run["splits"]["test-clean"]["wer"]
-    assert found["parameters"] == run["parameters"]
-    assert summary["problems"][0]["mixer"] == "wild"
-    assert summary["budget"].startswith("Same data, 1 epoch and ")
+    comparison = Comparison.read(results)
+    run = RunSummary.read(out / "runs" / "summarymixing" / "1234")
+    mixer = comparison.mixers["summarymixing"]
+    assert mixer.splits["test-clean"].mean == run.splits["test-clean"].wer
+    assert mixer.parameters == run.parameters
+    assert comparison.problems[0].mixer == "wild"
+    assert comparison.budget.startswith("Same data, 1 epoch and ")
     table = (results / "table.md").read_text()
     assert "| wild | " in table and "| crashed | – |" in table
     assert "- wild, seed 1234 crashed: training has diverged" in table
     assert (out / "report.html").is_file()
     plan = make_plan(shared(corpus), ["summarymixing", "wild=attention,lr=1e30"], [1], folder=out)
-    assert [bakeoff.is_finished(run) for run in plan.runs()] == [True, False]
+    assert [is_finished(run) for run in plan.runs()] == [True, False]

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from recipes.bakeoff import runner as bakeoff
-from recipes.bakeoff.plan import Plan, Run, hash_of
-from recipes.bakeoff.record import read_record
-from recipes.bakeoff.results import write_results
-from recipes.bakeoff.runner import Progress, Running, locked, run_all, steps_within, time_steps
+from recipes.bakeoff import ComparisonRecord, runner, write_results
+from recipes.bakeoff.plan import Plan, Run
+from recipes.bakeoff.progress import Job, Progress
+from recipes.bakeoff.recipe import hash_of
+from recipes.bakeoff.runner import locked, run_all
+from recipes.bakeoff.timing import steps_within, time_steps
 from recipes.files import read_json
-from tests.support.bakeoff_folders import plan_of, refused, tiny_corpus
+from tests.support.bakeoff_folders import plan_of, refused, tiny_corpus, write_run
 
 
 @pytest.fixture(scope="module")
@@ -26,31 +27,25 @@ STUB = """
 import json, os, sys, time
 from pathlib import Path
 here = Path(__file__).parent
-options = dict(one[2:].split("=", 1) for one in sys.argv[1:] if "=" in one)
+options = dict(argument[2:].split("=", 1) for argument in sys.argv[1:] if "=" in argument)
 folder = Path(options["output_folder"])
 with open(here / "calls", "a") as calls:
     calls.write(f"{folder.parent.name} {folder.name} {os.environ.get('OMP_NUM_THREADS', '-')} {os.getpid()}\\n")
 folder.mkdir(parents=True, exist_ok=True)
 behaviour = json.loads((here / "behaviour.json").read_text()).get(folder.parent.name, "")
-if behaviour == "late":
-    behaviour, late = "", True
 if behaviour == "sleep":
     time.sleep(60)
-if behaviour:
+if behaviour not in ("", "late"):
     print("Traceback (most recent call last):")
     sys.exit(behaviour)
-line = {"id": "1", "speaker": "1", "words": "A B", "hypothesis": "A"}
-for number in "12":
-    with open(folder / "decoded_test-clean.jsonl", "a") as file:
-        file.write(json.dumps({**line, "id": number}) + "\\n")
+files = json.loads((here / "files.json").read_text())
+(folder / "decoded_test-clean.jsonl").write_text(files["decoded"])
 steps = int(options.get("optimizer_step_limit", 17))
-splits = {} if "test_splits" in options else {"test-clean": {"wer": 50.0}}
-hashes = json.loads((here / "hashes.json").read_text())
 (folder / "summary.json").write_text(json.dumps({
-    "splits": splits, "recipe_hash": hashes.get(str(folder), "?"), "seconds": 2 + steps / 2,
-    "parameters": 1, "device": "cpu", "peak_memory_mb": 1, "commit": None, "versions": {},
+    **files["summary"], "recipe_hash": files["hashes"].get(str(folder), "?"), "seconds": 2 + steps / 2,
+    **({"splits": {}} if "test_splits" in options else {}),
 }))
-if "late" in globals():
+if behaviour == "late":
     sys.exit("no space for the report")
 """
 
@@ -67,13 +62,21 @@ class Stub:
     def behave(self, **by_entry: str) -> None:
         (self.folder / "behaviour.json").write_text(json.dumps(by_entry))
 
-    def know(self, plan: Plan) -> None:
-        hashes = {str(run.folder): hash_of(run.arguments) for run in plan.runs()}
-        (self.folder / "hashes.json").write_text(json.dumps(hashes))
+    def know(self, runs: list[Run]) -> None:
+        """Write what these runs will leave: a summary, and half of the words of two utterances."""
+        example = self.folder / "example"
+        folder = example / "runs" / "a" / "1"
+        if not folder.is_dir():
+            write_run(example, "a", 1, {"test-clean": [5, 5]})
+        files = {
+            "decoded": (folder / "decoded_test-clean.jsonl").read_text(),
+            "summary": read_json(folder / "summary.json"),
+            "hashes": {str(run.folder): hash_of(run.arguments) for run in runs},
+        }
+        (self.folder / "files.json").write_text(json.dumps(files))
 
     def run(self, plan: Plan, jobs: int = 2) -> int:
-        self.know(plan)
-        plan.record |= {"command": "…", "machines": ["…"]}
+        self.know(plan.runs())
         with locked(plan.folder) as lock:
             plan.save()
             return run_all(plan, jobs, lock, self.program)
@@ -101,9 +104,9 @@ def test_only_what_is_missing_runs(corpus, tmp_path, stub, capsys):
     assert sorted(call[:2] for call in stub.calls()) == [
         [name, seed] for name in ("attention", "xnor") for seed in ("1234", "1235")
     ]
-    said = capsys.readouterr().out
-    assert "4 runs: 0 done before, 4 to do, 2 at a time with " in said
-    assert "[4/4] " in said and "test-clean 50.00 % WER, 00:00" in said
+    output = capsys.readouterr().out
+    assert "4 runs: 0 done before, 4 to do, 2 at a time with " in output
+    assert "[4/4] " in output and "test-clean 50.00 % WER, 00:00" in output
     (tmp_path / "out" / "runs" / "xnor" / "1235" / "decoded_test-clean.jsonl").unlink()
     summary = tmp_path / "out" / "runs" / "attention" / "1234" / "summary.json"
     summary.write_text(json.dumps({**read_json(summary), "recipe_hash": "another"}))
@@ -120,7 +123,7 @@ def test_only_what_is_missing_runs(corpus, tmp_path, stub, capsys):
 
 
 def test_cores_are_divided(corpus, tmp_path, stub, monkeypatch):
-    monkeypatch.setattr(bakeoff.os, "sched_getaffinity", lambda _: range(6), raising=False)
+    monkeypatch.setattr(runner.os, "sched_getaffinity", lambda _: range(6), raising=False)
     assert stub.run(plan_of(corpus, tmp_path / "out", "xnor", seeds=(1,)), jobs=3) == 0
     assert stub.calls()[0][2] == "2"
 
@@ -130,13 +133,13 @@ def test_crash_stops_nothing_and_is_tried_again(corpus, tmp_path, stub, capsys):
     plan = plan_of(corpus, folder, "xnor", "attention")
     stub.behave(xnor="error: training has diverged")
     assert stub.run(plan) == 2
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     log = folder / "runs" / "xnor" / "1234.log"
-    assert f"xnor, seed 1234: crashed: training has diverged (see {log})" in said
+    assert f"xnor, seed 1234: crashed: training has diverged (see {log})" in output
     assert "Traceback" in log.read_text()
-    summary, results = write_results(folder, read_record(folder), "attention")
-    assert [one.name for one in results] == ["attention", "attention"]
-    assert [(one["seed"], one["crashed"]) for one in summary["problems"]] == [
+    comparison, runs = write_results(folder, ComparisonRecord.read(folder), "attention")
+    assert [run.name for run in runs] == ["attention", "attention"]
+    assert [(problem.seed, problem.crashed) for problem in comparison.problems] == [
         (1234, "training has diverged"),
         (1235, "training has diverged"),
     ]
@@ -144,7 +147,7 @@ def test_crash_stops_nothing_and_is_tried_again(corpus, tmp_path, stub, capsys):
     stub.behave()
     assert stub.run(plan) == 0
     assert sorted(call[:2] for call in stub.calls()) == [["xnor", "1234"], ["xnor", "1235"]]
-    assert write_results(folder, read_record(folder), "attention")[0]["problems"] == []
+    assert write_results(folder, ComparisonRecord.read(folder), "attention")[0].problems == []
 
 
 def test_interruption_stops_the_runs(corpus, tmp_path, stub, capsys, monkeypatch):
@@ -160,7 +163,7 @@ def test_interruption_stops_the_runs(corpus, tmp_path, stub, capsys, monkeypatch
             pressed.append("Ctrl-C")
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(bakeoff.time, "sleep", sleep)
+    monkeypatch.setattr(runner.time, "sleep", sleep)
     with pytest.raises(KeyboardInterrupt):
         stub.run(plan)
     assert "runs done: give the same command again to go on\n" in capsys.readouterr().err
@@ -173,7 +176,7 @@ def test_interruption_stops_the_runs(corpus, tmp_path, stub, capsys, monkeypatch
     assert ["xnor", "1234"] in [call[:2] for call in stub.calls()]
 
 
-def test_one_comparison_at_a_time(tmp_path):
+def test_a_single_comparison_at_a_time(tmp_path):
     def again():
         with locked(tmp_path):
             pass
@@ -187,7 +190,7 @@ def test_equal_seconds(corpus, tmp_path, stub):
     """A pretended run takes 2 seconds and half a second a step, so that 50 seconds are 96 steps."""
     plan = plan_of(corpus, tmp_path / "out", "xnor", "attention", seeds=(1,), seconds=50)
     stub.behave(attention="error: no space")
-    stub.folder.joinpath("hashes.json").write_text("{}")
+    stub.know([])
     with locked(plan.folder) as lock:
         plan.save()
         assert refused(time_steps, plan, 1, lock, stub.program) == (
@@ -195,7 +198,7 @@ def test_equal_seconds(corpus, tmp_path, stub):
         )
         stub.behave()
         time_steps(plan, 1, lock, stub.program)
-    assert {one["steps"] for one in plan.record["mixers"].values()} == {96}
+    assert {entry.steps for entry in plan.record.mixers.values()} == {96}
     assert [call[:2] for call in stub.calls()] == [
         ["xnor", "10"],
         ["xnor", "40"],
@@ -207,7 +210,7 @@ def test_equal_seconds(corpus, tmp_path, stub):
     assert plan.runs()[0].arguments[-2:] == ["--optimizer_step_limit=96", "--number_of_epochs=96"]
     assert stub.run(plan) == 0
     again = plan_of(corpus, tmp_path / "out", "xnor", "attention", seeds=(1,), seconds=50)
-    assert {one["steps"] for one in again.record["mixers"].values()} == {96}
+    assert {entry.steps for entry in again.record.mixers.values()} == {96}
     stub.calls()
     assert stub.run(again) == 0
     assert stub.calls() == []
@@ -223,10 +226,10 @@ def test_time_left():
     progress = Progress(9, 0, jobs=2)
     progress.count(100)
     progress.count(140)
-    one, other = (Running(Run("a", 1, Path(), []), None, started) for started in (1000.0, 1090.0))
-    assert progress.seconds_left([one, other], 4, now=1100.0) == (20 + 110 + 4 * 120) / 2
-    assert progress.seconds_left([other], 0, now=1100.0) == 110
-    assert progress.seconds_left([one], 0, now=1900.0) == 0
+    early, late = (Job(Run("a", 1, Path(), []), None, started) for started in (1000.0, 1090.0))
+    assert progress.seconds_left([early, late], 4, now=1100.0) == (20 + 110 + 4 * 120) / 2
+    assert progress.seconds_left([late], 0, now=1100.0) == 110
+    assert progress.seconds_left([early], 0, now=1900.0) == 0
 
 
 def test_a_run_that_crashed_after_its_summary_is_tried_again(corpus, tmp_path, stub):
@@ -241,5 +244,5 @@ def test_a_run_that_crashed_after_its_summary_is_tried_again(corpus, tmp_path, s
 def test_more_entries_keep_the_baseline(corpus, tmp_path, stub):
     assert stub.run(plan_of(corpus, tmp_path / "out", "xnor", "attention", seeds=(1,))) == 0
     more = plan_of(corpus, tmp_path / "out", "conv_only", seeds=(1,))
-    assert more.record["baseline"] == "attention"
-    assert plan_of(corpus, tmp_path / "out", "conv_only", seeds=(1,), baseline="xnor").record["baseline"] == "xnor"
+    assert more.record.baseline == "attention"
+    assert plan_of(corpus, tmp_path / "out", "conv_only", seeds=(1,), baseline="xnor").record.baseline == "xnor"

@@ -4,11 +4,10 @@ import json
 
 import pytest
 
-from recipes.bakeoff.record import read_record
-from recipes.bakeoff.report import write_report as write_comparison_report
-from recipes.bakeoff.results import write_results
-from recipes.reports.run_report import write_report
-from tests.support.bakeoff_folders import write_comparison, write_run
+from recipes.bakeoff import write_report as write_comparison_report
+from recipes.bakeoff import write_results
+from recipes.reports import write_report
+from tests.support.bakeoff_folders import log_epoch, write_comparison, write_run
 from tests.support.browser import look, needs_chromium
 from tests.support.report_runs import run_with_audio
 
@@ -102,16 +101,16 @@ def test_the_test_itself_sees_what_is_wrong(tmp_path):
 @pytest.fixture(scope="module")
 def comparison(tmp_path_factory):
     folder, names = tmp_path_factory.mktemp("comparison"), ("attention", "summarymixing", "summarymixing3+attention1")
-    write_comparison(folder, names, (1, 2))
+    record = write_comparison(folder, names, (1, 2))
     for number, name in enumerate(names):
         for seed in (1, 2):
             errors = [(utterance + seed) % (number + 3) for utterance in range(40)]
             homophones = {"merged_wer": 5.0, "homophone_error": 10.0 * number, "homophones_seen": 90.0}
             run = write_run(folder, name, seed, {"test-clean": errors}, **homophones)
-            lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-            told = [{**line, "valid_homophone_error": 50 / line["epoch"] + number} for line in lines]
-            (run / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in told))
-    write_comparison_report(folder, *write_results(folder, read_record(folder), "attention"))
+            for epoch in (1, 2):
+                metrics = {"valid_wer_greedy_ctc": 50 / epoch + seed, "valid_homophone_error": 50 / epoch + number}
+                log_epoch(run, epoch, 100 * epoch, **metrics)
+    write_comparison_report(folder, *write_results(folder, record, "attention"))
     return folder / "report.html"
 
 

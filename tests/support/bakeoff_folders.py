@@ -1,14 +1,16 @@
 """Plans and folders of comparisons for tests; folders as compare.py leaves them, without training."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from recipes.bakeoff import ComparisonRecord, EntryRecord
 from recipes.bakeoff.plan import Plan, make_plan
+from recipes.bakeoff.runs import run_folder
 from recipes.config import flatten
 from recipes.config.arguments import parse_arguments
+from recipes.scoring.results import LOG, DecodedUtterance, EpochRecord, RunSummary, SplitResult, decoded_file
 from tests.support.runs import RECIPE, TINY, small_corpus
 
 WORDS = 10  # of every utterance
@@ -36,9 +38,9 @@ def refused(function, *arguments, **options) -> str:
     return str(error.value)
 
 
-def write_comparison(folder: Path, names: Sequence[str], seeds: Sequence[int], **changes) -> dict:
+def write_comparison(folder: Path, names: Sequence[str], seeds: Sequence[int], **changes) -> ComparisonRecord:
     """Write the record and return it; the runs are for `write_run`."""
-    record = {
+    common = {
         "recipe": "quickstart",
         "command": "python compare.py …",
         "machines": ["a CPU, 2 cores"],
@@ -49,60 +51,92 @@ def write_comparison(folder: Path, names: Sequence[str], seeds: Sequence[int], *
         "optimizer_step_limit": None,
         "baseline": names[0],
         "mixers": {
-            name: {
-                "mixer": name,
-                "settings": {},
-                "content": {},
-                "steps": None,
-                "seeds": list(seeds),
-                "parameters": 1_000_000 * number,
-                "multiply_adds_10s": 10**8 * number,
-            }
+            name: EntryRecord(
+                mixer=name,
+                settings={},
+                content={},
+                steps=None,
+                parameters=1_000_000 * number,
+                multiply_adds_10s=10**8 * number,
+                seeds=list(seeds),
+            )
             for number, name in enumerate(names, start=1)
         },
-        **changes,
     }
     for name in names:
         (folder / "runs" / name).mkdir(parents=True)
-    (folder / "comparison.json").write_text(json.dumps(record))
+    record = ComparisonRecord(**{**common, **changes})
+    record.write(folder)
     return record
 
 
-def write_run(folder: Path, name: str, seed: int, errors: dict[str, Sequence[int]], **extras) -> Path:
-    """A finished run with so many wrong words in each utterance of each split. `extras` go to every split."""
-    run = folder / "runs" / name / str(seed)
+def write_run(folder: Path, name: str, seed: int, errors: dict[str, Sequence[int]], **scores) -> Path:
+    """A finished run with so many wrong words in each utterance of each split. scores: of every split."""
+    run = run_folder(folder, name, seed)
     run.mkdir(parents=True)
     for split, counts in errors.items():
-        write_decoded(run / f"decoded_{split}.jsonl", counts)
-    summary = {
-        "recipe": "quickstart",
-        "mixer": name,
-        "seed": seed,
-        "parameters": 1_000_000,
-        "seconds": 60.0 + seed,
-        "peak_memory_mb": 500.0 + seed,
-        "device": "cpu",
-        "versions": {"torch": "2.11"},
-        "commit": "abc",
-        "recipe_hash": "0",
-        "splits": {
-            split: {"wer": 0, "rtf": 0.25, "audio_seconds": 100.0, "decode_seconds": 25.0, **extras} for split in errors
-        },
-    }
-    (run / "summary.json").write_text(json.dumps(summary))
-    lines = [{"epoch": epoch, "steps": 100 * epoch, "valid_wer_greedy_ctc": 50 / epoch + seed} for epoch in (1, 2)]
-    (run / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        write_decoded(decoded_file(run, split), counts)
+    RunSummary(
+        recipe="quickstart",
+        mixer=name,
+        seed=seed,
+        parameters=1_000_000,
+        seconds=60.0 + seed,
+        peak_memory_mb=500.0 + seed,
+        device="cpu",
+        versions={"torch": "2.11"},
+        commit="abc",
+        recipe_hash="0",
+        splits={split: split_result(counts, **scores) for split, counts in errors.items()},
+        decoded_by="python train.py … --test_only",
+    ).write(run)
+    for epoch in (1, 2):
+        log_epoch(run, epoch, 100 * epoch, valid_wer_greedy_ctc=50 / epoch + seed)
     return run
 
 
+def split_result(counts: Sequence[int], **scores) -> SplitResult:
+    """A split's entry in the summary: `counts` words of each utterance are substituted."""
+    wer = 100 * sum(counts) / (WORDS * len(counts))
+    return SplitResult(
+        wer=round(wer, 3),
+        interval=None,
+        substitutions=sum(counts),
+        deletions=0,
+        insertions=0,
+        utterances=len(counts),
+        words=WORDS * len(counts),
+        wer_greedy_ctc=round(wer, 3),
+        audio_seconds=100.0,
+        decode_seconds=25.0,
+        rtf=0.25,
+        **scores,
+    )
+
+
+def log_epoch(run: Path, epoch: int, steps: int, **metrics: float) -> None:
+    """Append a line to a run's log.jsonl."""
+    record = EpochRecord(epoch, steps, seconds=30.0 * epoch, lr=1e-3, time=1e9 + epoch, metrics=metrics)
+    with open(run / LOG, "a") as log:
+        log.write(record.line() + "\n")
+
+
 def write_decoded(path: Path, counts: Sequence[int]) -> None:
-    lines = [
-        {
-            "id": f"1-1-{number:04d}",
-            "speaker": str(number % 4),
-            "words": " ".join(["YES"] * WORDS),
-            "hypothesis": " ".join(["NO"] * wrong + ["YES"] * (WORDS - wrong)),
-        }
-        for number, wrong in enumerate(counts)
-    ]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    utterances = []
+    for number, wrong in enumerate(counts):
+        hypothesis = " ".join(["NO"] * wrong + ["YES"] * (WORDS - wrong))
+        utterances.append(decoded(f"1-1-{number:04d}", str(number % 4), " ".join(["YES"] * WORDS), hypothesis))
+    DecodedUtterance.write_all(utterances, path)
+
+
+def decoded(identifier: str, speaker: str, words: str, hypothesis: str) -> DecodedUtterance:
+    return DecodedUtterance(
+        id=identifier,
+        speaker=speaker,
+        duration=2.5,
+        audio=f"../{identifier}.flac",
+        words=words,
+        hypothesis=hypothesis,
+        greedy=hypothesis,
+        score=-1.5,
+    )
