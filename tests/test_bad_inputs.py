@@ -10,8 +10,8 @@ import compare
 import evaluate
 import train
 import train_lm
-from recipes import describe
 from recipes.config import __main__ as config
+from recipes.describe import __main__ as describe
 from tests.support.bad_inputs import ROWS, START
 
 HPARAMS = Path(__file__).parents[1] / "hparams"

@@ -1,4 +1,4 @@
-"""What `python -m recipes.describe` says of a recipe."""
+"""What `python -m recipes.describe` prints of a recipe."""
 
 import json
 from pathlib import Path
@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from recipes.config.recipe import load
-from recipes.describe import describe, main
+from recipes.config import load
+from recipes.describe import describe
+from recipes.describe.__main__ import main
 
 HPARAMS = Path(__file__).parents[1] / "hparams"
 SMALL = """\
@@ -24,22 +25,22 @@ decoder_layers: 1
 def write(tmp_path):
     """Write a small recipe with this mixer; returns its path."""
 
-    def write(mixer: str, name: str = "small", head: str = "") -> Path:
+    def write(mixer: str, name: str = "small", about: str = "") -> Path:
         path = tmp_path / f"{name}.yaml"
-        path.write_text(f"{head}base: {HPARAMS / 'quickstart.yaml'}\n{SMALL}mixer: {mixer}\n")
+        path.write_text(f"base: {HPARAMS / 'quickstart.yaml'}\n{about}{SMALL}mixer: {mixer}\n")
         return path
 
     return write
 
 
 def test_parameters_are_those_of_the_real_model(write):
-    found = describe(write("summarymixing"))
+    description = describe(write("summarymixing"))
     model = load(write("summarymixing"), {"data_folder": "unused"}).hparams["model"]
     parts = [model.frontend, model.encoder, model.decoder, model.ctc]
     sizes = [sum(parameter.numel() for parameter in part.parameters()) for part in parts]
-    assert found.parameters == sum(sizes) == found.encoder + found.decoder + found.heads
-    assert found.encoder == sizes[0] + sizes[1]
-    assert found.heads == 2 * (16 * 32 + 32)
+    assert description.parameters == sum(sizes) == description.encoder + description.decoder + description.heads
+    assert description.encoder == sizes[0] + sizes[1]
+    assert description.heads == 2 * (16 * 32 + 32)
 
 
 @pytest.mark.parametrize("mixer", ["summarymixing", "hypermixing", "xnor", "relpos_attention", "mamba"])
@@ -72,42 +73,77 @@ def test_streaming_state_after_a_minute(mixer, state, write):
     assert describe(write(mixer)).streaming_state == state
 
 
-HEAD = """\
-# Two lines
-# Published: 2.1 test-clean %
-# WER (a paper, table 1); 7 hours.
-# Run: this
-# Ours: nothing.
+ABOUT = """\
+about:
+  purpose: demo
+  paper: a paper, arXiv 2307.07421
+  published: 2.1 test-clean % WER
+    (a paper, table 1)
+  published_details: 7 hours
+  ours: nothing
 """
 
 
 def test_a_line_for_each_recipe(write, capsys):
-    paths = [write("conv_only", "first", HEAD), write("cosformer", "second")]
-    assert main([str(path) for path in paths]) == 0
+    paths = [write("conv_only", "first", ABOUT), write("cosformer", "second")]
+    names = [str(path) for path in paths]
+    assert main(names) == 0
     first, second = capsys.readouterr().out.splitlines()
     assert first.split()[0] == "first" and second.split()[0] == "second"
     assert first.split()[1:3] == [f"{describe(paths[0]).parameters / 1e6:.2f}", "M"]
     assert first.endswith("published: 2.1 test-clean % WER (a paper, table 1)")
     assert "whole utterance" in second and "published: none" in second
-    assert main([str(path) for path in paths] + ["--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert [one["recipe"] for one in found] == ["first", "second"]
-    assert found[0]["published_details"] == "7 hours" and found[0]["run_by_us"] == "nothing"
-    assert found[1]["streaming_state"] is None and found[1]["multiply_adds"].keys() == {"10", "60"}
-    assert main([str(path) for path in paths] + ["--markdown"]) == 0
+    assert main([*names, "--json"]) == 0
+    first, second = json.loads(capsys.readouterr().out)
+    assert (first["recipe"], second["recipe"]) == ("first", "second")
+    assert first["about"]["published_details"] == "7 hours" and first["about"]["ours"] == "nothing"
+    assert second["streaming_state"] is None and second["multiply_adds"].keys() == {"10", "60"}
+    assert set(second["about"].values()) == {""}, "the base's is not the recipe's"
+    assert main([*names, "--markdown"]) == 0
     head, rule, *rows = capsys.readouterr().out.splitlines()
     assert {line.count("|") for line in (head, rule, *rows)} == {head.count("|")}
     assert rows[0].startswith("| `first` |") and rows[0].endswith("| nothing |")
 
 
-def test_files_that_are_no_recipes(write, tmp_path, capsys):
-    (tmp_path / "notes.yaml").write_text("words: 1\n")
-    assert main([str(tmp_path / "notes.yaml"), str(write("conv_only"))]) == 0
-    said = capsys.readouterr()
-    assert said.err == f"{tmp_path / 'notes.yaml'}: left out, for it has no key 'model'\n"
-    assert said.out.startswith("small ") and len(said.out.splitlines()) == 1
-    assert main([str(tmp_path / "notes.yaml")]) == 2
-    assert "error: none of these files is a recipe" in capsys.readouterr().err
+def test_the_index_has_a_section_for_each_purpose(write, capsys):
+    language_model = HPARAMS / "lm_quickstart.yaml"
+    paths = [write("conv_only", "second"), language_model, write("conv_only", "first", ABOUT)]
+    assert main([*map(str, paths), "--index"]) == 0
+    text = capsys.readouterr().out
+    sections = [section.partition("\n") for section in text.split("\n## ")[1:]]
+    assert [title for title, *_ in sections] == [
+        "The demo",
+        "Language models",
+        "Others",
+        "To repeat a paper's experiment on LibriSpeech",
+    ]
+    demo, models, others, _ = (body for *_, body in sections)
+    assert "| [`first`](first.yaml) |" in demo and "second" not in demo
+    paper = "a paper, [2307.07421](https://arxiv.org/abs/2307.07421)"
+    assert demo.endswith(f"\n- `first`: {paper}; also published: 7 hours.\n")
+    assert "| [`lm_quickstart`](lm_quickstart.yaml) | 2 | 128 | 32 | 0.42 M |" in models
+    assert "| [`second`](second.yaml) |" in others
+
+
+def test_files_that_are_no_recipes_of_recognisers(write, tmp_path, capsys):
+    language_model, small = str(HPARAMS / "lm_quickstart.yaml"), str(write("conv_only"))
+    assert main([language_model, small]) == 0
+    output = capsys.readouterr()
+    assert output.err == f"{language_model}: left out, a language model; --index has it\n"
+    assert output.out.startswith("small ") and len(output.out.splitlines()) == 1
+    assert main([language_model]) == 2
+    assert "error: none of these is a recipe of a recogniser" in capsys.readouterr().err
+    notes = tmp_path / "notes.yaml"
+    notes.write_text("words: 1\n")
+    assert main([str(notes), small]) == 2
+    assert capsys.readouterr().err == f"error: {notes} has neither a model nor a language_model: give a recipe\n"
     assert main([str(tmp_path / "smal.yaml")]) == 2
     missing = f"error: there is no recipe '{tmp_path / 'smal.yaml'}'; did you mean 'small'?"
     assert capsys.readouterr().err.startswith(missing)
+
+
+def test_a_key_that_about_does_not_have(write, capsys):
+    path = write("conv_only", about="about: {published_detail: 7 hours}\n")
+    assert main([str(path)]) == 2
+    message = "no such key 'about.published_detail'; did you mean 'about.published_details'?"
+    assert capsys.readouterr().err == f"error: {path}: {message}\n"

@@ -1,7 +1,8 @@
 """Read a recipe together with the recipes that it builds on.
 
 `base: conformer.yaml` (relative to the file that names it; a base may have a base) is the file that a recipe
-builds on; its other keys are differences, by the rules of `recipes.config.merge`.
+builds on; its other keys are differences, by the rules of `recipes.config.merge`. `about`, which describes one
+recipe for readers, is not inherited.
 """
 
 import re
@@ -10,7 +11,7 @@ from pathlib import Path
 from ruamel.yaml.nodes import MappingNode, ScalarNode
 
 from recipes.config.keys import Role, keys_of
-from recipes.config.merge import Edit, edited, merge_edits, set_edits
+from recipes.config.merge import Edit, edited, key_span, merge_edits, set_edits
 from recipes.config.source import STANDARD, Source, nearest, read
 from recipes.errors import RecipeError
 
@@ -48,10 +49,10 @@ def _with_base(path: Path, above: tuple[Path, ...]) -> Source:
     if base_path.resolve() in above:
         raise RecipeError(f"{source.at(base_node)}: the base '{base_path}' builds on this file in turn")
     base = _with_base(base_path, above)
-    pairs = [(key, value) for key, value in source.root.value if key.value != "base"]
+    pairs = [(key, value) for key, value in source.root.value if key.value not in ("base", "about")]
     difference = source._replace(root=MappingNode(source.root.tag, pairs, flow_style=False))
     check_not_filled(base, difference)
-    edits = merge_edits(base, difference) + _head_edits(base, source)
+    edits = merge_edits(base, difference) + _head_edits(base, source) + _about_edits(base, source)
     if base.find("recipe") is not None and difference.find("recipe") is None:
         # A base that was flattened carries the name of the recipe it was.
         edits += set_edits(base, {"recipe": ScalarNode(f"{STANDARD}null", "null")})
@@ -66,6 +67,18 @@ def _head_edits(base: Source, source: Source) -> list[Edit]:
     end = inherited.end() if inherited else 0
     blank_lines = re.match(r"\n*", base.text[end:]).end()
     return [(0, end + blank_lines, own.group() + "\n")]
+
+
+def _about_edits(base: Source, source: Source) -> list[Edit]:
+    """The recipe's own `about`, as it is written, in the place of the base's, which is never inherited."""
+    own = source.find("about")
+    if base.find("about") is None:
+        return [] if own is None else set_edits(base, {"about": own})
+    start, end = key_span(base, "about")
+    if own is None:
+        return [(start, end + 1, "")]
+    own_start, own_end = key_span(source, "about")
+    return [(start, end, source.text[own_start:own_end])]
 
 
 def _check_exists(path: Path) -> None:

@@ -11,6 +11,7 @@ from recipes.config.values import (
     ANY,
     FLAG,
     MIXER,
+    NOTES,
     OBJECT,
     SPEEDS,
     TABLE,
@@ -48,7 +49,7 @@ KEYS = {
     "recipe": Key(Role.WHERE, or_null(TEXT)),
     "data_folder": Key(Role.WHERE, TEXT),
     "output_folder": Key(Role.WHERE, TEXT),
-    "about": Key(Role.ABOUT, ANY),
+    "about": Key(Role.ABOUT, NOTES),
     # How a run is executed and kept.
     "workers": Key(Role.KEPT, whole(0)),
     "ckpt_interval_minutes": Key(Role.KEPT, number(least=0)),

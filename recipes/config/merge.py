@@ -56,6 +56,12 @@ def set_edits(source: Source, values: dict[str, Node]) -> list[Edit]:
     return edits
 
 
+def key_span(source: Source, name: str) -> tuple[int, int]:
+    """Where a top-level key and its value stand in the text, with the comment beside it."""
+    key, value = next(pair for pair in source.root.value if pair[0].value == name)
+    return key.start_mark.index, _line_end(source.text, _end(source.text, value))
+
+
 def edited(source: Source, edits: list[Edit], name: str) -> Source:
     """The source, under another name, with all edits made; they must not overlap."""
     if not edits:

@@ -64,11 +64,16 @@ def _is_percentages(value: object) -> bool:
     return isinstance(value, list) and bool(value) and all(_is_whole(item) and item > 0 for item in value)
 
 
+def _is_notes(value: object) -> bool:
+    return isinstance(value, dict) and all(map(_is_text, value.values()))
+
+
 ANY = Values("a value", lambda value: True, null=True)
 FLAG = Values("true or false", lambda value: isinstance(value, bool))
 TEXT = Values("a text", _is_text, text=True)
 TEXTS = Values("a text or a list of texts", _is_text_or_list, text=True, listed=True)
 SPEEDS = Values("a list of whole percentages, such as [95, 100, 105]", _is_percentages)
 MIXER = Values("a name from the table mixers, or a list of such", lambda value: isinstance(value, str | list))
+NOTES = Values("keys with texts", _is_notes)
 TABLE = Values("a table of mixers", lambda value: isinstance(value, dict))
 OBJECT = Values("an object (!new: or !name:)", lambda value: not isinstance(value, str | int | float | list | dict))

@@ -1,4 +1,4 @@
-"""The published recipes: their sizes, their head comments, and any mixer in any of them."""
+"""The published recipes: their sizes, what they tell about themselves, and any mixer in any of them."""
 
 import re
 from functools import cache
@@ -11,7 +11,9 @@ from speechbrain.lobes.models.transformer.TransformerASR import TransformerASR
 from torch import nn
 
 from recipes.config import load, read_recipe
-from recipes.describe import describe, head_comment
+from recipes.config.source import read
+from recipes.describe import describe, index
+from recipes.describe.index import SECTIONS
 
 HPARAMS = Path(__file__).parents[2] / "hparams"
 BASES = ("conformer", "branchformer")
@@ -28,6 +30,9 @@ SMALL = {
     "decoder_layers": 1,
 }
 MIXERS = list(load(HPARAMS / "conformer.yaml", SMALL).hparams["mixers"])
+
+
+describe = cache(describe)
 
 
 def count(*modules: nn.Module) -> int:
@@ -87,15 +92,24 @@ def test_every_part_is_as_large_as_in_speechbrain(recipe, sizes):
 
 
 @pytest.mark.parametrize("recipe", PUBLISHED)
-def test_a_recipe_is_short_and_says_what_it_is(recipe):
+def test_a_recipe_is_short_and_tells_what_it_is(recipe):
     path = HPARAMS / f"{recipe}.yaml"
-    lines = path.read_text().splitlines()
-    differences = [line for line in lines if not line.startswith(("#", "base:"))]
+    source = read(path)
+    differences = [key.value for key, _ in source.root.value if key.value not in ("base", "about")]
     assert 0 < len(differences) <= 15
-    said = head_comment(path.read_text())
-    assert said["Run"].startswith(f"python train.py hparams/{recipe}.yaml --data_folder ")
-    assert "not trained by us" in said["Ours"]
-    assert re.fullmatch(r"none.*|.*WER.* \(.+\).*", said["Published"]), "no figure without its source"
+    what, command, *_ = path.read_text().splitlines()
+    assert what.startswith("# ") and what.endswith(".")
+    assert command.startswith(f"# Run: python train.py hparams/{recipe}.yaml --data_folder ")
+    about = describe(path).about
+    assert about.purpose in ("960 h", "100 h", "mini") and about.ours.startswith("not trained")
+    assert re.fullmatch(r"|.*WER.* \(.+\)", about.published), "no figure without its source"
+
+
+def test_the_index_is_what_its_generator_writes():
+    descriptions = [describe(path) for path in sorted(HPARAMS.glob("*.yaml"))]
+    assert all(description.about.purpose in SECTIONS for description in descriptions)
+    written = (HPARAMS / "README.md").read_text()
+    assert written == index(descriptions), "python -m recipes.describe hparams/*.yaml --index > hparams/README.md"
 
 
 @cache

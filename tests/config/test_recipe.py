@@ -139,6 +139,31 @@ def test_a_recipe_without_head_comment_keeps_that_of_the_base(write):
     assert flatten(write("base: base.yaml\n")).startswith("# The base: paper, cost.\n\n# Where\n")
 
 
+ABOUT = "about:  # mine\n  paper: a long\n    story\n  ours: none  # yet\n"
+
+
+def test_about_is_never_inherited(write):
+    write(f"# Head\n\n{ABOUT}\n{BASE}", "described")
+    assert load(write("base: described.yaml\n"), {"data_folder": "x"}).hparams.keys() == hparams_of(write(BASE)).keys()
+    assert flatten(write("base: described.yaml\nseed: 2\n")) == "# Head\n\n\n" + flatten(write(BASE)).replace(
+        "seed: 1", "seed: 2"
+    )
+
+
+def test_about_stands_as_it_is_written_in_the_place_of_the_bases(write):
+    write(f"# Head\n\nabout: {{ours: all}}\n\n{BASE}", "described")
+    path = write(f"base: described.yaml\nseed: 2\n{ABOUT}")
+    assert flatten(path).startswith(f"# Head\n\n{ABOUT}\n# The base: paper, cost.\n")
+    assert hparams_of(path)["about"] == {"paper": "a long story", "ours": "none"}
+    path = write(f"base: base.yaml\n{ABOUT}")
+    assert hparams_of(path)["about"] == {"paper": "a long story", "ours": "none"}
+
+
+def test_about_is_not_in_the_hash(write):
+    where = {"data_folder": "/corpus"}
+    assert load(write(f"base: base.yaml\n{ABOUT}"), where).hash == load(write("base: base.yaml\n"), where).hash
+
+
 def test_flattened_text_loads_with_plain_hyperpyyaml(write):
     text = flatten(write("base: base.yaml\nmixer: [summarymixing*2, xnor*2]\n"), {"data_folder": "/corpus"})
     hparams = load_hyperpyyaml(text)
