@@ -1,6 +1,6 @@
 """The plots of a comparison: error against cost, learning curves, time against length."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -38,12 +38,13 @@ def against_training_time(comparison: Comparison, split: str) -> Markup:
     return against(comparison, split, costs, "seconds of training, mean over seeds")
 
 
-def against(comparison: Comparison, split: str, costs: dict[str, float], x_label: str) -> Markup:
-    """WER with its interval over a cost, for the entries with finished runs."""
+def against(comparison: Comparison, split: str, costs: Mapping[str, float | None], x_label: str) -> Markup:
+    """WER with its interval over a cost, for the entries that have both."""
     points = []
     for number, (name, mixer) in enumerate(comparison.mixers.items()):
-        if result := mixer.splits.get(split):
-            points.append(Point(name, costs[name], result.mean, y_interval=result.interval, group=number))
+        result, cost = mixer.splits.get(split), costs[name]
+        if result is not None and cost is not None:
+            points.append(Point(name, cost, result.mean, y_interval=result.interval, group=number))
     title = f"WER on {split} against {x_label}"
     return scatter_plot(points, title=title, x_label=x_label, y_label=f"WER on {split}, %", zero_y=True)
 

@@ -1,5 +1,6 @@
 """The finished runs of a comparison: word errors from their `decoded_<split>.jsonl`, costs from their summaries."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -85,13 +86,13 @@ def read_runs(folder: Path, record: ComparisonRecord) -> tuple[list[FinishedRun]
     runs, problems = [], []
     for name, entry in record.mixers.items():
         for seed in entry.seeds:
-            run = run_folder(folder, name, seed)
-            if crash := Crash.read(run):
+            path = run_folder(folder, name, seed)
+            if crash := Crash.read(path):
                 problems.append(Problem(name, seed, crash.message))
-            elif not is_complete(run):
+            elif not is_complete(path):
                 problems.append(Problem(name, seed, None))
             else:
-                runs.append(read_run(run, name, seed))
+                runs.append(read_run(path, name, seed))
     for run in runs[1:]:
         check_same_utterances(runs[0], run)
     return runs, problems
@@ -132,7 +133,7 @@ def check_same_utterances(first: FinishedRun, second: FinishedRun) -> None:
             )
 
 
-def run_rows(runs: list[FinishedRun]) -> list[RunRow]:
+def run_rows(runs: Sequence[FinishedRun]) -> list[RunRow]:
     """The lines of runs.csv."""
     return [
         RunRow(

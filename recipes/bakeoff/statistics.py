@@ -92,8 +92,8 @@ def entry_statistics(split: str, runs: Sequence[FinishedRun], test: PairTest | N
         interval=interval(errors, words),
         interval_speakers=interval(errors @ of_speakers, words @ of_speakers),
         speakers=of_speakers.shape[1],
-        p=test and test.p,
-        p_bootstrap=test and test.p_bootstrap,
+        p=test.p if test else None,
+        p_bootstrap=test.p_bootstrap if test else None,
         words=int(words.sum()),
         utterances=len(words),
         # A run that recognised no homophone has no share of wrong ones.

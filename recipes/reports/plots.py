@@ -27,9 +27,12 @@ class Series(NamedTuple):
     def rows(self) -> list[tuple[float, float, float, float]]:
         """(x, y, low, high) in the order of x, NaN where a value is missing."""
         missing = [None] * len(self.x)
-        rows = zip(self.x, self.y, self.low or missing, self.high or missing, strict=True)
-        rows = [tuple(math.nan if v is None or not math.isfinite(v) else v for v in row) for row in rows]
-        return sorted((row for row in rows if not math.isnan(row[0])), key=lambda row: row[0])
+        columns = [
+            [finite_or_nan(value) for value in column]
+            for column in (self.x, self.y, self.low or missing, self.high or missing)
+        ]
+        rows = [row for row in zip(*columns, strict=True) if not math.isnan(row[0])]
+        return sorted(rows, key=lambda row: row[0])
 
 
 class Point(NamedTuple):
@@ -81,7 +84,9 @@ class Plot:
 
         if not values or not all(map(math.isfinite, (number for pair in values for number in pair))):
             raise ValueError("a plot needs at least one point, and finite values")
-        self.title, self.hints, self.lines = title, {}, {}
+        self.title = title
+        self.hints: dict[str, str] = {}  # by the gid of a marker
+        self.lines: dict[tuple[int, str], object] = {}  # drawn lines by number and label
         self.figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72), dpi=72, frameon=False)
         self.axes = self.figure.add_subplot(title=y_label)
         self.axes.set_xlabel(x_label, loc="right")
@@ -96,11 +101,11 @@ class Plot:
     def line(self, label: str, rows: Sequence[tuple[float, float, float, float]], number: int) -> None:
         """A line with its band, interrupted where a value is missing; each point has its value under the pointer."""
         colour, dash = COLOURS[number % len(COLOURS)], DASHES[(number + number // len(COLOURS)) % len(DASHES)]
-        x, y, low, high = zip(*rows, strict=True) if rows else [()] * 4
-        self.axes.fill_between(x, low, high, facecolor=colour, alpha=0.16, linewidth=0)
-        (self.lines[number, label],) = self.axes.plot(x, y, color=colour, linestyle=dash, gid="line")
-        missing = [True, *map(math.isnan, y), True]
-        for i, (x, y, *_) in enumerate(rows):
+        xs, ys, low, high = zip(*rows, strict=True) if rows else [()] * 4
+        self.axes.fill_between(xs, low, high, facecolor=colour, alpha=0.16, linewidth=0)
+        (self.lines[number, label],) = self.axes.plot(xs, ys, color=colour, linestyle=dash, gid="line")
+        missing = [True, *map(math.isnan, ys), True]
+        for i, (x, y) in enumerate(zip(xs, ys, strict=True)):
             alone = missing[i] and missing[i + 2]
             if not math.isnan(y) and (alone or len(rows) <= MARKERS_UP_TO):
                 self.marker(x, y, colour, 5, f"{label}: {number_text(x)}, {value_text(y)}")
@@ -152,6 +157,10 @@ class Plot:
 
     def svg(self) -> Markup:
         return to_svg(self.figure, self.title, self.hints)
+
+
+def finite_or_nan(value: float | None) -> float:
+    return math.nan if value is None or not math.isfinite(value) else value
 
 
 def round_ticks(values: Sequence[float]) -> list[float]:

@@ -191,10 +191,10 @@ def test_another_budget_in_the_folder(corpus, begun):
 
 
 def test_other_data_in_the_folder(corpus, begun, tmp_path):
-    other = tmp_path / "other"
-    write_corpus(other, {"train-clean-5": (2, 12), "dev-clean": (1, 3), "test-clean": (1, 4)}, seed=1)
-    shutil.copy(corpus / "tiny.yaml", other)
-    message = refused(plan_of, other, begun, "xnor")
+    corpus_2 = tmp_path / "corpus_2"
+    write_corpus(corpus_2, {"train-clean-5": (2, 12), "dev-clean": (1, 3), "test-clean": (1, 4)}, seed=1)
+    shutil.copy(corpus / "tiny.yaml", corpus_2)
+    message = refused(plan_of, corpus_2, begun, "xnor")
     assert message == (
         f"{begun} holds a comparison on other data (it differs in train-clean-5, dev-clean, test-clean): "
         "give another --out, or remove that folder"

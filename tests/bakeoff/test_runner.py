@@ -62,7 +62,7 @@ class Stub:
     def behave(self, **by_entry: str) -> None:
         (self.folder / "behaviour.json").write_text(json.dumps(by_entry))
 
-    def know(self, runs: list[Run]) -> None:
+    def prepare_files(self, runs: list[Run]) -> None:
         """Write what these runs will leave: a summary, and half of the words of two utterances."""
         example = self.folder / "example"
         folder = example / "runs" / "a" / "1"
@@ -76,7 +76,7 @@ class Stub:
         (self.folder / "files.json").write_text(json.dumps(files))
 
     def run(self, plan: Plan, jobs: int = 2) -> int:
-        self.know(plan.runs())
+        self.prepare_files(plan.runs())
         with locked(plan.folder) as lock:
             plan.save()
             return run_all(plan, jobs, lock, self.program)
@@ -190,7 +190,7 @@ def test_equal_seconds(corpus, tmp_path, stub):
     """A pretended run takes 2 seconds and half a second a step, so that 50 seconds are 96 steps."""
     plan = plan_of(corpus, tmp_path / "out", "xnor", "attention", seeds=(1,), seconds=50)
     stub.behave(attention="error: no space")
-    stub.know([])
+    stub.prepare_files([])
     with locked(plan.folder) as lock:
         plan.save()
         assert refused(time_steps, plan, 1, lock, stub.program) == (
