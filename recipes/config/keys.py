@@ -94,7 +94,8 @@ KEYS = {
     "batch_seconds": Key(Role.TRAINING, POSITIVE),
     "batch_sentences": Key(Role.TRAINING, COUNT),
     "batch_buckets": Key(Role.TRAINING, COUNT),
-    "grad_accumulation_factor": Key(Role.TRAINING, COUNT),
+    "grad_accumulation_factor": Key(Role.TRAINING, COUNT, free=True),  # with the number of processes; it is said
+    "global_batch": Key(Role.TRAINING, or_null(COUNT), free=True),
     "max_grad_norm": Key(Role.TRAINING, POSITIVE),
     "precision": Key(Role.TRAINING, choice("fp32", "fp16", "bf16")),
     "lr": Key(Role.TRAINING, POSITIVE),

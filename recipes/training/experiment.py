@@ -14,7 +14,7 @@ from recipes.provenance import commit, peak_memory_mb, versions
 from recipes.training.averaging import average, choose_checkpoints, save_weights
 from recipes.training.checkpoints import AtomicCheckpointer, Clock
 from recipes.training.logger import RunLogger
-from recipes.training.processes import on_main_process, start
+from recipes.training.processes import finish, on_main_process, start
 from recipes.training.run_folder import WEIGHTS, claim
 from recipes.training.run_options import Machine
 from recipes.training.trainer import Trainer
@@ -128,9 +128,10 @@ def run_experiment(kind: type[Experiment], argv: Sequence[str] | None, descripti
     if arguments.source.find(kind.model_key) is None:
         raise RecipeError(f"{arguments.recipe} is {kind.wrong_recipe}")
     recipe = load(arguments.source, arguments.overrides)
-    start(arguments.run_options)
-    experiment = kind(recipe, arguments.run_options)
+    run_options = start(arguments.run_options)
+    experiment = kind(recipe, run_options)
     experiment.prepare()
-    if not arguments.run_options.test_only:
+    if not run_options.test_only:
         experiment.fit()
     experiment.test()
+    finish()

@@ -8,7 +8,9 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import torch
@@ -42,23 +44,34 @@ def is_main() -> bool:
     return rank() == 0
 
 
-def start(run_options: RunOptions) -> None:
-    """Make the process group, if torchrun started this process. Raises RecipeError where it cannot be made.
+def start(run_options: RunOptions) -> RunOptions:
+    """Make the process group, if torchrun started this process; returns the options that every Brain must have.
 
-    The backend is gloo where there is no GPU, unless the user names one. A worker ends with torchrun itself.
+    The backend is gloo where there is no GPU, unless the user names one. A worker ends with torchrun itself. Raises
+    RecipeError where the processes cannot be joined.
     """
     if not under_torchrun():
         # SpeechBrain would take SLURM's number of the task for a rank, and write nothing in tasks but the first.
         os.environ["RANK"] = "0"
-        return
+        return run_options
     on_cpu = not torch.cuda.is_available() or run_options.device == "cpu"
     if on_cpu and "distributed_backend" not in run_options.overridden_args:
-        run_options.distributed_backend = "gloo"
+        overridden = {*run_options.overridden_args, "distributed_backend"}
+        run_options = replace(run_options, distributed_backend="gloo", overridden_args=overridden)
     try:
         ddp_init_group(run_options)
     except (RuntimeError, ValueError, dist.DistError) as error:
         raise RecipeError(f"torchrun: the processes cannot be joined: {str(error).splitlines()[0]}") from None
+    # Distributed training would prefer another order of some convolutions' numbers in memory; it costs nothing here.
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    return run_options
+
+
+def finish() -> None:
+    """Leave the process group, if there is one."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _end_with_parent(parent: int) -> None:

@@ -85,6 +85,7 @@ class Trainer(Brain):
             run_opts=run_options,
             checkpointer=checkpointer,
         )
+        self.grad_accumulation_factor = accumulation(recipe, self.grad_accumulation_factor)
         self.logger, self.clock, self.epoch_counter = logger, clock, epoch_counter
         self.epochs = epoch_counter.limit if epoch_counter else 0
         self.progress, self.skipped_in_a_row = Progress(), 0
@@ -341,6 +342,16 @@ class Trainer(Brain):
 
     def on_evaluate_start(self, max_key=None, min_key=None):
         """The weights are those in the model: the stock method would load a checkpoint's."""
+
+
+def accumulation(recipe: Recipe, factor: int) -> int:
+    """Batches of a step on each process. Raises RecipeError where `global_batch` cannot be shared out equally."""
+    together = recipe.hparams.get("global_batch")
+    if together is None:
+        return factor
+    if together % ranks():
+        raise RecipeError(f"global_batch {together} cannot be shared out among {ranks()} processes: give a multiple")
+    return together // ranks()
 
 
 def groups(batches: Iterable, size: int) -> Iterator[list]:
