@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -50,3 +51,22 @@ def write_atomically(path, content: bytes | str | Iterable[bytes]) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder) -> None:
+    """Remove what `write_atomically` left in the folder and below it when its process was killed."""
+    for path in Path(folder).rglob(".*.tmp"):
+        name = re.fullmatch(r"\..+\.(\d+)\.tmp", path.name)
+        if name and not is_running(int(name[1])):
+            path.unlink(missing_ok=True)
+
+
+def is_running(process: int) -> bool:
+    """Whether this machine has a process of this number."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True

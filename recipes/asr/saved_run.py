@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-from speechbrain.utils.checkpoints import Checkpointer
-
 from data_prep.files import checksum
 from data_prep.tokenizer import load_tokenizer
 from recipes.config import load, read_recipe
 from recipes.config.keys import Role, free_keys, keys_of
 from recipes.errors import RecipeError
-from recipes.training.averaging import average, choose_checkpoints, epoch_of, load_weights
+from recipes.training.averaging import average_checkpoints, load_weights
+from recipes.training.checkpoints import AtomicCheckpointer
 from recipes.training.run_folder import TOKENIZER, WEIGHTS
 
 DECODING_KEYS = free_keys() - keys_of(Role.ABOUT) | {"data_folder"}
@@ -56,15 +55,15 @@ class SavedRun:
         weights, checkpoints = self.folder / WEIGHTS, self.folder / "checkpoints"
         if self.which is None and weights.is_file():
             return load_weights(weights), f"weights {checksum(weights)[:12]} of its own test"
-        checkpointer = Checkpointer(checkpoints) if checkpoints.is_dir() else None
+        checkpointer = AtomicCheckpointer(checkpoints, read_only=True) if checkpoints.is_dir() else None
         if checkpointer is None or not checkpointer.list_checkpoints():
             train = f" and no {WEIGHTS}: train first, python train.py {self.folder / 'recipe.yaml'}"
             raise RecipeError(
                 f"{self.folder} holds no checkpoint"
                 + (f" to average, only {WEIGHTS}: leave out --average" if weights.is_file() else train)
             )
-        chosen = choose_checkpoints(checkpointer, self.which or f"best-{self.hparams['average_checkpoints']}")
-        return average(chosen), "average of epochs " + ", ".join(str(epoch_of(checkpoint)) for checkpoint in chosen)
+        average = average_checkpoints(checkpointer, self.which or f"best-{self.hparams['average_checkpoints']}")
+        return average.weights, "average of epochs " + ", ".join(map(str, average.epochs))
 
     def change(self, overrides: dict) -> None:
         """Take further keys into the recipe; its objects have been changed already."""

@@ -173,7 +173,7 @@ class EpochRecord:
     def read_all(cls, folder: Path) -> tuple[list[Self], int]:
         """Each epoch once, its last line, in order; and how many lines could not be read. No file: none.
 
-        A run that was stopped and went on may have written an epoch twice, or a line in part.
+        Logs of earlier versions may hold an epoch twice, where a run was stopped and went on, or a part of a line.
         """
         path, by_epoch, unreadable = Path(folder) / LOG, {}, 0
         for line in path.read_bytes().splitlines() if path.is_file() else ():
@@ -183,3 +183,8 @@ class EpochRecord:
             except ValueError:
                 unreadable += 1
         return [by_epoch[epoch] for epoch in sorted(by_epoch)], unreadable
+
+    @staticmethod
+    def write_all(records: "list[EpochRecord]", folder: Path) -> None:
+        """Replaces the log as a whole."""
+        write_atomically(Path(folder) / LOG, "".join(record.line() + "\n" for record in records))

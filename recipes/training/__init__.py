@@ -1,6 +1,6 @@
 """What every training shares: the experiment, its Brain, schedules, checkpoints, logs and folder."""
 
-from recipes.training.averaging import average, choose_checkpoints, epoch_of, load_weights, save_weights
+from recipes.training.averaging import Average, average_checkpoints, load_weights, save_weights
 from recipes.training.checkpoints import AtomicCheckpointer, Clock
 from recipes.training.experiment import Experiment, run_experiment, summary_fields
 from recipes.training.logger import RunLogger
@@ -13,13 +13,12 @@ __all__ = [
     "TOKENIZER",
     "WEIGHTS",
     "AtomicCheckpointer",
+    "Average",
     "Clock",
     "Experiment",
     "RunLogger",
     "Trainer",
-    "average",
-    "choose_checkpoints",
-    "epoch_of",
+    "average_checkpoints",
     "linear",
     "load_weights",
     "noam",

@@ -2,25 +2,59 @@
 
 import io
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
-from speechbrain.utils.checkpoints import Checkpoint, Checkpointer, average_checkpoints, ckpt_recency
+from speechbrain.utils.checkpoints import Checkpoint, average_state_dicts, ckpt_recency
+from torch import Tensor
 
 from data_prep.files import write_atomically
 from recipes.errors import RecipeError
-from recipes.training.checkpoints import is_failed_write
+from recipes.training.checkpoints import AtomicCheckpointer, best_first, is_failed_write
+from recipes.training.integrity import DamagedCheckpoint, DamagedFile, check_files, read_tensors
 
 
-def choose_checkpoints(checkpointer: Checkpointer, which: str, measure: str = "WER") -> list[Checkpoint]:
+class Average(NamedTuple):
+    """The mean of the weights of these epochs."""
+
+    weights: dict[str, Tensor]
+    epochs: list[int]
+
+
+def average_checkpoints(checkpointer: AtomicCheckpointer, which: str, measure: str = "WER") -> Average:
+    """The average that `choose_checkpoints` chooses, of intact checkpoints alone.
+
+    One that is damaged or not finite is set aside with a warning, and another takes its place where there is one.
+    Raises RecipeError where none is left.
+    """
+    while True:
+        try:
+            chosen = choose_checkpoints(checkpointer, which, measure)
+            weights = average_state_dicts(checked_weights(checkpointer, checkpoint) for checkpoint in chosen)
+            return Average(weights, [epoch_of(checkpoint) for checkpoint in chosen])
+        except DamagedCheckpoint as damage:
+            checkpointer.set_aside(damage)
+
+
+def checked_weights(checkpointer: AtomicCheckpointer, checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """Raises DamagedCheckpoint."""
+    check_files(checkpoint.path)
+    return checkpointer.read_state(checkpoint, "model")
+
+
+def choose_checkpoints(checkpointer: AtomicCheckpointer, which: str, measure: str = "WER") -> list[Checkpoint]:
     """The checkpoints to average, of those from the end of an epoch, the oldest first.
 
-    which: `best-5` (of lowest `measure` in validation), `last-5`, `3-7` (epochs) or `7`. Fewer than asked for
-    are returned where there are no more. Raises RecipeError for other words, and where there is none.
+    which: `best-5` (of lowest `measure` in validation, of equal ones the newer), `last-5`, `3-7` (epochs) or `7`.
+    Fewer than asked for are returned where there are no more. Raises RecipeError for other words, and where there is
+    none; DamagedCheckpoint where an epoch cannot be read.
     """
     checkpoints = [checkpoint for checkpoint in checkpointer.list_checkpoints() if measure in checkpoint.meta]
     checkpoints.sort(key=ckpt_recency)
     if not checkpoints:
-        raise RecipeError(f"no finished epoch in {checkpointer.checkpoints_dir}: train before testing")
+        damaged = checkpointer.damaged()
+        reason = f" (damaged are {', '.join(damaged)})" if damaged else ""
+        raise RecipeError(f"no finished epoch in {checkpointer.checkpoints_dir}{reason}: train before testing")
     kind, dash, number = which.rpartition("-")
     has_kind = kind in ("best", "last") or kind.isdecimal() or not dash
     if not has_kind or not number.isdecimal() or int(number) < 1:
@@ -28,7 +62,7 @@ def choose_checkpoints(checkpointer: Checkpointer, which: str, measure: str = "W
     if kind == "last":
         return checkpoints[-int(number) :]
     if kind == "best":
-        lowest = sorted(checkpoints, key=lambda checkpoint: checkpoint.meta[measure])[: int(number)]
+        lowest = best_first(checkpoints, measure)[: int(number)]
         return [checkpoint for checkpoint in checkpoints if checkpoint in lowest]
     first, last = int(kind or number), int(number)
     chosen = [checkpoint for checkpoint in checkpoints if first <= epoch_of(checkpoint) <= last]
@@ -41,14 +75,11 @@ def choose_checkpoints(checkpointer: Checkpointer, which: str, measure: str = "W
 
 
 def epoch_of(checkpoint: Checkpoint) -> int:
-    return int(checkpoint.paramfiles["epoch"].read_text(encoding="utf-8"))
-
-
-def average(checkpoints: list[Checkpoint]) -> dict:
-    """Mean of their weights. Reads only; raises RecipeError for a damaged checkpoint."""
-    for checkpoint in checkpoints:
-        load_weights(checkpoint.paramfiles["model"])
-    return average_checkpoints(checkpoints, "model")
+    """The epoch at whose end a checkpoint was saved. Raises DamagedCheckpoint."""
+    try:
+        return int(checkpoint.paramfiles["epoch"].read_text(encoding="utf-8"))
+    except (KeyError, ValueError):
+        raise DamagedCheckpoint(checkpoint.path, "its epoch cannot be read") from None
 
 
 def save_weights(weights: dict, path: Path) -> None:
@@ -66,8 +97,6 @@ def save_weights(weights: dict, path: Path) -> None:
 def load_weights(path: Path) -> dict:
     """The state dict that `save_weights` wrote, on the CPU. Raises RecipeError when it is damaged."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception:  # torch's unpickler meets garbage with whatever error it happens to run into
+        return read_tensors(path)
+    except DamagedFile:
         raise RecipeError(f"{path} is damaged: remove it, and test again from the other checkpoints") from None

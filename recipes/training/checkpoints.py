@@ -1,53 +1,109 @@
-"""Checkpoints that survive a kill at any moment."""
+"""Checkpoints that survive a kill at any moment, and are not trusted before they are found intact."""
 
 import errno
+import logging
 import os
 import shutil
+import sys
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from speechbrain.core import INTRA_EPOCH_CKPT_FLAG
 from speechbrain.utils.checkpoints import (
+    CKPT_PREFIX,
+    DEFAULT_LOAD_HOOKS,
     Checkpoint,
     Checkpointer,
     ckpt_recency,
+    get_default_hook,
     mark_as_loader,
     mark_as_saver,
     register_checkpoint_hooks,
+    torch_recovery,
 )
 from speechbrain.utils.distributed import ddp_barrier
+from torch import nn
+from torch.optim import Optimizer
 
 from recipes.errors import RecipeError
-from recipes.training.processes import on_main_process
+from recipes.training.integrity import (
+    CHECKSUMS,
+    DamagedCheckpoint,
+    DamagedFile,
+    check_files,
+    nonfinite,
+    read_index,
+    read_tensors,
+    sync,
+    write_checksums,
+)
+from recipes.training.processes import gathered, on_main_process
 
-UNFINISHED = "saving+"
+# What a folder beside the checkpoints is; the name that it had, or was to have, follows.
+UNFINISHED, DELETED, DAMAGED = "saving+", "deleting+", "damaged+"
+
+
+def show_warning(message: str) -> None:
+    print(f"warning: {message}", file=sys.stderr)
 
 
 class AtomicCheckpointer(Checkpointer):
-    """SpeechBrain's Checkpointer, except that a checkpoint appears all at once.
+    """SpeechBrain's Checkpointer, except that a checkpoint is there completely or not at all, and checked before use.
 
     The stock checkpointer writes its index file first, so that a kill during a save leaves a folder that looks like a
     checkpoint and breaks the next resume. Here a checkpoint is written under another name, which the search for
-    checkpoints passes over, and renamed when complete.
+    checkpoints passes over, and renamed when complete; before it is deleted it is renamed too. It holds checksums of
+    its files. A checkpoint that is not what was written, or whose tensors are not finite, is set aside: renamed,
+    never deleted, and an older one is used. Weights that are not finite are not saved.
+
+    warn: shows a line to the user. read_only: for programs that use the checkpoints of another process, which may be
+    training; a damaged one then stays where it is and is left out.
     """
 
-    def __init__(self, checkpoints_dir: Path, recoverables: dict | None = None):
+    def __init__(
+        self,
+        checkpoints_dir: Path,
+        recoverables: dict | None = None,
+        *,
+        warn: Callable[[str], None] = show_warning,
+        read_only: bool = False,
+    ):
         super().__init__(checkpoints_dir, recoverables)
-        on_main_process(self.remove_unfinished)
+        self.warn, self.read_only, self.left_out = warn, read_only, set()
+        if read_only:
+            self.clean_up()
+        else:
+            on_main_process(self.clean_up)
+
+    def clean_up(self) -> None:
+        """What a kill, a full disk or an accident left: parts of checkpoints, and more of them than are kept."""
+        if not self.read_only:
+            self.remove_unfinished()
+        for folder in self.checkpoints_dir.glob(f"{CKPT_PREFIX}*"):
+            try:
+                read_index(folder)
+            except DamagedCheckpoint as damage:
+                self.set_aside(damage)
+        if not self.read_only:
+            self.delete_superseded()
 
     def remove_unfinished(self) -> None:
-        """What a kill or a full disk left of a save."""
-        for leftover in self.checkpoints_dir.glob(f"{UNFINISHED}*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+        for kind in (UNFINISHED, DELETED):
+            for leftover in self.checkpoints_dir.glob(f"{kind}*"):
+                shutil.rmtree(leftover, ignore_errors=True)
 
-    def _new_checkpoint_dirpath(self) -> Path:
-        final = super()._new_checkpoint_dirpath()
-        return final.with_name(UNFINISHED + final.name)
+    # --- saving ---------------------------------------------------------------------------------------------
 
-    def save_checkpoint(self, meta=None, end_of_epoch=True, name=None, verbosity=10):
-        """As the stock method. Raises RecipeError when the disk is full; every older checkpoint is kept."""
+    def save_checkpoint(self, meta=None, end_of_epoch=True, name=None, verbosity=logging.DEBUG):
+        """As the stock method. Raises RecipeError when the disk is full, and for weights that are not finite.
+
+        Every older checkpoint is kept then.
+        """
+        self.check_finite()
         try:
-            saved = super().save_checkpoint(meta or {}, end_of_epoch, name, verbosity)
+            meta = {"unixtime": self.next_time(), **(meta or {}), "checksums": CHECKSUMS}
+            saved = super().save_checkpoint(meta, end_of_epoch, name, verbosity)
             if saved is not None:
                 saved = publish(saved)
         except (OSError, RuntimeError) as error:
@@ -61,37 +117,200 @@ class AtomicCheckpointer(Checkpointer):
         ddp_barrier()  # no process may look for checkpoints before the rename
         return saved
 
+    def _new_checkpoint_dirpath(self) -> Path:
+        final = super()._new_checkpoint_dirpath()
+        return final.with_name(UNFINISHED + final.name)
+
+    def next_time(self) -> float:
+        """Unix time, later than that of every checkpoint: the clock of another machine may have been ahead."""
+        newest = self.find_checkpoint()
+        return time.time() if newest is None else max(time.time(), newest.meta["unixtime"] + 0.001)
+
+    def check_finite(self) -> None:
+        """Raises RecipeError where a weight, or what the optimizer keeps for it, is NaN or infinite."""
+        for name, part in self.recoverables.items():
+            bad = nonfinite(part.state_dict()) if isinstance(part, (nn.Module, Optimizer)) else None
+            if bad is not None:
+                newest = self.find_checkpoint()
+                kept = f"the last good checkpoint is {newest.path}" if newest else "there is no earlier checkpoint"
+                raise RecipeError(
+                    f"training has diverged: {bad} of the {name} is not finite, and is not saved; {kept}; start anew "
+                    "with a lower lr or more warmup_steps, in another --output_folder"
+                )
+
     def save_epoch(self, keep_best: int, keep_last: int = 1, **measure: float) -> None:
         """Save the end of an epoch with its `measure` in validation (`WER=5.0`), the less the better.
 
-        Kept are the `keep_best` checkpoints of the lowest measure and the `keep_last` newest, none from within epochs.
+        Kept are the `keep_last` newest and, of the others, the `keep_best` of the lowest measure (of equal ones the
+        newer): were the newest damaged, there is one to go on from. None from within epochs is kept.
         """
         (name,) = measure
-        self.save_checkpoint(meta=measure)
-        by_age = sorted(self.list_checkpoints(), key=ckpt_recency)
-        newest = {checkpoint.path for checkpoint in by_age[-max(keep_last, 1) :]}
-        self.delete_checkpoints(
-            num_to_keep=keep_best,
-            min_keys=[name],
-            importance_keys=[],
-            verbosity=10,
-            ckpt_predicate=lambda checkpoint: checkpoint.path not in newest,
-        )
-        self.delete_checkpoints(
-            num_to_keep=0,
-            importance_keys=[ckpt_recency],
-            verbosity=10,
-            ckpt_predicate=lambda checkpoint: INTRA_EPOCH_CKPT_FLAG in checkpoint.meta,
-        )
+        self.save_checkpoint({**measure, "measure": name, "keep_best": keep_best, "keep_last": keep_last})
+        on_main_process(self.delete_superseded)
+
+    def save_and_keep_only(self, meta=None, end_of_epoch=True, name=None, verbosity=logging.DEBUG, **_) -> None:
+        """Save within an epoch, as the Brain does; what that makes superfluous goes.
+
+        The stock method appends to a list that is its default argument, so that each save took longer than the one
+        before. Its options of what to keep have no effect.
+        """
+        self.save_checkpoint(meta, end_of_epoch, name, verbosity)
+        on_main_process(self.delete_superseded)
+
+    def delete_superseded(self) -> None:
+        """What the newest end of an epoch says is not kept, and all from within epochs but the newest checkpoint.
+
+        It is said there, so that a start can finish what a kill interrupted, whatever the recipe says by now.
+        """
+        checkpoints = sorted(self.list_checkpoints(), key=ckpt_recency)
+        within = [checkpoint for checkpoint in checkpoints if INTRA_EPOCH_CKPT_FLAG in checkpoint.meta]
+        ends = [checkpoint for checkpoint in checkpoints if "keep_best" in checkpoint.meta]
+        kept = checkpoints[-1:]
+        if ends:
+            measure, keep_best, keep_last = (ends[-1].meta[key] for key in ("measure", "keep_best", "keep_last"))
+            ends = [checkpoint for checkpoint in checkpoints if measure in checkpoint.meta]
+            newest = ends[-max(keep_last, 1) :]
+            kept += newest + best_first(ends[: -len(newest)], measure)[:keep_best]
+        for checkpoint in within + ends:
+            if checkpoint not in kept:
+                hidden = checkpoint.path.with_name(DELETED + checkpoint.path.name)
+                os.replace(checkpoint.path, hidden)  # a kill leaves nothing that looks like a checkpoint
+                shutil.rmtree(hidden)
+
+    # --- reading --------------------------------------------------------------------------------------------
+
+    def list_checkpoints(self) -> list[Checkpoint]:
+        """Those whose index is intact; the others are passed over."""
+        checkpoints = []
+        for folder in sorted(self.checkpoints_dir.glob(f"{CKPT_PREFIX}*")):
+            try:
+                if folder not in self.left_out:
+                    checkpoints.append(read_index(folder))
+            except DamagedCheckpoint:
+                continue
+        return checkpoints
+
+    def newest(self) -> Checkpoint | None:
+        """The newest checkpoint whose files are what was written; newer ones are set aside.
+
+        None where there has been no checkpoint. Raises RecipeError where all are damaged.
+        """
+        return on_main_process(self._newest)
+
+    def _newest(self) -> Checkpoint | None:
+        for checkpoint in self.find_checkpoints():
+            try:
+                check_files(checkpoint.path)
+                return checkpoint
+            except DamagedCheckpoint as damage:
+                self.set_aside(damage)
+        if damaged := self.damaged():
+            raise RecipeError(
+                f"no checkpoint in {self.checkpoints_dir} can be used any more, {', '.join(damaged)} are damaged: put "
+                "a good copy there, or begin anew in another --output_folder"
+            )
+        return None
+
+    def recover_if_possible(self) -> Checkpoint | None:
+        """Load the newest checkpoint that can be used; None where there has been none.
+
+        Damaged ones are set aside. Raises RecipeError where all are damaged, and for an intact one that does not
+        fit the recipe.
+        """
+        return self.recover(self.recoverables)
+
+    def recover(self, names: Iterable[str]) -> Checkpoint | None:
+        """As `recover_if_possible`, of these parts alone."""
+        while (checkpoint := self.newest()) is not None:
+            damage = None
+            try:
+                for name in names:
+                    self.load_part(checkpoint, name)
+            except DamagedCheckpoint as error:
+                damage = error.reason
+            reasons = [reason for reason in gathered([damage]) if reason is not None]
+            if not reasons:
+                break
+            on_main_process(lambda: self.set_aside(DamagedCheckpoint(checkpoint.path, reasons[0])))  # noqa: B023
+        return checkpoint
+
+    def load_part(self, checkpoint: Checkpoint, name: str) -> None:
+        """Raises DamagedCheckpoint, and RecipeError for tensors of another shape or name."""
+        part, file = self.recoverables[name], checkpoint.paramfiles.get(name)
+        if file is None:
+            if self.optional_recoverables.get(name):  # the scaler, of a run that goes on in another precision
+                return
+            raise DamagedCheckpoint(checkpoint.path, f"{name} is missing")
+        hook = get_default_hook(part, DEFAULT_LOAD_HOOKS)
+        if hook is not torch_recovery:
+            try:
+                hook(part, file, checkpoint.meta["end-of-epoch"])
+                return
+            except Exception:  # these read a small file of text each, and meet garbage with any error
+                raise DamagedCheckpoint(checkpoint.path, f"{file.name} cannot be read") from None
+        state = self.read_state(checkpoint, name)
+        try:
+            part.load_state_dict(state)
+        except Exception as error:
+            reason = str(error).strip().splitlines()[-1].strip()
+            raise RecipeError(f"{checkpoint.path}: {file.name} does not fit the recipe: {reason}") from None
+
+    @staticmethod
+    def read_state(checkpoint: Checkpoint, name: str) -> dict:
+        """A state dict out of a checkpoint. Raises DamagedCheckpoint, also for tensors that are not finite."""
+        file = checkpoint.paramfiles.get(name)
+        if file is None:
+            raise DamagedCheckpoint(checkpoint.path, f"{name} is missing")
+        try:
+            state = read_tensors(file)
+        except DamagedFile as damage:
+            raise DamagedCheckpoint(checkpoint.path, f"{file.name} {damage}") from None
+        bad = nonfinite(state)
+        if bad is not None or not isinstance(state, dict):
+            reason = f"{bad} in {file.name} is not finite" if bad else f"{file.name} holds no weights"
+            raise DamagedCheckpoint(checkpoint.path, reason)
+        return state
+
+    # --- damage ---------------------------------------------------------------------------------------------
+
+    def set_aside(self, damage: DamagedCheckpoint) -> None:
+        """Rename a checkpoint so that none of the others is hidden by it; in read-only use, pass over it."""
+        if self.read_only:
+            self.left_out.add(damage.folder)
+            self.warn(f"{damage.folder} is damaged and left out: {damage.reason}")
+            return
+        name, number = DAMAGED + damage.folder.name, 1
+        while damage.folder.with_name(name).exists():
+            number += 1
+            name = f"{DAMAGED}{damage.folder.name}+{number}"
+        os.replace(damage.folder, damage.folder.with_name(name))
+        self.warn(f"{damage.folder} is damaged, {damage.reason}: it is set aside as {name}, and not used")
+
+    def damaged(self) -> list[str]:
+        """The names of the checkpoints that were set aside or left out."""
+        aside = [folder.name for folder in self.checkpoints_dir.glob(f"{DAMAGED}*")]
+        return sorted(aside + [folder.name for folder in self.left_out])
+
+
+def best_first(checkpoints: list[Checkpoint], measure: str) -> list[Checkpoint]:
+    """The lowest measure first, of equal ones the newer; what is no number last."""
+
+    def order(checkpoint: Checkpoint) -> tuple[float, float]:
+        value = checkpoint.meta[measure]
+        return value if value == value else float("inf"), -ckpt_recency(checkpoint)
+
+    return sorted(checkpoints, key=order)
 
 
 def publish(saved: Checkpoint) -> Checkpoint:
-    """Give a complete checkpoint its real name, once its bytes are on the disk."""
+    """Give a complete checkpoint its checksums and, once its bytes are on the disk, its real name."""
+    write_checksums(saved.path)
     for file in saved.path.iterdir():
-        with open(file, "rb") as opened:
-            os.fsync(opened.fileno())
+        sync(file)
+    sync(saved.path)
     final = saved.path.with_name(saved.path.name.removeprefix(UNFINISHED))
     os.replace(saved.path, final)
+    sync(final.parent)
     return Checkpoint(final, saved.meta, {name: final / path.name for name, path in saved.paramfiles.items()})
 
 

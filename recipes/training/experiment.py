@@ -6,12 +6,13 @@ from pathlib import Path
 from speechbrain.utils.epoch_loop import EpochCounter
 from speechbrain.utils.run_opts import RunOptions
 
+from data_prep.files import remove_leftovers
 from recipes.config import Recipe, load
 from recipes.config.arguments import parse_arguments
 from recipes.cost import parameter_count
 from recipes.errors import RecipeError
 from recipes.provenance import commit, peak_memory_mb, versions
-from recipes.training.averaging import average, choose_checkpoints, save_weights
+from recipes.training.averaging import average_checkpoints, load_weights, save_weights
 from recipes.training.checkpoints import AtomicCheckpointer, Clock
 from recipes.training.logger import RunLogger
 from recipes.training.processes import finish, on_main_process, start
@@ -38,7 +39,8 @@ class Experiment:
         self.check()
         on_main_process(self.claim_folder)  # the others would write into a folder that is not claimed yet
         self.logger = RunLogger(self.folder, tensorboard=self.hparams["tensorboard"])
-        self.checkpointer = AtomicCheckpointer(self.folder / "checkpoints")
+        on_main_process(lambda: remove_leftovers(self.folder))
+        self.checkpointer = AtomicCheckpointer(self.folder / "checkpoints", warn=self.warn)
         # A converted model's folder, or a run whose checkpoints were thrown away: to test with, not to go on from.
         self.weights_alone = (self.folder / WEIGHTS).is_file() and not self.checkpointer.list_checkpoints()
         self.clock, self.epoch_counter = Clock(), EpochCounter(self.hparams["number_of_epochs"])
@@ -90,19 +92,27 @@ class Experiment:
         """
         if self.weights_alone:
             raise RecipeError(f"{self.folder} holds weights ({WEIGHTS}) and no checkpoints to go on from: {advice}")
-        newest = self.checkpointer.find_checkpoint()
+        newest = self.checkpointer.newest()
         if newest is not None:
             self.logger.info(f"going on from {newest.path}")
         return newest is not None
 
     def load_average(self) -> None:
         """Load the average of the best checkpoints, which is also written, and the time that training took."""
-        best = choose_checkpoints(self.checkpointer, f"best-{self.hparams['average_checkpoints']}", self.measure)
-        weights = average(best)
-        on_main_process(lambda: save_weights(weights, self.folder / WEIGHTS))
-        self.logger.info(f"testing with the average of {len(best)} checkpoint{'s' * (len(best) > 1)}")
-        self.clock.load(self.checkpointer.find_checkpoint().paramfiles["clock"], end_of_epoch=True)
-        self.brain.model.load_state_dict(weights)
+        epochs = on_main_process(self.write_average)
+        self.logger.info(f"testing with the average of {len(epochs)} checkpoint{'s' * (len(epochs) > 1)}")
+        self.checkpointer.recover(["clock"])
+        self.brain.model.load_state_dict(load_weights(self.folder / WEIGHTS))
+
+    def write_average(self) -> list[int]:
+        """The average of the best checkpoints, into the folder; the epochs of these."""
+        which = f"best-{self.hparams['average_checkpoints']}"
+        average = average_checkpoints(self.checkpointer, which, self.measure)
+        save_weights(average.weights, self.folder / WEIGHTS)
+        return average.epochs
+
+    def warn(self, message: str) -> None:
+        self.logger.info(f"warning: {message}")
 
 
 def summary_fields(recipe: Recipe, brain: Trainer) -> dict:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from recipes.scoring.results import LOG, EpochRecord
+from recipes.scoring.results import EpochRecord
 from recipes.training.processes import is_main
 
 
@@ -39,10 +39,15 @@ class RunLogger:
             logging.getLogger("run").info(message)
 
     def log_epoch(self, record: EpochRecord) -> None:
-        """Append a line to the machine-readable log."""
+        """Write the epoch into the machine-readable log, all at once.
+
+        Replaces the epoch's record, those of later epochs (the run has gone back to an older checkpoint) and what
+        a kill left of a line.
+        """
         if self.active:
-            with open(self.folder / LOG, "a", encoding="utf-8") as file:
-                file.write(record.line() + "\n")
+            records, _ = EpochRecord.read_all(self.folder)
+            earlier = [earlier for earlier in records if earlier.epoch < record.epoch]
+            EpochRecord.write_all([*earlier, record], self.folder)
 
     def scalars(self, step: int, **values: float | None) -> None:
         """Points of the curves that TensorBoard shows, where it was asked for."""

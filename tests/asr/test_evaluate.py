@@ -185,10 +185,19 @@ def test_several_processes_are_refused(run, capsys, monkeypatch):
     assert error_of(capsys, run) == "evaluate.py is one process: leave out torchrun"
 
 
-def test_a_damaged_checkpoint_is_named(run, capsys):
+def test_a_damaged_checkpoint_is_left_out_and_named(run, capsys):
     (model,) = [path for path in (run / "checkpoints").glob("*/model.ckpt") if epoch_of_model(path) == 2]
     model.write_bytes(model.read_bytes()[:500])
-    assert error_of(capsys, run, "--average", "1-3").startswith(f"{model} is damaged: ")
+    before = sorted((run / "checkpoints").rglob("*"))
+    assert evaluate(run, "--average", "1-3") == 0
+    output = capsys.readouterr()
+    assert output.err == f"warning: {model.parent} is damaged and left out: model.ckpt is not what was written\n"
+    assert f"{run}, average of epochs 1, 3; " in output.out
+    assert evaluate(run, "--average", "2") == 2
+    assert capsys.readouterr().err.endswith(
+        f"no checkpoint of epochs 2 in {model.parents[1]}; kept are those of 1, 3\n"
+    )
+    assert sorted((run / "checkpoints").rglob("*")) == before
 
 
 def epoch_of_model(path) -> int:

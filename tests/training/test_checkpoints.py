@@ -3,7 +3,9 @@
 import errno
 import os
 import resource
+import shutil
 import signal
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,8 +16,9 @@ from speechbrain.utils.checkpoints import mark_as_loader, mark_as_saver, registe
 from speechbrain.utils.epoch_loop import EpochCounter
 
 from recipes.errors import RecipeError
-from recipes.training.averaging import average, choose_checkpoints, epoch_of, save_weights
+from recipes.training.averaging import average_checkpoints, choose_checkpoints, epoch_of, save_weights
 from recipes.training.checkpoints import AtomicCheckpointer, Clock
+from recipes.training.integrity import read_index
 
 
 @register_checkpoint_hooks
@@ -214,6 +217,72 @@ def test_checkpoints_from_within_an_epoch_end_with_it(tmp_path):
         assert not any(INTRA_EPOCH_CKPT_FLAG in checkpoint.meta for checkpoint in checkpoints)
 
 
+def within_epochs(run: Run, saves: int) -> None:
+    for _ in range(saves):
+        run.checkpointer.save_and_keep_only(end_of_epoch=False, meta={INTRA_EPOCH_CKPT_FLAG: True}, num_to_keep=1)
+
+
+def test_the_last_of_many_saves_costs_what_the_first_does(tmp_path, monkeypatch):
+    """As Brain calls it: nothing that a save leaves makes the next one longer."""
+    run, read = Run(tmp_path), []
+    monkeypatch.setattr(
+        "recipes.training.checkpoints.read_index", lambda folder: read.append(folder) or read_index(folder)
+    )
+    within_epochs(run, 1)
+    (first,) = run.checkpointer.list_checkpoints()
+    first_files, reads = names(first.path), []
+    for _ in range(49):
+        read.clear()
+        within_epochs(run, 1)
+        reads.append(len(read))
+    assert set(reads) == {reads[0]}, "as many files are read in every save that finds an earlier checkpoint"
+    (last,) = run.checkpointer.list_checkpoints()
+    assert last.meta.keys() == first.meta.keys()
+    assert names(last.path) == first_files
+
+
+def test_a_start_finishes_what_a_kill_left_of_clearing_up(tmp_path, monkeypatch):
+    """Killed between the save of an epoch and the deletions, or in the middle of one: the same are left."""
+    with monkeypatch.context() as patch:
+        patch.setattr(AtomicCheckpointer, "delete_superseded", lambda checkpointer: None)
+        killed = Run(tmp_path / "killed")
+        within_epochs(killed, 1)
+        for wer in [50.0, 20.0, 20.0, 30.0]:
+            killed.checkpointer.save_epoch(keep_best=1, WER=wer)
+    half = min(killed.checkpointer.checkpoints_dir.iterdir())
+    half.rename(half.with_name(f"deleting+{half.name}"))
+    unbroken = Run(tmp_path / "unbroken")
+    within_epochs(unbroken, 1)
+    for wer in [50.0, 20.0, 20.0, 30.0]:
+        unbroken.checkpointer.save_epoch(keep_best=1, WER=wer)
+    left = Run(tmp_path / "killed").checkpointer
+    kept = [checkpoint.meta["WER"] for checkpoint in left.find_checkpoints()]
+    assert kept == [checkpoint.meta["WER"] for checkpoint in unbroken.checkpointer.find_checkpoints()] == [30.0, 20.0]
+    assert len(names(tmp_path / "killed")) == 2
+
+
+def test_a_checkpoint_from_within_the_epoch_that_goes_on_stays(tmp_path):
+    run = Run(tmp_path)
+    run.checkpointer.save_epoch(keep_best=1, WER=20.0)
+    within_epochs(run, 2)
+    assert len(names(tmp_path)) == 2
+    newest = Run(tmp_path).checkpointer.find_checkpoint()
+    assert INTRA_EPOCH_CKPT_FLAG in newest.meta
+
+
+def test_newer_is_what_was_saved_later_whatever_the_clock_says(tmp_path, monkeypatch):
+    """The run goes on, on a machine whose clock is an hour behind."""
+    run = Run(tmp_path)
+    run.set(1.0)
+    run.checkpointer.save_epoch(keep_best=2, WER=1.0)
+    now = time.time()
+    monkeypatch.setattr("time.time", lambda: now - 3600)
+    for number in (2.0, 3.0):
+        run.set(number)
+        run.checkpointer.save_epoch(keep_best=2, WER=number)
+        assert Run(tmp_path).resumed() == number
+
+
 # --- the average --------------------------------------------------------------------------------------------
 
 
@@ -247,7 +316,9 @@ def test_average_of_the_chosen(trained, tmp_path, which, epochs):
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     chosen = choose_checkpoints(trained.checkpointer, which)
     assert [epoch_of(checkpoint) for checkpoint in chosen] == epochs
-    assert average(chosen)["weight"].item() == pytest.approx(sum(epochs) / len(epochs))
+    average = average_checkpoints(trained.checkpointer, which)
+    assert average.epochs == epochs
+    assert average.weights["weight"].item() == pytest.approx(sum(epochs) / len(epochs))
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
@@ -273,17 +344,35 @@ def test_the_last_ones_can_be_kept_too(tmp_path):
     assert kept == [10.0, 30.0, 40.0, 60.0]
 
 
+def test_of_equal_epochs_the_newer_are_averaged_as_they_are_kept(tmp_path, monkeypatch):
+    """So that a kill between the save and the clearing up changes nothing."""
+    run, counter = Run(tmp_path), EpochCounter(9)
+    run.checkpointer.add_recoverable("epoch", counter)
+    chosen = []
+    for clearing in (False, True):
+        with monkeypatch.context() as patch:
+            if not clearing:
+                patch.setattr(AtomicCheckpointer, "delete_superseded", lambda checkpointer: None)
+            for _, wer in zip(counter, [30.0, 20.0, 20.0, 20.0, float("nan")], strict=False):
+                run.checkpointer.save_epoch(keep_best=2, WER=wer)
+        chosen.append(average_checkpoints(run.checkpointer, "best-2").epochs)
+        for path in tmp_path.iterdir():
+            shutil.rmtree(path)
+        counter.current = 0
+    assert chosen == [[3, 4], [3, 4]]
+
+
 def test_average_equals_the_mean_of_every_weight(tmp_path):
     torch.manual_seed(0)
     model, saved = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.LayerNorm(4)), []
-    checkpointer = AtomicCheckpointer(tmp_path, {"model": model})
+    checkpointer = AtomicCheckpointer(tmp_path, {"model": model, "epoch": EpochCounter(3)})
     for wer in (3.0, 1.0, 2.0):
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.normal_()
         saved.append({name: value.clone() for name, value in model.state_dict().items()})
         checkpointer.save_epoch(keep_best=3, WER=wer)
-    weights = average(choose_checkpoints(checkpointer, "best-2"))
+    weights = average_checkpoints(checkpointer, "best-2").weights
     for name, value in weights.items():
         torch.testing.assert_close(value, (saved[1][name] + saved[2][name]) / 2)
 
