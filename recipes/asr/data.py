@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
 
+from data_prep.ctc_fit import too_many_tokens
 from data_prep.errors import DataError
 from data_prep.manifest import utterances_by_id
 from data_prep.tokenizer import BLANK
@@ -92,14 +93,22 @@ def utterances(
     tokenizer: SentencePieceProcessor,
     *,
     longest: float | None = None,
+    fit_ctc: bool = False,
 ) -> DynamicItemDataset:
     """The utterances of a manifest, longest first. longest: seconds; longer utterances are left out.
 
-    Raises DataError when none is left.
+    fit_ctc: leave out utterances with more tokens than CTC can emit in their frames at the reader's highest speed, of
+    which CTC would learn nothing; the dataset's `too_many_tokens` lists their IDs. Raises DataError when no utterance
+    is left.
     """
     rows = utterances_by_id(manifest, root)
     if not rows:
         raise DataError(f"{manifest}: the manifest holds no utterance; prepare the data again")
+    unfit = too_many_tokens(rows, tokenizer, partial(encoder_frames, reader)) if fit_ctc else []
+    for identifier in unfit:
+        del rows[identifier]
+    if not rows:
+        raise DataError(f"{manifest}: every utterance has more tokens than frames; take a larger vocab_size")
     dataset = DynamicItemDataset(rows)
     limits = {} if longest is None else {"duration": longest}
     dataset = dataset.filtered_sorted(key_max_value=limits, sort_key="duration", reverse=True)
@@ -109,7 +118,18 @@ def utterances(
     dataset.add_dynamic_item(reader, takes=["wav", "id"], provides="audio")
     dataset.add_dynamic_item(partial(tokenize, tokenizer), takes="wrd", provides="tokens")
     dataset.set_output_keys(["id", "audio", "tokens", "wrd"])
+    dataset.too_many_tokens = unfit
     return dataset
+
+
+def encoder_frames(reader: AudioReader, seconds: float) -> int:
+    """Encoder frames of an utterance of so many seconds, read at the reader's highest speed.
+
+    `recipes.models.LogMel` makes a feature frame every 10 ms, `recipes.models.ConvFrontend` one frame of four.
+    """
+    samples = -(-round(seconds * reader.sample_rate) * 100 // max(reader.speeds))
+    feature_frames = 1 + samples // (reader.sample_rate // 100)
+    return -(-feature_frames // 4)
 
 
 def collate(items: list[dict]) -> Batch:

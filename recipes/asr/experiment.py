@@ -2,11 +2,13 @@
 
 import random
 import shlex
+from functools import partial
 
 import torch
 from torch.utils.data import DataLoader, Subset
 
 from data_prep import librispeech
+from data_prep.files import write_atomically
 from data_prep.tokenizer import load_tokenizer, train_tokenizer
 from recipes.asr import data
 from recipes.asr.brain import ASRBrain
@@ -17,6 +19,8 @@ from recipes.training.averaging import load_weights
 from recipes.training.experiment import Experiment
 from recipes.training.processes import on_main_process
 from recipes.training.run_folder import TOKENIZER, WEIGHTS
+
+NAMES_SHOWN = 5  # of utterances that are left out
 
 
 class ASRExperiment(Experiment):
@@ -66,16 +70,30 @@ class ASRExperiment(Experiment):
         train_tokenizer(train, self.folder / "tokenizer", self.hparams["token_type"], self.hparams["vocab_size"])
         return prepared
 
-    def utterances(self, use: str, reader: data.AudioReader, longest: float | None = None):
+    def utterances(self, use: str, reader: data.AudioReader, **limits):
         manifest = self.folder / "manifests" / "merged" / f"{use}.csv"
-        return data.utterances(manifest, self.prepared.root, reader, self.tokenizer, longest=longest)
+        return data.utterances(manifest, self.prepared.root, reader, self.tokenizer, **limits)
+
+    def report_left_out(self, names: list[str]) -> None:
+        """Count on screen the utterances that CTC cannot be trained on; all names go into a file."""
+        path = self.folder / "manifests" / "merged" / "too_many_tokens.txt"
+        write_atomically(path, "".join(f"{name}\n" for name in names))
+        more = ", …" if len(names) > NAMES_SHOWN else ""
+        self.logger.info(
+            f"left out of training: {len(names)} utterances with more tokens than frames at the highest speed: "
+            f"{', '.join(names[:NAMES_SHOWN])}{more} (all in {path})"
+        )
 
     # --- training --------------------------------------------------------------------------------------------
 
     def fit(self) -> None:
         resumed = self.resumes("give --test_only, or another --output_folder")
         batch_seconds, workers = self.hparams["batch_seconds"], self.hparams["workers"]
-        train = self.utterances("train", self.train_reader, self.hparams["max_seconds"])
+        train = self.utterances(
+            "train", self.train_reader, longest=self.hparams["max_seconds"], fit_ctc=self.hparams["ctc_weight"] > 0
+        )
+        if train.too_many_tokens:
+            on_main_process(partial(self.report_left_out, train.too_many_tokens))
         valid = self.utterances("valid", data.AudioReader())
         if not resumed:
             self.measure_features(train)

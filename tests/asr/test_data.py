@@ -10,11 +10,13 @@ import soundfile
 import torch
 from torch.utils.data import DataLoader
 
+from data_prep.ctc_fit import frames_needed
 from data_prep.errors import DataError
-from data_prep.manifest import to_csv
+from data_prep.manifest import read_rows, to_csv
 from data_prep.tokenizer import load_tokenizer, train_tokenizer
 from recipes.asr import data
 from recipes.asr.data import AudioError, AudioReader, collate, detokenize, tokenize, utterances
+from recipes.models import ConvFrontend, LogMel
 
 SENTENCES = ["THE QUEEN WALKED", "A BOX", "SEVEN GREEN STONES", "DON'T"]
 
@@ -207,6 +209,37 @@ def test_longer_utterances_are_left_out(corpus):
     dataset = dataset_of(corpus, longest=0.75)
     assert len(dataset) == 6
     assert max(len(dataset[n]["audio"]) for n in range(6)) == 16000 * 0.7
+
+
+@pytest.mark.parametrize("speeds", [(100,), (90, 100, 110), (100, 200)])
+@pytest.mark.parametrize("seconds", [0.01, 0.0401, 0.33, 0.785, 1.0, 12.345])
+def test_frames_of_an_utterance_are_those_of_the_model(tmp_path, speeds, seconds):
+    soundfile.write(tmp_path / "a.wav", tone(seconds, 16000), 16000)
+    seconds = soundfile.info(tmp_path / "a.wav").duration
+    audio = AudioReader(speeds=(max(speeds),))(str(tmp_path / "a.wav"), "a")
+    _, lengths = ConvFrontend(8)(*LogMel()(audio[None], torch.tensor([len(audio)])))
+    assert data.encoder_frames(AudioReader(speeds=speeds), seconds) == lengths.item()
+
+
+def test_utterances_with_more_tokens_than_frames_are_left_out(corpus):
+    folder, tokenizer = corpus
+    rows = list(read_rows(folder / "train.csv"))
+    dataset = dataset_of(corpus, fit_ctc=True)
+    frames = {row[0]: data.encoder_frames(AudioReader(), float(row[1])) for row in rows}
+    unfit = [row[0] for row in rows if frames[row[0]] < frames_needed(tokenizer.encode(row[4]))]
+    assert dataset.too_many_tokens == unfit and 0 < len(unfit) < 13
+    assert sorted([*dataset.data_ids, *unfit]) == [row[0] for row in rows]
+    assert len(dataset_of(corpus)) == 13
+    faster = dataset_of(corpus, fit_ctc=True, reader=AudioReader(speeds=(100, 200)))
+    assert set(unfit) < set(faster.too_many_tokens)
+
+
+def test_no_utterance_with_frames_enough(corpus):
+    manifest = corpus[0] / "train.csv"
+    manifest.write_bytes(to_csv([["a", 0.1, "$data_root/1-2-0000.flac", "1-2", "SEVEN GREEN STONES"]]))
+    with pytest.raises(DataError) as error:
+        dataset_of(corpus, fit_ctc=True)
+    assert str(error.value) == f"{manifest}: every utterance has more tokens than frames; take a larger vocab_size"
 
 
 def test_empty_manifest(corpus):

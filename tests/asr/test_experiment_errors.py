@@ -119,6 +119,21 @@ def test_manifest_without_a_short_enough_utterance(corpus, tmp_path, error_of):
     assert message == f"{manifest}: no utterance is as short as 0.1 seconds; raise max_seconds"
 
 
+def test_more_tokens_than_frames(corpus, tmp_path, capsys):
+    data = tmp_path / "data"
+    shutil.copytree(corpus, data)
+    audio = sorted(data.glob("train-clean-5/*/*/*.flac"))[3]
+    samples, rate = soundfile.read(audio)
+    soundfile.write(audio, samples[: rate // 20], rate)
+    assert train(data, tmp_path / "run") == 0
+    names = tmp_path / "run" / "manifests" / "merged" / "too_many_tokens.txt"
+    message = "left out of training: 1 utterances with more tokens than frames at the highest speed: "
+    assert f"{message}{audio.stem} (all in {names})\n" in capsys.readouterr().out
+    assert names.read_text() == f"{audio.stem}\n"
+    assert train(data, tmp_path / "ctc0", "--ctc_weight", "0", "--test_splits", "[]") == 0
+    assert "left out of training" not in capsys.readouterr().out
+
+
 def test_split_without_an_utterance(corpus, tmp_path, error_of):
     data = tmp_path / "data"
     shutil.copytree(corpus, data)

@@ -8,15 +8,17 @@ import soundfile
 
 WORDS = """A I THE DON'T RIVER STONE LIGHT HOUSE OVER UNDER SEVEN GREEN WALKED SLOWLY
 QUEEN BOX JUMPED MAKE VERY""".split()
+SECONDS_PER_CHARACTER = (0.055, 0.07)  # speech has 0.07
 
 
 def write_corpus(
-    folder, splits: Mapping[str, tuple[int, int]], seconds=(0.3, 1.0), sample_rate: int = 16000, seed: int = 0
+    folder, splits: Mapping[str, tuple[int, int]], seconds=None, sample_rate: int = 16000, seed: int = 0
 ) -> dict[str, dict[str, str]]:
     """Write `folder/<split>/SPK/CHAP/SPK-CHAP-0000.flac` and transcripts; return the words by split and ID.
 
     `splits` maps a name to (speakers, utterances per speaker); no two splits share a speaker. The length of an
-    utterance is uniform in `seconds`. The same arguments give the same bytes.
+    utterance is uniform in `seconds`; without it, the length suits the words, so that CTC has frames enough. The same
+    arguments give the same bytes.
     """
     random = np.random.default_rng(seed)
     texts, speaker = {}, 100
@@ -30,7 +32,8 @@ def write_corpus(
             for number in range(utterances):
                 identifier = f"{speaker}-{chapter.name}-{number:04d}"
                 lines[identifier] = " ".join(random.choice(WORDS, size=random.integers(2, 7)))
-                time = np.arange(round(sample_rate * random.uniform(*seconds))) / sample_rate
+                limits = seconds or [share * len(lines[identifier]) for share in SECONDS_PER_CHARACTER]
+                time = np.arange(round(sample_rate * random.uniform(*limits))) / sample_rate
                 tone = 0.3 * np.sin(2 * np.pi * random.uniform(100, 400) * time)
                 samples = tone + 0.01 * random.standard_normal(len(time))
                 soundfile.write(chapter / f"{identifier}.flac", samples, sample_rate, subtype="PCM_16")
