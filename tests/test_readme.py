@@ -139,15 +139,15 @@ def test_the_layer_runs_as_the_readme_says():
 
 def tables(text: str) -> list[list[dict[str, str]]]:
     """The tables of a page: rows as cells by the head of their column (a later column of the same head gets a 2)."""
-    found = []
+    parsed_tables = []
     for block in re.findall(r"(?:^\|.*\|$\n?)+", text, flags=re.MULTILINE):
         head, _, *rows = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in block.splitlines()]
         head = [name if name not in head[:place] else f"{name} 2" for place, name in enumerate(head)]
-        found.append([dict(zip(head, row, strict=True)) for row in rows])
-    return found
+        parsed_tables.append([dict(zip(head, row, strict=True)) for row in rows])
+    return parsed_tables
 
 
-MADE = {  # by the command that prints a results file as a table, or the file that has it
+PRINTED_TABLES = {  # by the command that prints a results file as a table, or the file that has it
     "bakeoff_quickstart": RESULTS / "bakeoff_quickstart" / "table.md",
     "bakeoff_context": RESULTS / "bakeoff_context" / "table.md",
     "probes": ("benchmarks.probes", "--table", "results/probes.json"),
@@ -157,10 +157,10 @@ MADE = {  # by the command that prints a results file as a table, or the file th
 
 
 @pytest.mark.filterwarnings("ignore:.*found in sys.modules")
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("name", PRINTED_TABLES)
 def test_a_table_is_the_one_that_its_program_makes(name, checkout, monkeypatch, capsys):
     """Apart from columns that the page leaves out."""
-    source = MADE[name]
+    source = PRINTED_TABLES[name]
     if isinstance(source, Path):
         text = source.read_text(encoding="utf-8")
     else:
@@ -168,13 +168,14 @@ def test_a_table_is_the_one_that_its_program_makes(name, checkout, monkeypatch, 
         with contextlib.suppress(SystemExit):
             runpy.run_module(source[0], run_name="__main__", alter_sys=True)
         text = capsys.readouterr().out
-    (made,) = tables(text)
-    same = [
+    (printed,) = tables(text)
+    equal_tables = [
         table
         for table in tables(TEXTS["docs/comparisons.md"])
-        if len(table) == len(made) and all(ours.items() <= row.items() for ours, row in zip(table, made, strict=True))
+        if len(table) == len(printed)
+        and all(ours.items() <= row.items() for ours, row in zip(table, printed, strict=True))
     ]
-    assert len(same) == 1
+    assert len(equal_tables) == 1
 
 
 def read(file: str) -> dict:
@@ -184,12 +185,12 @@ def read(file: str) -> dict:
 def figures():
     """(page, text that must stand there), the text made of a results file."""
     for run in read("quickstart.json")["runs"]:
-        clean, other = (run["splits"][split] for split in ("test-clean", "test-other"))
-        rates = [f"{split['wer']:.2f}, {split['wer_greedy_ctc']:.2f}" for split in (clean, other)]
+        test_clean, test_other = (run["splits"][split] for split in ("test-clean", "test-other"))
+        rates = [f"{split['wer']:.2f}, {split['wer_greedy_ctc']:.2f}" for split in (test_clean, test_other)]
         sizes = f"{run['parameters'] / 1e6:.2f} M", f"{run['seconds']:.0f} | {run['peak_memory_mb']:,.0f}"
         yield "results/README.md", f"| `{run['command']}` | {sizes[0]} | {rates[0]} | {rates[1]} | {sizes[1]} |"
         if run["command"] == "make quickstart":
-            yield "README.md", f"{clean['wer']:.2f} % on test-clean, {other['wer']:.2f} % on test-other"
+            yield "README.md", f"{test_clean['wer']:.2f} % on test-clean, {test_other['wer']:.2f} % on test-other"
             yield "results/README.md", f"The first took {run['total_seconds_after_installation']} seconds"
     context = read("bakeoff_context/summary.json")["mixers"]
     labels = {

@@ -27,8 +27,8 @@ LINKED = ("Makefile", "hparams", "results", "tests")
 class Parsed(BaseException):
     """Raised in place of what a program does once its command line is parsed."""
 
-    def __init__(self, options: argparse.Namespace, rest: list[str]):
-        self.options, self.rest = options, rest
+    def __init__(self, options: argparse.Namespace, remaining: list[str]):
+        self.options, self.remaining = options, remaining
 
 
 def fenced_commands(text: str) -> list[str]:
@@ -84,18 +84,18 @@ def check_python(words: list[str], monkeypatch) -> None:
         if argv != ["--help"]:
             check_recipe(argv)
     else:
-        options, rest = parsed(program, argv, monkeypatch)
+        options, remaining = parsed(program, argv, monkeypatch)
         if program == "evaluate.py":
-            check_recipe([str(options.run / "recipe.yaml"), *rest])
+            check_recipe([str(options.run / "recipe.yaml"), *remaining])
         elif program == "compare.py":
             for entry in options.mixers or []:
                 mixer, *settings = entry.split(",")
                 mixer = mixer.rpartition("=")[2]
-                check_recipe([*rest, f"--mixer={mixer}", *(f"--{setting}" for setting in settings)])
+                check_recipe([*remaining, f"--mixer={mixer}", *(f"--{setting}" for setting in settings)])
         elif program == "recipes.stock":
-            check_recipe([str(options.recipe), *rest])
+            check_recipe([str(options.recipe), *remaining])
         else:
-            assert not rest
+            assert not remaining
 
 
 def check_recipe(argv: list[str]) -> None:
@@ -117,9 +117,9 @@ def parsed(program: str, argv: list[str], monkeypatch) -> Parsed:
         raise Parsed(*parse_known_args(parser, args, namespace))
 
     def stop_or_complain(parser, args=None, namespace=None):
-        options, rest = parse_known_args(parser, args, namespace)
-        if rest:
-            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        options, remaining = parse_known_args(parser, args, namespace)
+        if remaining:
+            parser.error(f"unrecognized arguments: {' '.join(remaining)}")
         raise Parsed(options, [])
 
     with monkeypatch.context() as patch:
@@ -132,7 +132,7 @@ def parsed(program: str, argv: list[str], monkeypatch) -> Parsed:
             else:
                 runpy.run_module(program, run_name="__main__", alter_sys=True)
         except Parsed as result:
-            return result.options, result.rest
+            return result.options, result.remaining
     raise AssertionError(f"{program} has parsed nothing")
 
 
