@@ -24,6 +24,10 @@ from recipes.config.source import Source
 from recipes.errors import RecipeError
 
 LIST_OPTIONS = ("jit_module_keys", "compile_module_keys")  # they take any number of values
+UNSUPPORTED = {
+    name: "TorchScript cannot compile these models; --compile takes torch.compile instead"
+    for name in ("jit", "jit_module_keys")
+}
 FLAGS = tuple(name for name in HELP_TEXTS if getattr(RunOptions(), name) is False)  # they take none
 
 
@@ -56,7 +60,10 @@ def parse_arguments(argv: Sequence[str] | None = None, description: str = "") ->
         raise RecipeError(f"'{recipes[1]}' is one argument too many; usage: {_usage()}")
     recipe = Path(recipes[0])
     source = read_recipe(recipe)
-    run_options = {name: value for name, value in values.items() if name in HELP_TEXTS or name in LIST_OPTIONS}
+    run_options = _with_implied(
+        {name: value for name, value in values.items() if name in HELP_TEXTS or name in LIST_OPTIONS}
+    )
+    values |= run_options
     overrides = {
         name: value for name, value in values.items() if name not in run_options or source.find(name) is not None
     }
@@ -65,7 +72,10 @@ def parse_arguments(argv: Sequence[str] | None = None, description: str = "") ->
 
 def help_text(description: str) -> str:
     """What `--help` prints."""
-    lists = {name: f"Names of the modules that '{name.split('_')[0]}' is for." for name in LIST_OPTIONS}
+    options = {
+        **HELP_TEXTS,
+        **{name: f"Names of the modules that '{name.split('_')[0]}' is for." for name in LIST_OPTIONS},
+    }
     lines = [
         f"usage: {_usage()}",
         "",
@@ -79,7 +89,7 @@ def help_text(description: str) -> str:
         "",
         "SpeechBrain's run options:",
     ]
-    for name, text in sorted({**HELP_TEXTS, **lists}.items()):
+    for name, text in sorted((name, text) for name, text in options.items() if name not in UNSUPPORTED):
         label = f"  --{name}" + ("" if name in FLAGS else " VALUE")
         lines += textwrap.wrap(text, 100, initial_indent=f"{label:<39} ", subsequent_indent=" " * 40)
     return "\n".join(lines)
@@ -116,6 +126,21 @@ def _split(argv: list[str]) -> tuple[list[str], dict[str, object]]:
         else:
             values[name] = arguments.pop(0)
     return unnamed, values
+
+
+def _with_implied(run_options: dict[str, object]) -> dict[str, object]:
+    """The run options with those that follow from them. Raises RecipeError for those that cannot work."""
+    for name, reason in UNSUPPORTED.items():
+        if name in run_options:
+            raise RecipeError(f"{COMMAND_LINE}: --{name} is not supported: {reason}")
+    implied: dict[str, object] = {}
+    if any(name.startswith("compile_") for name in run_options):
+        implied["compile"] = True  # without it SpeechBrain ignores them
+    if run_options.get("ckpt_interval_steps", "0") != "0":
+        if "ckpt_interval_minutes" in run_options:
+            raise RecipeError(f"{COMMAND_LINE}: give one of --ckpt_interval_minutes and --ckpt_interval_steps")
+        implied["ckpt_interval_minutes"] = "0"  # SpeechBrain takes only one of them above zero
+    return implied | run_options
 
 
 def _run_options(recipe: Path, values: dict[str, object]) -> RunOptions:

@@ -115,6 +115,9 @@ KEYS = {
 
 # SpeechBrain's run options that are no keys of ours.
 RUN_OPTIONS = {
+    "ckpt_interval_steps": whole(0),
+    "compile_mode": choice("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"),
+    "compile_module_keys": Values("model, the only module there is", lambda value: value == ["model"], null=True),
     "debug_batches": COUNT,
     "debug_epochs": COUNT,
     "optimizer_step_limit": COUNT,

@@ -14,6 +14,9 @@ from speechbrain.utils.checkpoints import mark_as_loader, mark_as_saver, registe
 from speechbrain.utils.epoch_loop import EpochCounter
 from speechbrain.utils.run_opts import RunOptions
 from torch import Tensor, nn
+from torch._dynamo import OptimizedModule
+from torch._dynamo.exc import TorchDynamoException
+from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
 
 from recipes.config.recipe import Recipe
@@ -25,6 +28,7 @@ from recipes.training.processes import all_sum, gathered, rank, ranks
 from recipes.training.signals import Stop, StopRequest
 
 CURVE_INTERVAL = 50  # optimizer steps between two points of a curve
+LONGEST_REASON = 200  # characters of torch.compile's error
 
 
 class Batches(Sized, Protocol):
@@ -89,11 +93,20 @@ class Trainer(Brain):
         self.logger, self.clock, self.epoch_counter = logger, clock, epoch_counter
         self.epochs = epoch_counter.limit if epoch_counter else 0
         self.progress, self.skipped_in_a_row = Progress(), 0
+        # With None torch.compile keeps lengths symbolic once it has met a second one. With False, SpeechBrain's
+        # default, it compiles for each length anew, and gives up after eight.
+        self.compile_using_dynamic_shape_tracing = self.compile_using_dynamic_shape_tracing or None
 
     @property
-    def model(self):
-        """The model itself, whether or not distributed training has wrapped it."""
-        return getattr(self.modules.model, "module", self.modules.model)
+    def model(self) -> nn.Module:
+        """The model itself, without the wrappers of torch.compile and distributed training.
+
+        A wrapper has other names in its state dict, and distributed training hides all methods but ``forward``.
+        """
+        model = self.modules["model"]
+        if isinstance(model, (DistributedDataParallel, DataParallel)):  # around torch.compile's wrapper
+            model = model.module
+        return model._orig_mod if isinstance(model, OptimizedModule) else model
 
     @property
     def shows_progress(self) -> bool:
@@ -122,7 +135,11 @@ class Trainer(Brain):
 
     def fit(self, *arguments, **options):
         with StopRequest() as self.stop:
-            super().fit(*arguments, **options)
+            try:
+                super().fit(*arguments, **options)
+            except TorchDynamoException as error:
+                reason = " ".join(str(error).split())[:LONGEST_REASON]
+                raise RecipeError(f"--compile: torch.compile failed; train without it ({reason})") from error
 
     def on_fit_start(self):
         super().on_fit_start()

@@ -160,9 +160,8 @@ def test_recipe_keys_and_run_options_are_told_apart(base):
             "--parts.dropout=0.2",
             "--seed",
             "-1",
-            "--jit_module_keys",
-            "encoder",
-            "decoder",
+            "--compile_module_keys",
+            "model",
             "--grad_accumulation_factor=2",
             "--optimizer_step_limit",
             "7",
@@ -175,7 +174,7 @@ def test_recipe_keys_and_run_options_are_told_apart(base):
     assert arguments.overrides == {"lr": "2e-3", "parts.dropout": "0.2", "seed": "-1", "augment": True}
     options = arguments.run_options
     assert (options["debug"], options["device"], options["grad_accumulation_factor"]) == (True, "cpu", 2)
-    assert (options["optimizer_step_limit"], options["jit_module_keys"]) == (7, ["encoder", "decoder"])
+    assert (options["optimizer_step_limit"], options["compile_module_keys"]) == (7, ["model"])
     assert options["test_only"] is False
 
 
@@ -247,7 +246,7 @@ def test_help_explains_keys_and_lists_run_options(capsys):
     assert caught.value.code == 0
     assert "Train a recogniser." in text
     assert "--mixer xnor" in text
-    for option in ("--device VALUE", "--test_only", "--precision VALUE", "--debug", "--jit_module_keys"):
+    for option in ("--device VALUE", "--test_only", "--precision VALUE", "--debug", "--compile_module_keys"):
         assert f"  {option} " in text
 
 
