@@ -15,10 +15,9 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.functional import cross_entropy, ctc_loss
 
-from benchmarks.memory.tensor_watch import TensorWatch
 from mixers import Context
 from recipes.config import Recipe, load
-from recipes.cost import multiply_adds, parameter_count
+from recipes.cost import TensorWatch, multiply_adds, parameter_count
 
 FRAME_SECONDS = 0.04
 STREAMING = Context(16)  # the context of the state that is reported

@@ -13,6 +13,7 @@ from data_prep.tokenizer import load_tokenizer, train_tokenizer
 from recipes.asr import data
 from recipes.asr.brain import ASRBrain
 from recipes.asr.decode import decode_splits, load_search_language_model, summarise
+from recipes.asr.memory import Found, TrainingSet, check_largest_batch, propose_batch_seconds
 from recipes.errors import RecipeError
 from recipes.scoring import RunSummary, read_pairs
 from recipes.training.averaging import load_weights
@@ -100,6 +101,10 @@ class ASRExperiment(Experiment):
         self.brain.batches = data.train_batches(
             train, batch_seconds=batch_seconds, buckets=self.hparams["batch_buckets"], seed=self.hparams["seed"]
         )
+        training_set = TrainingSet(train, self.brain.batches)
+        if self.hparams["find_batch"]:
+            raise Found(propose_batch_seconds(self.brain, training_set))
+        self.logger.info(check_largest_batch(self.brain, training_set))
         self.brain.fit(
             epoch_counter=self.epoch_counter,
             train_set=data.loader(train, self.brain.batches, workers),

@@ -95,6 +95,7 @@ KEYS = {
     "batch_sentences": Key(Role.TRAINING, COUNT),
     "batch_buckets": Key(Role.TRAINING, COUNT),
     "grad_accumulation_factor": Key(Role.TRAINING, COUNT, free=True),  # with the number of processes; it is said
+    "find_batch": Key(Role.KEPT, FLAG),
     "global_batch": Key(Role.TRAINING, or_null(COUNT), free=True),
     "max_grad_norm": Key(Role.TRAINING, POSITIVE),
     "precision": Key(Role.TRAINING, choice("fp32", "fp16", "bf16")),

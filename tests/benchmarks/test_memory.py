@@ -9,8 +9,8 @@ import torch
 from benchmarks.memory.command import arguments, main
 from benchmarks.memory.measure import measure
 from benchmarks.memory.table import markdown
-from benchmarks.memory.tensor_watch import TensorWatch
 from mixers import ConvOnly
+from recipes.cost import TensorWatch
 from tests.support.runs import ROOT
 
 TINY = ["--set", "d_model=32", "heads=4", "d_ffn=64", "layers=2", "dropout=0.0", "--frames", "96"]

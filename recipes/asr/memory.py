@@ -1,0 +1,146 @@
+"""Whether the largest batch fits into memory, tried before training begins, and which batch would fit."""
+
+import os
+from typing import NamedTuple
+
+import torch
+from speechbrain.core import Stage
+from speechbrain.dataio.dataset import DynamicItemDataset
+
+from recipes.asr.batches import DurationBatches
+from recipes.asr.brain import ASRBrain
+from recipes.asr.data import Batch, collate
+from recipes.cost import TensorWatch
+from recipes.errors import RecipeError
+
+GB = 1e9
+USABLE = 0.85  # of the free memory: what a proposal may take, for batches differ and allocators keep some
+SAMPLES = (0.1, 0.2)  # of batch_seconds, or of all there is: two sizes through which a straight line is laid
+
+
+class Found(SystemExit):
+    """A proposal was asked for and made: there is nothing more to do."""
+
+    def __init__(self, proposal: str):
+        super().__init__(0)
+        print(proposal, flush=True)
+
+
+class TrainingSet(NamedTuple):
+    """What is trained on, and how it is batched."""
+
+    dataset: DynamicItemDataset
+    batches: DurationBatches
+
+    def largest(self) -> list[int]:
+        """The batch of the most padded audio."""
+        durations = self.batches.durations
+        return max(self.batches.batches(), key=lambda batch: len(batch) * durations[batch].max())
+
+    def read(self, utterances: list[int]) -> Batch:
+        return collate([self.dataset[utterance] for utterance in utterances])
+
+    def longest(self, seconds: float) -> list[int]:
+        """The longest utterances, as many as make about so many seconds of padded audio; at least one."""
+        order = self.batches.durations.argsort()[::-1]
+        count = max(1, int(seconds / self.batches.durations[order[0]]))
+        return order[:count].tolist()
+
+
+def padded_seconds(batch: Batch) -> float:
+    return batch.audio.numel() / 16000
+
+
+def step_memory(brain: ASRBrain, batch: Batch) -> int:
+    """Bytes that the tensors of a training step take at most, beside weights and optimizer. Nothing is changed by it.
+
+    Raises RecipeError where the device has too little memory.
+    """
+    model, on_gpu = brain.modules.model, brain.device_type == "cuda"
+    training = model.training
+    devices = [torch.device(brain.device)] if on_gpu else []
+    try:
+        with torch.random.fork_rng(devices=devices):
+            model.train()
+            if on_gpu:
+                before = torch.cuda.memory_allocated(brain.device)
+                torch.cuda.reset_peak_memory_stats(brain.device)
+                run_step(brain, batch)
+                return torch.cuda.max_memory_allocated(brain.device) - before
+            with TensorWatch() as watch:
+                run_step(brain, batch)
+            return watch.peak
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        raise RecipeError(
+            f"the largest batch ({len(batch.ids)} utterances, {padded_seconds(batch):.0f} s of padded audio) does not "
+            f"fit into the memory of {brain.device}: lower --batch_seconds (now {brain.hparams.batch_seconds:g}) and "
+            "raise --grad_accumulation_factor as much, or lower --max_seconds; --find_batch true proposes one"
+        ) from None
+    finally:
+        model.zero_grad(set_to_none=True)
+        model.train(training)
+
+
+def run_step(brain: ASRBrain, batch: Batch) -> None:
+    brain.noted, brain.batch_weight = {}, 0
+    with brain.training_ctx:
+        loss = brain.compute_objectives(brain.compute_forward(batch, Stage.TRAIN), batch, Stage.TRAIN)
+    loss.backward()
+
+
+def free_memory(brain: ASRBrain) -> int | None:
+    """Bytes that are free on the brain's device, what torch has set aside included; None where it cannot be told."""
+    if brain.device_type == "cuda":
+        unused = torch.cuda.memory_reserved(brain.device) - torch.cuda.memory_allocated(brain.device)
+        return torch.cuda.mem_get_info(brain.device)[0] + unused
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):  # macOS
+        return None
+
+
+def check_largest_batch(brain: ASRBrain, training_set: TrainingSet) -> str:
+    """Try the largest batch of the epoch; what it takes, in words. Raises RecipeError where it does not fit."""
+    batch = training_set.read(training_set.largest())
+    free, taken = free_memory(brain), step_memory(brain, batch)
+    of = f" of {free / GB:.1f} GB free" if free else ""
+    return (
+        f"largest batch: {len(batch.ids)} utterances, {padded_seconds(batch):.0f} s of padded audio, "
+        f"{taken / GB:.2f} GB{of} on {brain.device}"
+    )
+
+
+def propose_batch_seconds(brain: ASRBrain, training_set: TrainingSet) -> str:
+    """Which `batch_seconds` fits, in words, by the memory of two small batches of the longest utterances.
+
+    Raises RecipeError where not even these fit, or free memory cannot be told.
+    """
+    free = free_memory(brain)
+    if free is None:
+        raise RecipeError("--find_batch: the free memory of this system cannot be told: try --batch_seconds by hand")
+    asked = brain.hparams.batch_seconds
+    durations = training_set.batches.durations
+    longest, most = durations.max(), min(asked, durations.sum())
+    sizes = [max(share * most, (number + 1) * longest) for number, share in enumerate(SAMPLES)]
+    batches = [training_set.read(training_set.longest(size)) for size in sizes]
+    seconds = [padded_seconds(batch) for batch in batches]
+    taken = [step_memory(brain, batch) for batch in batches]
+    # Weights and optimizer come on top: two numbers for each weight, and the gradient.
+    fixed = 3 * sum(parameter.numel() * parameter.element_size() for parameter in brain.model.parameters())
+    if seconds[1] <= seconds[0]:
+        raise RecipeError("--find_batch: the training set is too small to tell: every batch_seconds holds all of it")
+    each = (taken[1] - taken[0]) / (seconds[1] - seconds[0])
+    fits = int((USABLE * free - fixed - taken[0] + each * seconds[0]) / each)
+    if fits < longest:
+        raise RecipeError(
+            f"--find_batch: not even the longest utterance ({longest:.0f} s) fits {brain.device}: lower --max_seconds"
+        )
+    accumulate = max(1, round(asked / fits))
+    keep = f" and --grad_accumulation_factor {accumulate}" if accumulate > 1 else ""
+    return (
+        f"{free / GB:.1f} GB free on {brain.device}, {each / GB:.3f} GB a second of padded audio: batch_seconds up to "
+        f"about {fits}; the recipe has {asked:g}. For steps of the recipe's size: --batch_seconds "
+        f"{min(fits, int(asked))}{keep}"
+    )

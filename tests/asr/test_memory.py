@@ -1,0 +1,92 @@
+"""The largest batch is tried before training, and a batch that fits is proposed."""
+
+import re
+
+import pytest
+import torch
+
+from recipes.asr import memory
+from recipes.errors import RecipeError
+from tests.support.runs import same_weights, small_corpus, train
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return small_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+def test_the_largest_batch_is_tried_and_changes_nothing(corpus, tmp_path, capsys, monkeypatch):
+    options = ["--dropout", "0.2"]
+    assert train(corpus, tmp_path / "tried", *options) == 0
+    printed = capsys.readouterr().out
+    assert re.search(
+        r"^largest batch: \d+ utterances, \d s of padded audio, 0\.\d\d GB of [\d.]+ GB free on cpu$",
+        printed,
+        re.MULTILINE,
+    )
+    monkeypatch.setattr("recipes.asr.experiment.check_largest_batch", lambda brain, training_set: "")
+    assert train(corpus, tmp_path / "not-tried", *options) == 0
+    assert same_weights(tmp_path / "tried", tmp_path / "not-tried")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory")],
+    ids=["gpu", "cpu"],
+)
+def test_what_does_not_fit_is_said_before_training(corpus, tmp_path, capsys, monkeypatch, error):
+    def fail(brain, batch):
+        raise error
+
+    monkeypatch.setattr(memory, "run_step", fail)
+    assert train(corpus, tmp_path / "run") == 2
+    message = capsys.readouterr().err
+    assert re.fullmatch(
+        r"error: the largest batch \(\d+ utterances, \d s of padded audio\) does not fit into the memory of cpu: lower "
+        r"--batch_seconds \(now 4\) and raise --grad_accumulation_factor as much, or lower --max_seconds; "
+        r"--find_batch true proposes one\n",
+        message,
+    )
+    assert not list((tmp_path / "run").glob("checkpoints/CKPT*"))
+
+
+def test_an_error_that_is_none_of_memory_stays_one(corpus, tmp_path, monkeypatch):
+    def fail(brain, batch):
+        raise RuntimeError("shapes do not fit")
+
+    monkeypatch.setattr(memory, "run_step", fail)
+    with pytest.raises(RuntimeError, match="shapes"):
+        train(corpus, tmp_path / "run")
+
+
+def test_a_batch_is_proposed(corpus, tmp_path, capsys):
+    with pytest.raises(SystemExit) as end:
+        train(corpus, tmp_path / "run", "--find_batch", "true", "--batch_seconds", "10")
+    assert end.value.code == 0
+    proposal = re.search(
+        r"batch_seconds up to about (\d+); the recipe has 10\. .* --batch_seconds 10$",
+        capsys.readouterr().out,
+        re.MULTILINE,
+    )
+    assert proposal and int(proposal[1]) > 10
+    assert not list((tmp_path / "run").glob("checkpoints/CKPT*"))
+
+
+def test_a_proposal_for_little_memory_keeps_the_steps(corpus, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(memory, "free_memory", lambda brain: 300_000_000)
+    with pytest.raises(SystemExit):
+        train(corpus, tmp_path / "run", "--find_batch", "true", "--batch_seconds", "20000")
+    assert re.search(r"--batch_seconds \d+ and --grad_accumulation_factor \d+$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_no_memory_at_all(corpus, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(memory, "free_memory", lambda brain: 1000)
+    assert train(corpus, tmp_path / "run", "--find_batch", "true") == 2
+    assert "not even the longest utterance" in capsys.readouterr().err
+
+
+def test_unknown_memory(corpus, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(memory, "free_memory", lambda brain: None)
+    assert train(corpus, tmp_path / "run", "--find_batch", "true") == 2
+    assert "free memory of this system cannot be told" in capsys.readouterr().err
+    assert issubclass(RecipeError, ValueError)
