@@ -153,8 +153,8 @@ def _check_audio(paths: list[str], headers: list, workers: int, progress: bool, 
     seconds = sum(headers[index].frames / headers[index].rate for index in sound)
     minutes = seconds / DECODED_PER_SECOND / min(workers, os.cpu_count() or 1) / 60
     print(f"{split}: decoding {seconds / 3600:.1f} hours of audio, about {max(minutes, 1):.0f} min")
-    found = _map_files(audio.check, [paths[index] for index in sound], workers, progress, split)
-    for index, problem in zip(sound, found, strict=True):
+    outcomes = _map_files(audio.check, [paths[index] for index in sound], workers, progress, split)
+    for index, problem in zip(sound, outcomes, strict=True):
         headers[index] = problem or headers[index]
 
 

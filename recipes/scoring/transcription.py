@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from data_prep.manifest import read_manifest
+from data_prep.manifest import read_manifest, speaker_of
 from recipes.scoring.results import DecodedUtterance, ScoredText
 
 
@@ -27,9 +27,9 @@ def decoded_utterances(
 ) -> list[DecodedUtterance]:
     """The lines of `decoded_<split>.jsonl`, in the order of the transcriptions.
 
-    Speakers are LibriSpeech's own, the first part of an utterance's name; the manifest's `spk_id` joins speaker
-    and chapter. root: the corpus that `$data_root` in the manifest stands for; folder: that of the file, which
-    the audio's path is relative to. nbest: sentences to keep with their scores, none beside the best where 1.
+    Speakers are those of the manifest; where the corpus names none, every utterance stands for itself. root: the
+    corpus that `$data_root` in the manifest stands for; folder: that of the file, which the audio's path is relative
+    to. nbest: sentences to keep with their scores, none beside the best where 1.
     """
     rows = {row["ID"]: row for row in read_manifest(manifest)}
     utterances = []
@@ -38,7 +38,7 @@ def decoded_utterances(
         audio = row["wav"].replace("$data_root", str(root))
         utterance = DecodedUtterance(
             id=transcription.id,
-            speaker=transcription.id.split("-")[0],
+            speaker=speaker_of(row["spk_id"]) or transcription.id,
             duration=float(row["duration"]),
             audio=Path(os.path.relpath(audio, folder)).as_posix(),
             words=transcription.words,

@@ -1,5 +1,7 @@
 """The file of alignments, and the lines of decoded utterances."""
 
+import pytest
+
 from data_prep.manifest import to_csv
 from recipes.scoring import DecodedUtterance, ScoredText, Transcription, decoded_utterances, write_alignments
 from tests.scoring.test_wer import TRANSCRIPTIONS
@@ -43,6 +45,15 @@ def test_utterances_are_joined_with_their_manifest(tmp_path):
     )
     best, second = decoded_utterances(TRANSCRIPTIONS, manifest, corpus, folder, nbest=2)[0].nbest
     assert (best, second) == (ScoredText("THE QUEEN WALKED SLOWLY", -1.5), ScoredText("WORSE", -2.5))
+
+
+@pytest.mark.parametrize(("spk_id", "speaker"), [("p225-2", "p225"), ("unknown", "a_1")])
+def test_speakers_are_those_of_the_manifest(tmp_path, spk_id, speaker):
+    manifest = tmp_path / "test.csv"
+    manifest.write_bytes(to_csv([["a_1", 1.0, "a.flac", spk_id, "A"]]))
+    transcription = Transcription("a_1", "A", [ScoredText("A", -1.0)], "A")
+    (utterance,) = decoded_utterances([transcription], manifest, tmp_path, tmp_path)
+    assert utterance.speaker == speaker
 
 
 def test_the_same_text_in_other_pieces_is_kept_once(tmp_path):
