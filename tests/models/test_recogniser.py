@@ -1,5 +1,6 @@
 """The whole model, from samples to text: neither padding nor the batch has an effect on an utterance."""
 
+import pickle
 from functools import cache
 from pathlib import Path
 
@@ -179,6 +180,19 @@ def test_gradients_reach_every_weight_and_padding_none(encoder, mixer):
         torch.testing.assert_close(
             gradients[1][name], gradient, atol=1e-4, rtol=1e-3, msg=lambda text, name=name: f"{name}: {text}"
         )
+
+
+@every_mixer
+@every_encoder
+def test_a_pickled_model_is_the_same_model(encoder, mixer):
+    """As it is sent to another process."""
+    model, audio = recogniser(encoder, mixer).eval(), recordings()[0][-1]
+    with torch.no_grad():
+        expected, actual = (
+            copy(audio[None], torch.tensor([len(audio)])).ctc_logits
+            for copy in (model, pickle.loads(pickle.dumps(model)))
+        )
+    assert torch.equal(actual, expected)
 
 
 REFUSED = {
