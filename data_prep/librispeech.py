@@ -7,6 +7,7 @@ Corpora of other layouts are read by the same rules: see `data_prep.problems.RUL
 
 import argparse
 import json
+import math
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -152,7 +153,7 @@ def _check_audio(paths: list[str], headers: list, workers: int, progress: bool, 
     sound = [index for index, header in enumerate(headers) if not isinstance(header, str)]
     seconds = sum(headers[index].frames / headers[index].rate for index in sound)
     minutes = seconds / DECODED_PER_SECOND / min(workers, os.cpu_count() or 1) / 60
-    print(f"{split}: decoding {seconds / 3600:.1f} hours of audio, about {max(minutes, 1):.0f} min")
+    print(f"{split}: decoding {seconds / 3600:.1f} hours of audio, about {math.ceil(minutes)} min")
     outcomes = _map_files(audio.check, [paths[index] for index in sound], workers, progress, split)
     for index, problem in zip(sound, outcomes, strict=True):
         headers[index] = problem or headers[index]

@@ -15,6 +15,7 @@ from data_prep.files import blocks_checksum, checksum, write_atomically
 HOMOPHONES_FILE = "HOMOPHONES.TXT"  # beside the splits: pairs of words that sound alike, one pair a line
 UNKNOWN_SPEAKER = "unknown"  # in the column spk_id
 ROWS_AT_A_TIME = 4096  # in memory as text
+BYTES_AT_A_TIME = 1 << 20
 COLUMNS = ["ID", "duration", "wav", "spk_id", "wrd"]
 
 
@@ -60,22 +61,30 @@ def merge(manifests: Iterable, out_csv) -> Path:
 
     Raises DataError when an utterance ID occurs twice.
     """
-    manifests, out_csv = list(manifests), Path(out_csv)
-    if checksum(out_csv) != blocks_checksum(csv_blocks(_different_rows(manifests))):
-        out_csv.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(out_csv, csv_blocks(_different_rows(manifests)))
-    return out_csv
-
-
-def _different_rows(manifests: list) -> Iterator[list[str]]:
-    """The rows of all manifests. Raises DataError when an ID occurs twice."""
-    origin = {}
+    manifests, out_csv, origin = list(manifests), Path(out_csv), {}
     for manifest in manifests:
         for row in read_rows(manifest):
             if row[0] in origin:
                 raise DataError(f"utterance {row[0]} is in both {origin[row[0]]} and {manifest}; leave one out")
             origin[row[0]] = manifest
-            yield row
+    if checksum(out_csv) != blocks_checksum(_joined(manifests)):
+        out_csv.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(out_csv, _joined(manifests))
+    return out_csv
+
+
+def _joined(manifests: list) -> Iterator[bytes]:
+    """The content of all manifests, their first lines once."""
+    yield from csv_blocks([])
+    for manifest in manifests:
+        block = b""
+        with open(manifest, "rb") as file:
+            file.readline()
+            while more := file.read(BYTES_AT_A_TIME):
+                block = more
+                yield block
+        if block and not block.endswith(b"\n"):
+            yield b"\n"
 
 
 def csv_blocks(rows: Iterable) -> Iterator[bytes]:

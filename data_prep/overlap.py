@@ -20,7 +20,7 @@ def overlaps(train: Iterable[Path], held_out: Mapping[str, Path]) -> list[str]:
         speakers[split] = {speaker_of(row[3]) for row in rows} - {None}
     held_out_ids, held_out_speakers = set().union(*ids.values()), set().union(*speakers.values())
     shared_ids, shared_speakers = set(), set()
-    for manifest in train:
+    for manifest in train if held_out_ids else ():
         for identifier, _, _, spk_id, _ in read_rows(manifest):
             if identifier in held_out_ids:
                 shared_ids.add(identifier)

@@ -23,6 +23,15 @@ def test_merge_keeps_order_and_does_not_write_an_unchanged_file_again(tmp_path):
     assert len(list(read_manifest(merged))) == 2
 
 
+def test_merge_of_a_file_without_an_end_of_its_last_line(tmp_path):
+    for name in ("a", "b"):
+        rows = [[f"{name},{number}", 1.0, "x.flac", "1-1", 'SAY "GO"'] for number in range(2)]
+        (tmp_path / f"{name}.csv").write_bytes(to_csv(rows).rstrip(b"\n"))
+    merged = merge([tmp_path / "a.csv", tmp_path / "b.csv"], tmp_path / "all.csv")
+    assert [row["ID"] for row in read_manifest(merged)] == ["a,0", "a,1", "b,0", "b,1"]
+    assert {row["wrd"] for row in read_manifest(merged)} == {'SAY "GO"'}
+
+
 def test_merge_refuses_an_utterance_that_is_in_two_manifests(tmp_path):
     write_corpus(tmp_path, {"train": (1, 2)})
     manifest = prepare_split(tmp_path, "train", tmp_path, progress=False)
