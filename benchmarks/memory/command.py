@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.memory.table import markdown
+from data_prep.errors import DataError, command_line
 
 COLUMNS = ("recipe", "mixer", "frames", "peak_mb", "step_s", "speech_s_per_s", "parameters", "multiply_adds_per_frame")
 PARTS = ("mixer", "encoder", "model")
@@ -39,19 +40,20 @@ def arguments(argv=None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv=None) -> int:
+@command_line
+def main(argv=None):
+    """Measure every recipe, mixer and length, show each figure as it comes, and write them all."""
     options = arguments(argv)
     if options.table:
         print(markdown(options.table))
-        return 0
+        return
     if options.part == "model" and not options.repeats:
-        print("error: --part model can only be run: give --repeats 1 or more", file=sys.stderr)
-        return 2
+        raise DataError("--part model can only be run: give --repeats 1 or more")
     from benchmarks.memory.measure import measure  # with models and recipes, which --table does without
 
     if options.in_this_process:
         print(json.dumps(measure(options)))
-        return 0
+        return
     print(f"{COLUMNS[0]:32}" + "".join(f"{name:>{len(name) + 8}}" for name in COLUMNS[1:]))
     rows = []
     for recipe in options.recipes:
@@ -63,7 +65,9 @@ def main(argv=None) -> int:
                 print(f"{row['recipe']:32}{cells}", row.get("problem", ""), flush=True)
     if options.out:
         write(options.out, rows, argv or sys.argv[1:], options.device)
-    return int(any(row.get("problem", DOES_NOT_FIT) != DOES_NOT_FIT for row in rows))
+    problems = sum(row.get("problem", DOES_NOT_FIT) != DOES_NOT_FIT for row in rows)
+    if problems:
+        raise DataError(f"{problems} of {len(rows)} could not be measured, for the reason at the end of the line")
 
 
 def in_own_process(options: argparse.Namespace, recipe: str, mixer: str | None, frames: int) -> dict:

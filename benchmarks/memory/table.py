@@ -1,13 +1,21 @@
-"""The Markdown table of a results file. Imports nothing but Python's own library."""
+"""The Markdown table of a results file."""
 
 import json
 from itertools import pairwise
 from pathlib import Path
 
+from data_prep.errors import DataError
+
 
 def markdown(file: Path) -> str:
-    """A row per recipe and mixer: peak memory by length, and its growth from each length to the next."""
-    rows = json.loads(file.read_text(encoding="utf-8"))["rows"]
+    """A row per recipe and mixer: peak memory by length, and its growth from each length to the next.
+
+    Raises DataError for a file that is missing or was not written by `--out`.
+    """
+    try:
+        rows = json.loads(file.read_text(encoding="utf-8"))["rows"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{file} is no results file of benchmarks.memory ({error}): write it with --out") from None
     lengths = sorted({row["frames"] for row in rows})
     groups: dict[tuple[str, str], dict[int, dict]] = {}
     for row in rows:

@@ -88,5 +88,22 @@ def test_mixer_with_and_without_paper(paper, cell, tmp_path, monkeypatch):
 
 
 def test_problem_is_shown(capsys):
-    assert main(["hparams/conformer.yaml", "--mixers", "nonsense", "--frames", "9", "--repeats", "0"]) == 1
-    assert "nonsense" in capsys.readouterr().out.splitlines()[-1]
+    assert main(["hparams/conformer.yaml", "--mixers", "nonsense", "--frames", "9", "--repeats", "0"]) == 2
+    shown = capsys.readouterr()
+    assert "nonsense" in shown.out.splitlines()[-1]
+    assert shown.err == "error: 1 of 1 could not be measured, for the reason at the end of the line\n"
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", "{}"], ids=["missing", "cut", "list", "empty"])
+def test_other_files_are_a_single_line(content, tmp_path, capsys):
+    path = tmp_path / "figures.json"
+    if content is not None:
+        path.write_text(content)
+    assert main(["--table", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {path} is no results file of benchmarks.memory (") and error.count("\n") == 1
+
+
+def test_counting_a_model_is_a_single_line(capsys):
+    assert main(["hparams/conformer.yaml", "--part", "model", "--repeats", "0"]) == 2
+    assert capsys.readouterr().err == "error: --part model can only be run: give --repeats 1 or more\n"

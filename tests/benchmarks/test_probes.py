@@ -257,7 +257,7 @@ def test_loss_that_is_no_number_is_a_problem(monkeypatch):
         train([ConvOnly] * 2, TASKS["norm"], 0, Shape(), Training())
 
 
-def test_several_processes_give_what_one_gives(quick, tmp_path):
+def test_several_processes_give_the_results_of_a_single_process(quick, tmp_path):
     options = ["--mixers", "conv_only", "--tasks", "norm", "--seeds", "2"]
     assert quick(*options, jobs="2") == 0
     several = json.loads(quick.out.read_text())["cells"]
