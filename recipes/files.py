@@ -6,6 +6,8 @@ from pathlib import Path
 from data_prep.files import write_atomically
 from recipes.errors import RecipeError
 
+LOCK = ".lock"  # in a folder that a process works in; see recipes.training.lock
+
 
 def write_json(path: Path, values: dict) -> None:
     write_atomically(path, json.dumps(values, indent=2) + "\n")

@@ -7,11 +7,12 @@ import torch
 
 from recipes.bakeoff.plan import make_plan
 from recipes.bakeoff.record import ComparisonRecord
-from recipes.bakeoff.runner import locked, run_all, threads_of_a_job
+from recipes.bakeoff.runner import run_all, threads_of_a_job
 from recipes.bakeoff.timing import time_steps
 from recipes.config.arguments import parse_arguments
 from recipes.errors import RecipeError
 from recipes.provenance import machine
+from recipes.training.lock import locked
 
 
 def run_comparison(
@@ -35,7 +36,7 @@ def run_comparison(
     if jobs < 1:
         raise RecipeError(f"--jobs must be 1 or more, not {jobs}")
     ComparisonRecord.read(folder)  # refuses a folder of other things before a lock is put there
-    with locked(folder) as lock:
+    with locked(folder, "comparison") as lock:
         plan = make_plan(
             arguments,
             mixers,

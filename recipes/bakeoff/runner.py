@@ -1,7 +1,6 @@
 """Run a comparison: every run a process of train.py, several side by side; a stopped one goes on."""
 
 import contextlib
-import fcntl
 import os
 import re
 import signal
@@ -9,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -18,9 +17,7 @@ from tqdm import tqdm
 from recipes.bakeoff.plan import Plan, Run
 from recipes.bakeoff.progress import Job, Progress
 from recipes.bakeoff.recipe import hash_of
-from recipes.bakeoff.record import LOCK
 from recipes.bakeoff.runs import Crash, is_complete, read_summary
-from recipes.errors import RecipeError
 
 TRAIN = (sys.executable, str(Path(__file__).parents[2] / "train.py"))
 POLL_SECONDS = 0.1
@@ -31,21 +28,6 @@ def threads_of_a_job(jobs: int) -> int | None:
     """Threads for each of several runs; None leaves a single run at a time with what the machine gives it."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, cores // jobs) if jobs > 1 else None
-
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[TextIO]:
-    """Keep a second comparison out of the folder. Raises RecipeError where the lock is held.
-
-    The runs hold the lock too: a run that outlives a killed comparison must not meet a second process of itself.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / LOCK, "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RecipeError(f"{folder}: another comparison is running there; wait for it, or stop it") from None
-        yield lock
 
 
 def run_all(plan: Plan, jobs: int, lock: TextIO, program: Sequence[str] = TRAIN) -> int:
@@ -91,7 +73,11 @@ def is_finished(run: Run) -> bool:
 
 
 def start(run: Run, jobs: int, lock: TextIO, program: Sequence[str]) -> Job:
-    """Start a run in a process group of its own, so that Ctrl-C reaches it through this program alone."""
+    """Start a run in a process group of its own, so that Ctrl-C reaches it through this program alone.
+
+    It holds the comparison's lock too: a run that outlives a killed comparison must not meet a second process of
+    itself.
+    """
     run.folder.parent.mkdir(parents=True, exist_ok=True)
     Crash.file(run.folder).unlink(missing_ok=True)
     environment, threads = dict(os.environ), threads_of_a_job(jobs)

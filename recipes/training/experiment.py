@@ -1,7 +1,9 @@
 """What runs of recognisers and of language models share: a folder, a log, checkpoints, their average, a summary."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Self
 
 from speechbrain.utils.epoch_loop import EpochCounter
 from speechbrain.utils.run_opts import RunOptions
@@ -14,18 +16,29 @@ from recipes.errors import RecipeError
 from recipes.provenance import commit, peak_memory_mb, versions
 from recipes.training.averaging import average_checkpoints, load_weights, save_weights
 from recipes.training.checkpoints import AtomicCheckpointer, Clock
+from recipes.training.lock import locked
 from recipes.training.logger import RunLogger
 from recipes.training.processes import finish, on_main_process, start
-from recipes.training.run_folder import WEIGHTS, claim
+from recipes.training.run_folder import (
+    CHECKPOINTS,
+    WEIGHTS,
+    check_is_run,
+    check_recipe,
+    debug_folder,
+    empty_debug_folder,
+    is_kept_recipe,
+    keep_recipe,
+)
 from recipes.training.run_options import Machine
 from recipes.training.trainer import Trainer
 
 
 class Experiment:
-    """One run of one recipe in its output folder; call `prepare`, then `fit`, then `test`.
+    """One run of one recipe in its output folder: `with … as experiment`, then `prepare`, `fit`, `test`.
 
-    A subclass says which key of the recipe holds the model and what measure in validation chooses checkpoints;
-    its `prepare` sets `brain`. Raises RecipeError or DataError, one line each.
+    While entered, the main process holds the folder's lock. A subclass says which key of the recipe holds the model
+    and what measure in validation chooses checkpoints; its `prepare` sets `brain`. Raises RecipeError or DataError,
+    one line each; what can be checked before anything is written is checked by the constructor.
     """
 
     model_key: str
@@ -36,20 +49,50 @@ class Experiment:
     def __init__(self, recipe: Recipe, run_options: RunOptions):
         self.recipe, self.hparams, self.run_options = recipe, recipe.hparams, run_options
         self.model, self.folder = self.hparams[self.model_key], Path(self.hparams["output_folder"])
+        self.debug, self.test_only = run_options.debug, run_options.test_only
+        if self.debug:
+            self.folder = debug_folder(self.folder)
+        if self.debug and self.test_only:
+            raise RecipeError(f"--debug trains anew, in {self.folder}: it has nothing for --test_only to test")
         self.check()
-        on_main_process(self.claim_folder)  # the others would write into a folder that is not claimed yet
-        self.logger = RunLogger(self.folder, tensorboard=self.hparams["tensorboard"])
-        on_main_process(lambda: remove_leftovers(self.folder))
-        self.checkpointer = AtomicCheckpointer(self.folder / "checkpoints", warn=self.warn)
-        # A converted model's folder, or a run whose checkpoints were thrown away: to test with, not to go on from.
-        self.weights_alone = (self.folder / WEIGHTS).is_file() and not self.checkpointer.list_checkpoints()
-        self.clock, self.epoch_counter = Clock(), EpochCounter(self.hparams["number_of_epochs"])
-        self.checkpointer.add_recoverables({"model": self.model, "epoch": self.epoch_counter, "clock": self.clock})
         self.machine = Machine(recipe, run_options)
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            on_main_process(lambda: self.take_folder(stack))  # the others would write into a folder not yet taken
+            self.logger = RunLogger(self.folder, tensorboard=self.hparams["tensorboard"])
+            on_main_process(lambda: remove_leftovers(self.folder))
+            self.checkpointer = AtomicCheckpointer(self.folder / CHECKPOINTS, warn=self.warn)
+            # A converted model's folder, or a run without its checkpoints: to test with, not to go on from.
+            self.weights_alone = (self.folder / WEIGHTS).is_file() and not self.checkpointer.list_checkpoints()
+            self.clock, self.epoch_counter = Clock(), EpochCounter(self.hparams["number_of_epochs"])
+            recoverables = {"model": self.model, "epoch": self.epoch_counter, "clock": self.clock}
+            self.checkpointer.add_recoverables(recoverables)
+            self.announce()
+            self.held = stack.pop_all()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.held.close()
+
+    def announce(self) -> None:
         self.logger.info(
             f"{self.title()}: {parameter_count(self.model) / 1e6:.2f} M parameters on {self.machine.device}; "
             f"everything is written to {self.folder}"
         )
+        if self.debug:
+            self.logger.info(
+                f"--debug: a few batches; {self.folder} is emptied every time, and the run in "
+                f"{self.hparams['output_folder']} stays as it is"
+            )
+
+    def take_folder(self, stack: ExitStack) -> None:
+        """Lock the folder for as long as `stack` lasts, and see that it is the recipe's."""
+        check_is_run(self.folder)
+        stack.enter_context(locked(self.folder))
+        if self.debug:
+            empty_debug_folder(self.folder)
+        self.claim_folder()
 
     def title(self) -> str:
         """Of the recipe, for the screen."""
@@ -60,7 +103,8 @@ class Experiment:
         return
 
     def claim_folder(self) -> None:
-        claim(self.folder, self.recipe)
+        check_recipe(self.folder, self.recipe)
+        keep_recipe(self.folder, self.recipe)
 
     def prepare(self) -> None:
         """Read the data, and make the Brain."""
@@ -137,11 +181,14 @@ def run_experiment(kind: type[Experiment], argv: Sequence[str] | None, descripti
     arguments = parse_arguments(argv, description)
     if arguments.source.find(kind.model_key) is None:
         raise RecipeError(f"{arguments.recipe} is {kind.wrong_recipe}")
-    recipe = load(arguments.source, arguments.overrides)
+    overrides = arguments.overrides
+    if "output_folder" not in overrides and is_kept_recipe(arguments.recipe):
+        overrides = {**overrides, "output_folder": str(arguments.recipe.parent)}  # which may have been moved
+    recipe = load(arguments.source, overrides)
     run_options = start(arguments.run_options)
-    experiment = kind(recipe, run_options)
-    experiment.prepare()
-    if not run_options.test_only:
-        experiment.fit()
-    experiment.test()
+    with kind(recipe, run_options) as experiment:
+        experiment.prepare()
+        if not experiment.test_only:
+            experiment.fit()
+        experiment.test()
     finish()

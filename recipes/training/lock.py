@@ -1,6 +1,7 @@
 """One process at a time writes into a folder."""
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -10,8 +11,9 @@ from pathlib import Path
 from typing import TextIO
 
 from recipes.errors import RecipeError
+from recipes.files import LOCK
 
-LOCK = ".lock"
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)  # of a file system that has none
 
 
 @contextlib.contextmanager
@@ -19,7 +21,7 @@ def locked(folder: Path, what: str = "run") -> Iterator[TextIO]:
     """Hold the folder's lock, which the system drops with the process, however it ends.
 
     Yields the open lock file: a child process that inherits it (``pass_fds``) holds the lock too. Raises RecipeError,
-    naming host and process, where another process holds it.
+    naming host and process, where another process holds it. On a file system without locks a note is printed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / LOCK, "a+", encoding="utf-8") as file:
@@ -29,6 +31,10 @@ def locked(folder: Path, what: str = "run") -> Iterator[TextIO]:
             raise RecipeError(
                 f"{folder}: another {what} is going on there ({holder(folder)}): wait for it, or stop it"
             ) from None
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            print(f"note: the file system of {folder} has no locks: make sure that nothing else writes there")
         file.seek(0)
         file.truncate()
         file.write(json.dumps({"host": socket.gethostname(), "process": os.getpid()}))

@@ -1,38 +1,78 @@
 """A run's folder belongs to one recipe, kept there as recipe.yaml so that the run can be repeated from it."""
 
+import shutil
+from collections.abc import Set
 from pathlib import Path
 
 from data_prep.files import write_atomically
 from recipes.config import Recipe, recipe_content
 from recipes.config.keys import Role, free_keys, keys_of
 from recipes.errors import RecipeError
+from recipes.files import LOCK
 
+RECIPE = "recipe.yaml"
 WEIGHTS = "averaged.ckpt"  # the model that is tested
 TOKENIZER = "tokenizer/tokenizer.model"
-
-
-def claim(folder: Path, recipe: Recipe) -> None:
-    """Take `folder` for `recipe`, or make sure that it is the recipe's already.
-
-    A folder without weights holds no run yet: an error came first, and its cure may be another recipe. Raises
-    RecipeError for a folder that holds a run of another recipe, naming the keys that differ, and for one that holds
-    other files than a run.
-    """
-    saved = folder / "recipe.yaml"
-    if saved.is_file() and (has_checkpoints(folder) or (folder / WEIGHTS).is_file()):
-        trained, wanted = recipe_content(saved.read_text(encoding="utf-8")), recipe_content(recipe.text)
-        keys = sorted({*trained, *wanted} - free_keys() - keys_of(Role.FILLED))
-        differing = [key for key in keys if trained.get(key) != wanted.get(key)]
-        if differing:
-            raise RecipeError(
-                f"{folder} holds a run of another recipe (it differs in {', '.join(differing)}): give another "
-                "--output_folder, or remove that folder"
-            )
-    elif not saved.is_file() and folder.is_dir() and any(folder.iterdir()):
-        raise RecipeError(f"{folder} holds other files than a run: give another --output_folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(saved, recipe.text)
+CHECKPOINTS = "checkpoints"
+DEBUG = ".debug"  # marks the folder of a debug run, which the next one may empty
 
 
 def has_checkpoints(folder: Path) -> bool:
-    return any(folder.glob("checkpoints/CKPT*"))
+    return any(folder.glob(f"{CHECKPOINTS}/CKPT*"))
+
+
+def has_weights(folder: Path) -> bool:
+    """Whether something was trained (or converted) there. A folder without weights holds no run yet."""
+    return has_checkpoints(folder) or (folder / WEIGHTS).is_file()
+
+
+def is_kept_recipe(recipe: Path) -> bool:
+    """Whether the recipe is a run folder's own, beside the run's files: then it means that folder."""
+    files = (CHECKPOINTS, WEIGHTS, TOKENIZER, "manifests")
+    return recipe.name == RECIPE and any((recipe.parent / name).exists() for name in files)
+
+
+def debug_folder(folder: Path) -> Path:
+    """Where a debug run of the run in `folder` lives."""
+    return folder.with_name(f"{folder.name}-debug")
+
+
+def check_is_run(folder: Path) -> None:
+    """Raises RecipeError for a folder of other files than a run. Nothing is written, not even a lock."""
+    if not (folder / RECIPE).is_file() and folder.is_dir() and {path.name for path in folder.iterdir()} - {LOCK, DEBUG}:
+        raise RecipeError(f"{folder} holds other files than a run: give another --output_folder")
+
+
+def check_recipe(folder: Path, recipe: Recipe, may_differ: Set[str] = frozenset()) -> None:
+    """Raises RecipeError for a folder that holds a run of another recipe, naming the keys that differ.
+
+    In a folder without weights any recipe may follow: an error came first, and its cure may be another recipe.
+    may_differ: keys that may differ, beside those that always may.
+    """
+    saved = folder / RECIPE
+    if not (saved.is_file() and has_weights(folder)):
+        return
+    trained, wanted = recipe_content(saved.read_text(encoding="utf-8")), recipe_content(recipe.text)
+    keys = sorted({*trained, *wanted} - free_keys() - keys_of(Role.FILLED) - may_differ)
+    differing = [key for key in keys if trained.get(key) != wanted.get(key)]
+    if differing:
+        raise RecipeError(
+            f"{folder} holds a run of another recipe (it differs in {', '.join(differing)}): give another "
+            "--output_folder, or remove that folder"
+        )
+
+
+def keep_recipe(folder: Path, recipe: Recipe) -> None:
+    write_atomically(folder / RECIPE, recipe.text)
+
+
+def empty_debug_folder(folder: Path) -> None:
+    """Remove what an earlier debug run left, and mark the folder. Raises RecipeError where it holds a real run."""
+    if (folder / RECIPE).exists() and not (folder / DEBUG).exists():
+        raise RecipeError(f"{folder} is where --debug writes, but holds a run: give another --output_folder")
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
+    (folder / DEBUG).touch()

@@ -252,7 +252,6 @@ VARIANTS = {
     "loading processes": ["--workers", "2"],
     "everything random": ["--speeds", "[95, 100, 105]", "--dropout", "0.1", "--model.augment.warp", "5"],
     "several to average": ["--number_of_epochs", "3", "--average_checkpoints", "2"],
-    "debug": ["--debug", "--debug_batches", "10"],
 }
 
 

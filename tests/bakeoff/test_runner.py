@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
+import compare
 from recipes.bakeoff import ComparisonRecord, runner, write_results
 from recipes.bakeoff.plan import Plan, Run
 from recipes.bakeoff.progress import Job, Progress
 from recipes.bakeoff.recipe import hash_of
-from recipes.bakeoff.runner import locked, run_all
+from recipes.bakeoff.runner import run_all
 from recipes.bakeoff.timing import steps_within, time_steps
 from recipes.files import read_json
-from tests.support.bakeoff_folders import plan_of, refused, tiny_corpus, write_run
+from recipes.training.lock import locked
+from tests.support.bakeoff_folders import plan_of, refused, shared, tiny_corpus, write_run
 
 
 @pytest.fixture(scope="module")
@@ -176,14 +178,10 @@ def test_interruption_stops_the_runs(corpus, tmp_path, stub, capsys, monkeypatch
     assert ["xnor", "1234"] in [call[:2] for call in stub.calls()]
 
 
-def test_a_single_comparison_at_a_time(tmp_path):
-    def again():
-        with locked(tmp_path):
-            pass
-
-    with locked(tmp_path):
-        assert refused(again) == f"{tmp_path}: another comparison is running there; wait for it, or stop it"
-    again()
+def test_a_single_comparison_at_a_time(corpus, tmp_path, capsys):
+    with locked(tmp_path, "comparison"):
+        assert compare.main([*shared(corpus), "--mixers", "xnor", "--out", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path}: another comparison is going on there (process ")
 
 
 def test_equal_seconds(corpus, tmp_path, stub):

@@ -190,7 +190,6 @@ VARIANTS = {
     "few steps": ["--optimizer_step_limit", "9"],
     "long sentences cut": ["--longest_sentence", "5"],
     "several texts": ["--train_text", "[{folder}/train.txt.gz, {folder}/valid.txt]"],
-    "debug": ["--debug"],
 }
 
 
@@ -198,6 +197,12 @@ VARIANTS = {
 def test_variants_train(folder, tmp_path, options):
     assert train(folder, tmp_path / "run", *(option.format(folder=folder) for option in options)) == 0
     assert_learned(tmp_path / "run", initial_model(tmp_path / "run"))
+
+
+def test_a_debug_run_has_a_folder_of_its_own(folder, tmp_path):
+    assert train(folder, tmp_path / "run", "--debug") == 0
+    assert not (tmp_path / "run").exists()
+    assert_learned(tmp_path / "run-debug", initial_model(tmp_path / "run-debug"))
 
 
 # --- what goes wrong ---

@@ -1,5 +1,6 @@
 """One process at a time in a folder, and a wish to stop."""
 
+import multiprocessing
 import os
 import signal
 import socket
@@ -10,27 +11,28 @@ import time
 import pytest
 
 from recipes.errors import RecipeError
-from recipes.training.lock import LOCK, locked
+from recipes.files import LOCK
+from recipes.training.lock import locked
 from recipes.training.signals import StopRequest
 
-HOLD = """
-import sys, time
-from pathlib import Path
-from recipes.training.lock import locked
-with locked(Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(60)
-"""
+
+def hold(folder, held) -> None:
+    with locked(folder):
+        held.set()
+        time.sleep(60)
 
 
 @pytest.fixture
 def holder(tmp_path):
     """Another process that holds the lock of `tmp_path`."""
-    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "held\n"
+    context = multiprocessing.get_context("fork")  # a fresh interpreter would import torch for seconds
+    held = context.Event()
+    process = context.Process(target=hold, args=(tmp_path, held), daemon=True)
+    process.start()
+    assert held.wait(60)
     yield process
     process.kill()
-    process.wait()
+    process.join()
 
 
 def test_a_second_process_is_refused_by_name(holder, tmp_path):
@@ -43,8 +45,8 @@ def test_a_second_process_is_refused_by_name(holder, tmp_path):
 
 
 def test_a_killed_process_leaves_no_lock(holder, tmp_path):
-    holder.send_signal(signal.SIGKILL)
-    holder.wait()
+    holder.kill()
+    holder.join()
     with locked(tmp_path):
         pass
 
