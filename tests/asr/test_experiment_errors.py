@@ -212,11 +212,6 @@ def test_run_options_are_checked_before_the_corpus_is_read(tmp_path, error_of):
     assert not (tmp_path / "run" / "manifests").exists()
 
 
-def test_two_kinds_of_checkpoint_intervals(corpus, tmp_path, error_of):
-    message = error_of(train, corpus, tmp_path / "run", "--ckpt_interval_steps", "3")
-    assert "`ckpt_interval_minutes` and `ckpt_interval_steps` are mutually exclusive" in message
-
-
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_no_such_device(corpus, tmp_path, error_of):
     message = error_of(train, corpus, tmp_path / "run", "--device", "cuda")

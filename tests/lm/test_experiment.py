@@ -156,8 +156,8 @@ class Killed(BaseException):
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_a_broken_run_goes_on_and_ends_as_if_unbroken(folder, tmp_path, monkeypatch, capsys, workers):
     """Broken off in the middle of the second epoch, one step behind a checkpoint."""
-    options = ["--workers", workers, "--dropout", "0.2", "--ckpt_interval_minutes", "0"]
-    options += ["--ckpt_interval_steps", "1", "--grad_accumulation_factor", "3"]
+    options = ["--workers", workers, "--dropout", "0.2", "--ckpt_interval_steps", "1"]
+    options += ["--grad_accumulation_factor", "3"]
     fit_group, steps = LanguageModelBrain.fit_group, []
 
     def watched(brain, group, total_steps):
