@@ -78,7 +78,7 @@ def main(argv=None):
     own, arguments = parse(argv)
     wants_tuning = own.tune or bool(own.tune_split)
     evaluation = Evaluation(
-        SavedRun(own.run, settings(own, arguments.overrides), own.average),
+        SavedRun(own.run, settings(own, arguments.overrides), own.average, source=arguments.source),
         arguments.run_options,
         output=own.output,
         label="tuned" if wants_tuning else "",

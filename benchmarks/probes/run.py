@@ -17,7 +17,8 @@ from benchmarks.probes.tasks import TASKS, Task, evaluation_rng, sample
 from data_prep.errors import DataError
 from recipes.config import load
 from recipes.config.layer_mixers import resolve
-from recipes.config.source import Source, compose, nearest
+from recipes.config.messages import nearest
+from recipes.config.source import Source, compose
 from recipes.cost import parameter_count
 
 TABLE = Path(__file__).parents[2] / "hparams" / "conformer.yaml"

@@ -6,6 +6,7 @@ from data_prep.files import checksum
 from data_prep.tokenizer import load_tokenizer
 from recipes.config import load, read_recipe
 from recipes.config.keys import Role, free_keys, keys_of
+from recipes.config.source import Source
 from recipes.errors import RecipeError
 from recipes.training.averaging import average_checkpoints, load_weights
 from recipes.training.checkpoints import AtomicCheckpointer
@@ -18,13 +19,14 @@ class SavedRun:
     """Recipe, tokenizer and weights of a run folder; `recipe.hparams["model"]` holds the weights.
 
     overrides: keys of the recipe, only such as change the decoding. which: an average of checkpoints, see
-    `recipes.training.choose_checkpoints`; None: the weights that the run itself was tested with. Raises RecipeError or
-    DataError, one line each, for whatever is missing.
+    `recipes.training.choose_checkpoints`; None: the weights that the run itself was tested with. source: the folder's
+    recipe as it was read before (with `trust`, say); None: read here. Raises RecipeError or DataError, one line each,
+    for whatever is missing.
     """
 
-    def __init__(self, folder: Path, overrides: dict, which: str | None = None):
+    def __init__(self, folder: Path, overrides: dict, which: str | None = None, *, source: Source | None = None):
         self.folder, self.overrides, self.which = folder, overrides, which
-        self.source = read_recipe(folder / "recipe.yaml")
+        self.source = source or read_recipe(folder / "recipe.yaml")
         self.recipe = load(self.source, overrides)
         self.hparams = self.recipe.hparams
         if "model" not in self.hparams:

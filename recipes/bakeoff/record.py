@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
-from recipes.config.source import nearest
+from recipes.config.messages import nearest
 from recipes.errors import RecipeError
 from recipes.files import LOCK, write_json
 

@@ -28,7 +28,8 @@ UNSUPPORTED = {
     name: "TorchScript cannot compile these models; --compile takes torch.compile instead"
     for name in ("jit", "jit_module_keys")
 }
-FLAGS = tuple(name for name in HELP_TEXTS if getattr(RunOptions(), name) is False)  # they take none
+TRUST = "trust"  # ours
+FLAGS = (TRUST, *(name for name in HELP_TEXTS if getattr(RunOptions(), name) is False))  # they take none
 
 
 class Arguments(NamedTuple):
@@ -59,7 +60,10 @@ def parse_arguments(argv: Sequence[str] | None = None, description: str = "") ->
     if len(recipes) > 1:
         raise RecipeError(f"'{recipes[1]}' is one argument too many; usage: {_usage()}")
     recipe = Path(recipes[0])
-    source = read_recipe(recipe)
+    trust = values.pop(TRUST, False)
+    if not isinstance(trust, bool):
+        raise RecipeError(f"--{TRUST} takes no value: '{trust}'")
+    source = read_recipe(recipe, trust=trust)
     run_options = _with_implied(
         {name: value for name, value in values.items() if name in HELP_TEXTS or name in LIST_OPTIONS}
     )
@@ -86,6 +90,8 @@ def help_text(description: str) -> str:
         "Any key of the recipe can be given: --lr 1e-3, --mixer xnor, --model.dropout 0.2 for a key inside",
         'another, --mixer "summarymixing*10+attention*2" for a hybrid. Values are YAML (true, null, [1, 2]).',
         "The keys of a recipe, with comments: python -m recipes.config hparams/NAME.yaml",
+        "--trust lets the recipe name any class or function, also of a module beside it: only for recipes that you",
+        "know. Without it, there is a short list; see recipes/config/trust.py.",
         "",
         "SpeechBrain's run options:",
     ]

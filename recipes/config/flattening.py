@@ -17,21 +17,21 @@ from recipes.config.references import check_references
 from recipes.config.source import STANDARD, Source
 
 
-def flatten(recipe: Path | Source, overrides: Overrides = ()) -> str:
+def flatten(recipe: Path | Source, overrides: Overrides = (), *, trust: bool = False) -> str:
     """The whole recipe as one text, with the base's comments and the recipe's head comment.
 
     recipe: a file, or what `read_recipe` read of it. `overrides` maps keys (`lr`, `model.dropout`) to values: a
     string is read as YAML (`"1e-3"`, `"[a, b]"`), or kept as it is for keys that hold text; anything else is taken
-    as it is. Flattening a flattened recipe gives the same text.
+    as it is. trust: for a file, see `read_recipe`. Flattening a flattened recipe gives the same text.
 
     Raises RecipeError for a missing file, broken YAML, a key that the base does not have, a keyword that a
     class does not take, a value out of its limits, mixers that do not fit, and a reference to nothing."""
-    return flattened(recipe, overrides).text
+    return flattened(recipe, overrides, trust=trust).text
 
 
-def flattened(recipe: Path | Source, overrides: Overrides = ()) -> Source:
+def flattened(recipe: Path | Source, overrides: Overrides = (), *, trust: bool = False) -> Source:
     """As `flatten`, with the nodes of the text."""
-    source = recipe if isinstance(recipe, Source) else read_recipe(recipe)
+    source = recipe if isinstance(recipe, Source) else read_recipe(recipe, trust=trust)
     difference = difference_of(overrides, source)
     if difference.root.value:
         source = merge(source, difference, source.name)

@@ -6,24 +6,31 @@ recipe for readers, is not inherited.
 """
 
 import re
+import sys
 from pathlib import Path
 
 from ruamel.yaml.nodes import MappingNode, ScalarNode
 
 from recipes.config.keys import Role, keys_of
 from recipes.config.merge import Edit, edited, key_span, merge_edits, set_edits
-from recipes.config.source import STANDARD, Source, nearest, read
+from recipes.config.messages import nearest
+from recipes.config.source import STANDARD, Source, read
+from recipes.config.trust import Trust, trust_in
 from recipes.errors import RecipeError
 
 HEAD_COMMENT = re.compile(r"\A(?:#.*\n)+")
 
 
-def read_recipe(path: Path) -> Source:
+def read_recipe(path: Path, *, trust: bool = False) -> Source:
     """The recipe with all its bases as one text; the loader's own keys are not filled in yet.
 
-    Raises RecipeError for a missing file, one that cannot be used (see `recipes.config.source.read`), bases in
-    a circle, and a difference that does not fit its base."""
-    return _with_base(Path(path), ())
+    trust: let it name any class and function, also of modules beside it; see `recipes.config.trust`. Raises
+    RecipeError for a missing file, one that cannot be used (see `recipes.config.source.read`), bases in a circle,
+    and a difference that does not fit its base."""
+    path = Path(path)
+    if trust and str(path.parent.resolve()) not in sys.path:
+        sys.path.append(str(path.parent.resolve()))  # for good: loading processes need the modules too
+    return _with_base(path, (), Trust.ALL if trust else trust_in(path))
 
 
 def check_not_filled(base: Source, difference: Source) -> None:
@@ -34,10 +41,10 @@ def check_not_filled(base: Source, difference: Source) -> None:
             raise RecipeError(f"{place}: '{key.value}' follows from 'mixer' and 'layers': set those")
 
 
-def _with_base(path: Path, above: tuple[Path, ...]) -> Source:
+def _with_base(path: Path, above: tuple[Path, ...], trust: Trust) -> Source:
     """The file merged into its base, and that into its own. `above`: the files that build on this one."""
     _check_exists(path)
-    source = read(path)
+    source = read(path, trust)
     base_node = source.find("base")
     if base_node is None:
         return source
@@ -48,7 +55,7 @@ def _with_base(path: Path, above: tuple[Path, ...]) -> Source:
         raise RecipeError(f"{source.at(base_node)}: there is no base '{base_path}'{hint}")
     if base_path.resolve() in above:
         raise RecipeError(f"{source.at(base_node)}: the base '{base_path}' builds on this file in turn")
-    base = _with_base(base_path, above)
+    base = _with_base(base_path, above, trust if trust is Trust.ALL else min(trust, trust_in(base_path)))
     pairs = [(key, value) for key, value in source.root.value if key.value not in ("base", "about")]
     difference = source._replace(root=MappingNode(source.root.tag, pairs, flow_style=False))
     check_not_filled(base, difference)

@@ -5,7 +5,8 @@ import re
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from recipes.config.source import STANDARD, Source, nearest, written
+from recipes.config.messages import nearest
+from recipes.config.source import STANDARD, Source, written
 from recipes.errors import RecipeError
 
 

@@ -11,12 +11,14 @@ import re
 from ruamel.yaml import YAML
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from recipes.config.source import CALLABLE_TAGS, STANDARD, Source, accepted_keywords, check, child, compose, no_such_key
+from recipes.config.messages import no_such_key
+from recipes.config.names import CALLABLE_TAGS, accepted_keywords
+from recipes.config.source import STANDARD, Source, check, child, compose
 from recipes.errors import RecipeError
 
 Pair = tuple[Node, Node]  # a key and its value
 BLOCK_STYLES = ("|", ">")
-OBJECT_TAGS = ("!new:", "!name:", "!module:")
+OBJECT_TAGS = ("!new:", "!name:")
 COMMENTS_AT_END = re.compile(r"(?:[ \t]+#[^\n]*)?\n(?:[ \t]*(?:#[^\n]*)?\n)*[ \t]*\Z")
 Edit = tuple[int, int, str]  # start and end in the text, and what comes there
 

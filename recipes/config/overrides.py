@@ -9,7 +9,9 @@ from recipes.config.inherit import check_not_filled
 from recipes.config.keys import values_of
 from recipes.config.limits import as_text
 from recipes.config.merge import has_no_keys, is_no_single_value, is_object
-from recipes.config.source import CALLABLE_TAGS, STANDARD, Source, check, child, compose
+from recipes.config.names import CALLABLE_TAGS
+from recipes.config.source import STANDARD, Source, check, child, compose
+from recipes.config.trust import Trust
 from recipes.errors import RecipeError
 
 Overrides = Mapping[str, object] | Iterable[tuple[str, object]]
@@ -28,6 +30,7 @@ def difference_of(overrides: Overrides, source: Source) -> Source:
     that hold text; anything else is taken as it is. Raises RecipeError, beginning with "command line", for what is
     no value, a key below a single value, and what `recipes.config.source.check` refuses."""
     whole = MappingNode(PLAIN_MAPPING, [], flow_style=False)
+    trust = max(source.trust, Trust.OWN)  # the user typed them
     for name, value in dict(overrides).items():
         *parents, last = name.split(".")
         node = _value(name, value)
@@ -36,9 +39,9 @@ def difference_of(overrides: Overrides, source: Source) -> Source:
             raise RecipeError(f"{COMMAND_LINE}: --{name} needs a value")
         for part in reversed([*parents, last]):
             node = MappingNode(PLAIN_MAPPING, [(ScalarNode(f"{STANDARD}str", part), node)], flow_style=False)
-        check(Source(COMMAND_LINE, "", node), node)
+        check(Source(COMMAND_LINE, "", node, trust), node)
         whole = _joined(source.root, whole, node, ())
-    difference = Source(COMMAND_LINE, "", whole)
+    difference = Source(COMMAND_LINE, "", whole, trust)
     check(difference, whole)  # keys that came to a class or function of an earlier override
     check_not_filled(source, difference)
     return difference

@@ -11,9 +11,10 @@ from recipes.config.content import recipe_hash
 from recipes.config.flattening import flattened
 from recipes.config.limits import check_values
 from recipes.config.merge import dump
+from recipes.config.names import CALLABLE_TAGS
 from recipes.config.overrides import Overrides
 from recipes.config.references import placeholders
-from recipes.config.source import CALLABLE_TAGS, Source
+from recipes.config.source import Source
 from recipes.errors import RecipeError
 
 
@@ -27,13 +28,13 @@ class Recipe(NamedTuple):
     path: Path
 
 
-def load(recipe: Path | Source, overrides: Overrides = ()) -> Recipe:
+def load(recipe: Path | Source, overrides: Overrides = (), *, trust: bool = False) -> Recipe:
     """Flatten a recipe with `overrides` (see `recipes.config.flattening.flatten`) and build its objects.
 
-    recipe: a file, or what `read_recipe` read of it. Raises RecipeError, one line with the file and the key, for
-    whatever keeps the recipe from being built: what `flatten` raises, a `!PLACEHOLDER` that was not set, an error
-    in a constructor, and a value out of its limits behind a reference."""
-    source = flattened(recipe, overrides)
+    recipe: a file, or what `read_recipe` read of it. trust: for a file, see `read_recipe`. Raises RecipeError, one
+    line with the file and the key, for whatever keeps the recipe from being built: what `flatten` raises, a
+    `!PLACEHOLDER` that was not set, an error in a constructor, and a value out of its limits behind a reference."""
+    source = flattened(recipe, overrides, trust=trust)
     path = Path(source.name)
     missing = placeholders(source)
     if missing:
@@ -44,7 +45,8 @@ def load(recipe: Path | Source, overrides: Overrides = ()) -> Recipe:
         # HyperPyYAML writes a recipe out anew while it follows references, and fails on some comments and
         # brackets: a comment after a list of references, an object with one argument inside [ ].
         text = dump(source.root, brackets=False)
-        hparams = load_hyperpyyaml(text, loader=_NamingLoader)
+        loader = type("Loader", (_Loader,), {"callables": _callables(source.root)})
+        hparams = load_hyperpyyaml(text, loader=loader)
     except _ConstructionError as error:
         raise RecipeError(f"{path}: {error}") from error.__cause__
     except (ValueError, TypeError, ruamel.yaml.error.YAMLError) as error:
@@ -59,8 +61,12 @@ class _ConstructionError(Exception):
     """An error in a constructor, with the key of the object. HyperPyYAML lets it pass: it is no TypeError."""
 
 
-class _NamingLoader(ruamel.yaml.Loader):
-    """The loader of HyperPyYAML, except that an error in a constructor names the key of its object."""
+class _Loader(ruamel.yaml.SafeLoader):
+    """A safe YAML loader with HyperPyYAML's tags, for errors that name the key of an object.
+
+    HyperPyYAML itself takes an unsafe loader, also for tuples: `(!!python/object/apply:os.system [ls])`."""
+
+    callables: frozenset[str]  # the tags of what may be built: those of the recipe, which have been checked
 
     def construct_document(self, node):
         self.keys = {}
@@ -68,12 +74,16 @@ class _NamingLoader(ruamel.yaml.Loader):
         return super().construct_document(node)
 
     def construct_object(self, node, deep=True):
+        if node.tag == "!tuple":
+            return tuple(ruamel.yaml.YAML(typ="safe", pure=True).load(f"[{node.value[1:-1]}]"))
+        if not node.tag.startswith(CALLABLE_TAGS):
+            return super().construct_object(node, deep)
+        if node.tag not in self.callables:
+            raise _ConstructionError(f"{self.keys[id(node)]}: '{node.tag}' was not checked")
         try:
             return super().construct_object(node, deep)
         except (ValueError, TypeError, AssertionError, RuntimeError, OSError) as error:
-            if node.tag.startswith(CALLABLE_TAGS):
-                raise _ConstructionError(f"{self.keys[id(node)]}: {_in_one_line(error)}") from error
-            raise
+            raise _ConstructionError(f"{self.keys[id(node)]}: {_in_one_line(error)}") from error
 
     def _name_all(self, node, key):
         self.keys.setdefault(id(node), key)
@@ -83,6 +93,18 @@ class _NamingLoader(ruamel.yaml.Loader):
         elif isinstance(node, SequenceNode):
             for index, item in enumerate(node.value):
                 self._name_all(item, f"{key}.{index}")
+
+
+def _callables(root: MappingNode) -> frozenset[str]:
+    tags, nodes = {"!apply:getattr"}, [root]  # which HyperPyYAML makes of `!ref <key.attribute>`
+    while nodes:
+        node = nodes.pop()
+        tags.add(node.tag)
+        if isinstance(node, MappingNode):
+            nodes += [value for _, value in node.value]
+        elif isinstance(node, SequenceNode):
+            nodes += node.value
+    return frozenset(tags)
 
 
 def _in_one_line(error: Exception) -> str:

@@ -9,7 +9,8 @@ import re
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from recipes.config.source import STANDARD, Source, child, nearest
+from recipes.config.messages import nearest
+from recipes.config.source import STANDARD, Source, child
 from recipes.errors import RecipeError
 
 REFERENCE_TAGS = ("!ref", "!copy")
@@ -68,6 +69,8 @@ def _target(source: Source, key: str, reference: str) -> tuple[str, Node | None]
     if "<" in reference[1:]:
         raise RecipeError(f"{problem}: a reference cannot stand inside another")
     where, _, attribute = reference[1:-1].partition(".")
+    if attribute.startswith("_"):
+        raise RecipeError(f"{problem}: an attribute that begins with _ is not for others")
     node, path = source.root, []
     for part in (part.strip("]") for part in where.split("[")):
         if isinstance(node, ScalarNode) and node.tag in REFERENCE_TAGS:

@@ -1,10 +1,5 @@
 """Read recipe files: YAML text with its nodes, checked so that a slip is named with its file and line."""
 
-import difflib
-import functools
-import inspect
-import pydoc
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,10 +9,13 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from recipes.config.messages import dotted, no_such_key
+from recipes.config.names import CALLABLE_TAGS, accepted_keywords
+from recipes.config.trust import Trust, check_name
 from recipes.errors import RecipeError
 
 STANDARD = "tag:yaml.org,2002:"  # prefix of the tags that plain YAML values have
-CALLABLE_TAGS = ("!new:", "!name:", "!apply:", "!applyref:")
+PLAIN_TAGS = tuple(f"{STANDARD}{kind}" for kind in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp"))
 SCALAR_TAGS = ("!ref", "!copy", "!PLACEHOLDER", "!tuple")
 
 
@@ -27,21 +25,22 @@ class Source(NamedTuple):
     name: str
     text: str
     root: MappingNode
+    trust: Trust = Trust.LISTED  # what it may name
 
     def at(self, node: Node) -> str:
-        """Where `node` stands: name and line, or only the name for a node that was not read from a file."""
-        return f"{self.name}, line {node.start_mark.line + 1}" if node.start_mark else self.name
+        """Where `node` stands: name and line, or only the name for what was not read from a file."""
+        return f"{self.name}, line {node.start_mark.line + 1}" if self.text and node.start_mark else self.name
 
     def find(self, name: str) -> Node | None:
         """The value of a top-level key, None where there is none."""
         return child(self.root, name)
 
 
-def read(path: Path) -> Source:
-    """Read a recipe file. Raises RecipeError (file, line, what) for:
+def read(path: Path, trust: Trust) -> Source:
+    """Read a recipe file. trust: what it may name.
 
-    broken YAML, an alias, a key given twice, an unknown tag, a class or function that does not exist, and a
-    keyword argument that it does not take."""
+    Raises RecipeError (file, line, what) for broken YAML, an alias, a key given twice, an unknown tag, a class or
+    function that it may not name or that does not exist, and a keyword argument that it does not take."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -50,7 +49,7 @@ def read(path: Path) -> Source:
     root = compose(text, str(path))
     if not isinstance(root, MappingNode):
         raise RecipeError(f"{path} is no recipe: it must consist of `key: value` lines")
-    source = Source(str(path), text, root)
+    source = Source(str(path), text, root, trust)
     check(source, root)
     return source
 
@@ -90,43 +89,35 @@ def compose(text: str, name: str) -> Node | None:
 
 def check(source: Source, node: Node, path: tuple[str, ...] = ()) -> None:
     """Check the keys, tags, classes and keyword arguments of `node` and of all below it (see `read`)."""
-    accepted = None
-    if not node.tag.startswith(STANDARD):
-        accepted = _accepted_or_error(source, node)
+    accepted = None if node.tag in (*PLAIN_TAGS, *SCALAR_TAGS) else _accepted_or_error(source, node)
     if isinstance(node, SequenceNode):
         for index, item in enumerate(node.value):
             check(source, item, (*path, str(index)))
     elif isinstance(node, MappingNode):
-        seen = set()
+        names = set()
         for key, value in node.value:
-            if not isinstance(key, ScalarNode):
+            if not isinstance(key, ScalarNode) or key.tag not in PLAIN_TAGS:
                 raise RecipeError(f"{source.at(key)}: a key must be a plain word")
-            if key.value in seen:
+            if key.value in names:
                 raise RecipeError(f"{source.at(key)}: the key '{dotted(path, key.value)}' is given twice")
-            seen.add(key.value)
+            names.add(key.value)
             if accepted is not None and key.value not in accepted:
                 raise RecipeError(f"{source.at(key)}: {no_such_key(path, key.value, accepted)}")
             check(source, value, (*path, key.value))
 
 
-@functools.cache
-def accepted_keywords(tag: str) -> tuple[str, ...] | None:
-    """The keyword arguments that the class or function of a `!new:`, `!name:` or `!apply:` tag takes.
-
-    None where any will do: `**kwargs`, no signature (some built-ins), or another tag.
-    Raises RecipeError where there is no such class or function, or its module cannot be imported."""
-    kind, _, target = tag.partition(":")
-    if f"{kind}:" not in CALLABLE_TAGS:
-        return None
-    thing = _locate(target)
+def _accepted_or_error(source: Source, node: Node) -> tuple[str, ...] | None:
+    """The keywords of the class or function that the node's tag names, if it is one that may be named."""
+    if node.tag.startswith("!include:"):
+        raise RecipeError(f"{source.at(node)}: !include cannot stand in a recipe; use `base: FILE`")
+    if not node.tag.startswith(CALLABLE_TAGS):
+        tag, tags = node.tag.replace(STANDARD, "!!", 1), ", ".join((*SCALAR_TAGS, *CALLABLE_TAGS))
+        raise RecipeError(f"{source.at(node)}: unknown tag '{tag}'; the tags are {tags}")
     try:
-        parameters = inspect.signature(thing).parameters.values()
-    except (ValueError, TypeError):
-        return None
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return None
-    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return tuple(parameter.name for parameter in parameters if parameter.kind in by_name)
+        check_name(node.tag.partition(":")[2], source.trust)
+        return accepted_keywords(node.tag)
+    except RecipeError as error:
+        raise RecipeError(f"{source.at(node)}: {error}") from error
 
 
 def child(mapping: MappingNode, name: str) -> Node | None:
@@ -152,52 +143,3 @@ def written(node: Node) -> str:
     if isinstance(node, SequenceNode):
         return f"[{', '.join(map(written, node.value))}]"
     return node.value if isinstance(node, ScalarNode) else "a group of keys"
-
-
-def dotted(path: tuple[str, ...], name: str) -> str:
-    """A key with the keys above it: `encoder.dropout`."""
-    return ".".join((*path, name))
-
-
-def no_such_key(path: tuple[str, ...], name: str, names: Sequence[str]) -> str:
-    """The message for the unknown key `name` below `path`, with the nearest of `names`, or all of a few."""
-    near = difflib.get_close_matches(name, names, n=1)
-    if near:
-        return f"no such key '{dotted(path, name)}'; did you mean '{dotted(path, near[0])}'?"
-    listed = f"; it takes: {', '.join(names)}" if path and 0 < len(names) <= 20 else ""
-    return f"no such key '{dotted(path, name)}'{listed}"
-
-
-def nearest(name: str, names: Sequence[str]) -> str:
-    """`; did you mean 'NAME'?`, or nothing where none of `names` is near."""
-    near = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean '{near[0]}'?" if near else ""
-
-
-def _accepted_or_error(source: Source, node: Node) -> tuple[str, ...] | None:
-    if node.tag in SCALAR_TAGS:
-        return None
-    if node.tag.startswith("!include:"):
-        raise RecipeError(f"{source.at(node)}: !include cannot stand in a recipe; use `base: FILE`")
-    if not node.tag.startswith((*CALLABLE_TAGS, "!module:")):
-        tags = ", ".join((*SCALAR_TAGS, *CALLABLE_TAGS, "!module:"))
-        raise RecipeError(f"{source.at(node)}: unknown tag '{node.tag}'; the tags are {tags}")
-    try:
-        return accepted_keywords(node.tag)
-    except RecipeError as error:
-        raise RecipeError(f"{source.at(node)}: {error}") from error
-
-
-def _locate(target: str) -> object:
-    """The class or function at a dotted import path. Raises RecipeError, with the nearest name."""
-    try:
-        thing = pydoc.locate(target)
-        if thing is not None:
-            return thing
-        parent, _, name = target.rpartition(".")
-        holder = pydoc.locate(parent) if parent else None
-    except pydoc.ErrorDuringImport as error:
-        raise RecipeError(f"cannot import '{target}': {error.value}") from error
-    if holder is None:
-        raise RecipeError(f"cannot find '{target}': there is no module '{parent or target}'")
-    raise RecipeError(f"there is no '{name}' in '{parent}'{nearest(name, dir(holder))}")

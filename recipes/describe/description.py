@@ -8,8 +8,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mixers import Context
 from recipes.config import Recipe, load, read_recipe
+from recipes.config.messages import no_such_key
 from recipes.config.references import placeholders
-from recipes.config.source import no_such_key
 from recipes.cost import encoder_multiply_adds, parameter_count
 from recipes.errors import RecipeError
 from recipes.models import Recogniser

@@ -5,7 +5,7 @@ from pathlib import Path
 from torch import Tensor
 
 from recipes.config import flatten, load
-from recipes.config.source import nearest
+from recipes.config.messages import nearest
 from recipes.errors import RecipeError
 from recipes.stock.names import State, our_lm_name
 from recipes.stock.settings import ACTIVATIONS, Hyperparameters

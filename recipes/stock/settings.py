@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from ruamel.yaml.nodes import MappingNode, Node
 
-from recipes.config.source import child, compose, nearest
+from recipes.config.messages import nearest
+from recipes.config.source import child, compose
 from recipes.errors import RecipeError
 
 # Our names by those of SpeechBrain: parts of weights' names for the encoder and the mixer, classes of activations.

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from recipes.config import flatten, load
 from recipes.config.__main__ import main
 from recipes.config.arguments import parse_arguments
-from tests.support.recipe_files import CLASSES, cases, error_of, hparams_of
+from tests.support.recipe_files import CLASSES, cases, error_of, flatten, hparams_of, load
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -152,6 +151,7 @@ def test_recipe_keys_and_run_options_are_told_apart(base):
     arguments = parse_arguments(
         [
             "--debug",
+            "--trust",
             str(base),
             "--lr",
             "1e-3",
@@ -188,7 +188,7 @@ def test_keys_that_begin_like_a_run_option_stay_the_recipes(write, key):
 def test_an_option_that_is_a_key_too_wins_in_brain_and_recipe(base):
     import speechbrain
 
-    arguments = parse_arguments([str(base), "--precision", "bf16", "--eval_precision", "fp32"])
+    arguments = parse_arguments([str(base), "--trust", "--precision", "bf16", "--eval_precision", "fp32"])
     assert arguments.overrides == {"precision": "bf16"}
     hparams = hparams_of(base, **arguments.overrides)
     assert hparams["precision"] == "bf16"
@@ -202,14 +202,14 @@ def test_each_file_is_read_once(write, monkeypatch):
     monkeypatch.setattr(
         Path, "read_text", lambda path, **options: names.append(path.stem) or read_text(path, **options)
     )
-    arguments = parse_arguments([str(path), "--data_folder", "x", "--parts.dropout", "0.5", "--seed", "2"])
+    arguments = parse_arguments([str(path), "--trust", "--data_folder", "x", "--parts.dropout", "0.5", "--seed", "2"])
     hparams = load(arguments.source, arguments.overrides).hparams
     assert (hparams["parts"]["dropout"], hparams["lr"], hparams["seed"]) == (0.5, 2, 2)
     assert names == ["small", "middle", "base"]
 
 
 def test_option_that_the_recipe_does_not_have_stays_out_of_it(base):
-    assert parse_arguments([str(base), "--debug"]).overrides == {}
+    assert parse_arguments([str(base), "--trust", "--debug"]).overrides == {}
 
 
 @pytest.mark.parametrize(
@@ -223,12 +223,13 @@ def test_option_that_the_recipe_does_not_have_stays_out_of_it(base):
                 "argument --optimizer_step_limit: invalid int value: 'x'",
             ),
             "two recipes": (["other.yaml"], "'other.yaml' is one argument too many; usage: "),
+            "value of a flag": (["--trust=no"], "--trust takes no value: 'no'"),
             "no key": (["--", "x"], "'--' has no key; usage: "),
         }
     ),
 )
 def test_bad_command_lines(base, argv, message):
-    assert error_of(parse_arguments, [str(base), *argv]).startswith(message)
+    assert error_of(parse_arguments, ["--trust", str(base), *argv]).startswith(message)
 
 
 def test_command_line_without_recipe_lists_them(write, tmp_path, monkeypatch):
@@ -245,20 +246,20 @@ def test_help_explains_keys_and_lists_run_options(capsys):
     text = capsys.readouterr().out
     assert caught.value.code == 0
     assert "Train a recogniser." in text
-    assert "--mixer xnor" in text
+    assert "--mixer xnor" in text and "--trust" in text
     for option in ("--device VALUE", "--test_only", "--precision VALUE", "--debug", "--compile_module_keys"):
         assert f"  {option} " in text
 
 
 def test_main_prints_the_flattened_recipe(write, capsys):
     path = write("base: base.yaml\n")
-    assert main([str(path), "--lr=5e-4", "--precision", "bf16"]) == 0
+    assert main([str(path), "--trust", "--lr=5e-4", "--precision", "bf16"]) == 0
     assert capsys.readouterr().out == flatten(path, {"lr": "5e-4", "precision": "bf16"})
 
 
 def test_command_shows_one_line_and_no_traceback(write):
     path = write("base: base.yaml\n\nlearning_rate: 3\n")
-    command = [sys.executable, "-m", "recipes.config", str(path)]
+    command = [sys.executable, "-m", "recipes.config", str(path), "--trust"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stdout == ""

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from recipes.config import load, read_recipe, recipe_content
+from recipes.config import read_recipe, recipe_content
 from recipes.config.keys import KEYS, Role, free_keys, keys_of, values_of
-from tests.support.recipe_files import error_of
+from tests.support.recipe_files import error_of, load
 
 HPARAMS = Path(__file__).parents[2] / "hparams"
 

@@ -3,8 +3,7 @@
 import pytest
 from hyperpyyaml import load_hyperpyyaml
 
-from recipes.config import flatten, load
-from tests.support.recipe_files import BASE, CLASSES, Encoder, OtherEncoder, cases, error_of, hparams_of
+from tests.support.recipe_files import BASE, CLASSES, Encoder, OtherEncoder, cases, error_of, flatten, hparams_of, load
 
 
 def test_scalars_lists_and_nested_keys_are_merged(write):

@@ -2,8 +2,7 @@
 
 import pytest
 
-from recipes.config import flatten, load
-from tests.support.recipe_files import CLASSES, cases, error_of
+from tests.support.recipe_files import CLASSES, cases, error_of, flatten, load
 
 
 @pytest.mark.parametrize(
@@ -77,7 +76,7 @@ def test_differences_that_do_not_fit_the_base(write, text, message):
             "unknown tag": (
                 "b: !neww:torch.nn.Linear {in_features: 1}",
                 "line 2: unknown tag '!neww:torch.nn.Linear'; the tags are !ref, !copy, !PLACEHOLDER, "
-                "!tuple, !new:, !name:, !apply:, !applyref:, !module:",
+                "!tuple, !new:, !name:, !apply:",
             ),
             "include": (
                 "b: !include:other.yaml",

@@ -9,7 +9,7 @@ from typing import NamedTuple
 START = {
     "train": "$recipe --data_folder $none --output_folder $run",
     "train_lm": "$lm_recipe --tokenizer $none --train_text $none --valid_text $none --output_folder $run",
-    "compare": "$recipe --data_folder $none --out $run --mixers attention",
+    "compare": "--mixers attention --data_folder $none --out $run",
     "evaluate": "",
     "recipes.config": "",
     "recipes.describe": "",
@@ -32,6 +32,12 @@ def values(key: str, wanted: str, *typed: str, program: str = "train", recipe: s
 
 UP_FROM_1, UP_FROM_0, POSITIVE = "a whole number from 1 up", "a whole number from 0 up", "a number above 0"
 SHARE, OBJECT, FLAG = "a number from 0 to 1", "an object (!new: or !name:)", "true or false"
+
+NOT_LISTED = (
+    "is not on the list of what a recipe may name (mixers, recipes.models, recipes.decoding, torch.nn, torch.optim): "
+    "it would run here; if you know it, and who wrote this recipe, give --trust"
+)
+HOSTILE = "lr: 1\nx: !apply:os.system [ls]\n"
 
 ROWS = [
     # Sizes of the model.
@@ -107,7 +113,22 @@ ROWS = [
     *values("shuffle_sentences", UP_FROM_1, "-1", program="train_lm", recipe="$lm_recipe"),
     *values("norm_first", FLAG, "yes", program="train_lm", recipe="$lm_recipe"),
     # Other programs check the same.
-    *values("lr", POSITIVE, "0", program="compare"),
+    BadInput("$recipe --lr 0", f"$recipe: lr must be {POSITIVE}, not 0", "compare"),
+    # What a recipe may name.
+    BadInput("--model !new:os.Model", f"command line: 'os.Model' {NOT_LISTED}"),
+    BadInput("--mixers.xnor !name:mixers.XNORR", "command line: there is no 'XNORR' in 'mixers'; did you mean 'XNOR'?"),
+    *(
+        BadInput(
+            "$here/mine.yaml", f"$here/mine.yaml, line 2: 'os.system' {NOT_LISTED}", program, {"mine.yaml": HOSTILE}
+        )
+        for program in ("recipes.config", "recipes.describe", "compare")
+    ),
+    BadInput(
+        "$here/run",
+        f"$here/run/recipe.yaml, line 2: 'os.system' {NOT_LISTED}",
+        "evaluate",
+        {"run/recipe.yaml": HOSTILE},
+    ),
     BadInput("$recipe --lr 0", "$recipe: lr must be a number above 0, not 0", "recipes.config"),
     BadInput(
         "$here/mine.yaml",

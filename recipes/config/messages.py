@@ -1,0 +1,24 @@
+"""Words for wrong keys and names, with the nearest right one."""
+
+import difflib
+from collections.abc import Sequence
+
+
+def dotted(path: tuple[str, ...], name: str) -> str:
+    """A key with the keys above it: `encoder.dropout`."""
+    return ".".join((*path, name))
+
+
+def no_such_key(path: tuple[str, ...], name: str, names: Sequence[str]) -> str:
+    """The message for the unknown key `name` below `path`, with the nearest of `names`, or all of a few."""
+    near = difflib.get_close_matches(name, names, n=1)
+    if near:
+        return f"no such key '{dotted(path, name)}'; did you mean '{dotted(path, near[0])}'?"
+    listed = f"; it takes: {', '.join(names)}" if path and 0 < len(names) <= 20 else ""
+    return f"no such key '{dotted(path, name)}'{listed}"
+
+
+def nearest(name: str, names: Sequence[str]) -> str:
+    """`; did you mean 'NAME'?`, or nothing where none of `names` is near."""
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean '{near[0]}'?" if near else ""
