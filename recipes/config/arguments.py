@@ -143,7 +143,7 @@ def _with_implied(run_options: dict[str, object]) -> dict[str, object]:
     if any(name.startswith("compile_") for name in run_options):
         implied["compile"] = True  # without it SpeechBrain ignores them
     if run_options.get("ckpt_interval_steps", "0") != "0":
-        if "ckpt_interval_minutes" in run_options:
+        if run_options.get("ckpt_interval_minutes", "0") != "0":
             raise RecipeError(f"{COMMAND_LINE}: give one of --ckpt_interval_minutes and --ckpt_interval_steps")
         implied["ckpt_interval_minutes"] = "0"  # SpeechBrain takes only one of them above zero
     return implied | run_options
