@@ -8,8 +8,9 @@ from torch.nn.functional import pad
 
 from data_prep.tokenizer import BLANK, END, START
 from recipes.decoding.ctc import LOG_ZERO, CTCPrefixes, CTCPrefixScorer
-from recipes.decoding.search import Decoder, Hypothesis, LanguageModel, Search, check_number
+from recipes.decoding.search import Decoder, Hypothesis, LanguageModel, Search
 from recipes.models.encoder import Encoded
+from recipes.models.options import AT_LEAST_ZERO, NUMBER, POSITIVE, SHARE, SIZE, check_options
 
 IMPOSSIBLE = 1e-10 * LOG_ZERO  # a score below it holds a log 0, whatever its weight
 
@@ -77,16 +78,15 @@ class BeamSearch(Search):
         lm_temperature: float = 1.0,
         length_bonus: float = 0.0,
     ):
-        check_number("BeamSearch: beam", beam, least=1, whole=True)
-        check_number("BeamSearch: ctc_weight", ctc_weight)
-        check_number("BeamSearch: temperature", temperature)
-        check_number("BeamSearch: lm_weight", lm_weight, least=0)
-        check_number("BeamSearch: lm_temperature", lm_temperature)
-        check_number("BeamSearch: length_bonus", length_bonus)
-        if not 0 <= ctc_weight <= 1:
-            raise ValueError(f"BeamSearch: ctc_weight must lie between 0 and 1, not {ctc_weight}")
-        if min(temperature, lm_temperature) <= 0:
-            raise ValueError("BeamSearch: temperature and lm_temperature must be greater than 0")
+        check_options(
+            "BeamSearch",
+            beam=(beam, SIZE),
+            ctc_weight=(ctc_weight, SHARE),
+            temperature=(temperature, POSITIVE),
+            lm_weight=(lm_weight, AT_LEAST_ZERO),
+            lm_temperature=(lm_temperature, POSITIVE),
+            length_bonus=(length_bonus, NUMBER),
+        )
         self.beam, self.ctc_weight, self.length_bonus = beam, ctc_weight, length_bonus
         self.temperature, self.lm_weight, self.lm_temperature = temperature, lm_weight, lm_temperature
 

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from data_prep.tokenizer import BLANK
 from recipes.decoding.arpa import read_words, readable_by_kenlm
-from recipes.decoding.search import Decoder, Hypothesis, LanguageModel, Search, check_number
+from recipes.decoding.search import Decoder, Hypothesis, LanguageModel, Search
 from recipes.decoding.word_lm import LOG_ZERO, WordNgram, flashlight, kenlm, spellings
 from recipes.errors import RecipeError
 from recipes.models.encoder import Encoded
+from recipes.models.options import AT_LEAST_ZERO, NUMBER, SIZE, check_options, whole
 
 BEAM_THRESHOLD = 100.0  # how far below the best a hypothesis may fall, in nats
 REASON = re.compile(r"threw \w+(?: because `.*?')?\. (.*)")  # in an error of KenLM, after lines of its source
@@ -64,10 +65,13 @@ class NgramCTCSearch(Search):
         lm_weight: float = 0.5,
         word_bonus: float = 0.0,
     ):
-        check_number("NgramCTCSearch: beam", beam, least=1, whole=True)
-        check_number("NgramCTCSearch: candidates", candidates, least=2, whole=True)
-        check_number("NgramCTCSearch: lm_weight", lm_weight, least=0)
-        check_number("NgramCTCSearch: word_bonus", word_bonus)
+        check_options(
+            "NgramCTCSearch",
+            beam=(beam, SIZE),
+            candidates=(candidates, whole(2)),
+            lm_weight=(lm_weight, AT_LEAST_ZERO),
+            word_bonus=(word_bonus, NUMBER),
+        )
         self.ngram, self.words, self.beam, self.candidates = ngram, words, beam, candidates
         self.lm_weight, self.word_bonus = lm_weight, word_bonus
         self.tokenizer: SentencePieceProcessor | None = None

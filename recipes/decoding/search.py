@@ -1,6 +1,5 @@
 """What a search is, what it needs of the models, and what it returns."""
 
-import math
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple, Protocol
 
@@ -41,18 +40,6 @@ class Decoder(Protocol):
 
     def step(self, tokens: Tensor, cross: Any, cache: Any) -> tuple[Tensor, Any]:
         """As LanguageModel's; the hypotheses of an utterance stand together. cross: what ``prepare`` returned."""
-
-
-def check_number(name: str, value: float, *, least: float = -math.inf, whole: bool = False) -> None:
-    """Raises ValueError for a value that is no finite number or below ``least``, or no whole one where it must be.
-
-    name: of the search and its option.
-    """
-    is_number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or value < least:
-        kind = "a whole number" if whole else "a number"
-        span = f" from {least} up" if least > -math.inf else ""
-        raise ValueError(f"{name} must be {kind}{span}, not {value!r}")
 
 
 class Search(ABC):

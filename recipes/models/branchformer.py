@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from mixers.base import Mixer, check_option, zero_padding
 from recipes.models.edges import ENDS, reflect_ends
 from recipes.models.encoder import Encoder, depthwise_conv
+from recipes.models.options import EVEN, ODD, SHARE, SIZE, check_options
 
 
 class ConvGatingUnit(nn.Module):
@@ -94,7 +95,7 @@ class Branchformer(Encoder):
     mixers: one callable ``d_model -> Mixer`` per layer. csgu_units: width of the gating branch, half of which
     is the gate. activation: of the gating branch. ends: what the gate's convolution sees beyond the ends of an
     utterance: ``zeros``, or ``reflect``, the utterance mirrored, as in stock SpeechBrain.
-    Raises ValueError for an even kernel_size, odd csgu_units or unknown ends.
+    Raises ValueError for sizes below 1, an even kernel_size, odd csgu_units or unknown ends.
     """
 
     def __init__(
@@ -108,8 +109,13 @@ class Branchformer(Encoder):
         activation: Callable[[], nn.Module] = nn.GELU,
         ends: str = "zeros",
     ):
-        if csgu_units % 2:
-            raise ValueError(f"Branchformer: csgu_units must be even, not {csgu_units}")
+        check_options(
+            "Branchformer",
+            d_model=(d_model, SIZE),
+            csgu_units=(csgu_units, EVEN),
+            kernel_size=(kernel_size, ODD),
+            dropout=(dropout, SHARE),
+        )
         super().__init__(
             d_model,
             (

@@ -7,6 +7,7 @@ from torch.nn.functional import glu, silu
 
 from mixers.base import Mixer, zero_padding
 from recipes.models.encoder import Encoder, FeedForward, depthwise_conv
+from recipes.models.options import ODD, SHARE, SIZE, check_options
 
 
 class ConvModule(nn.Module):
@@ -65,7 +66,7 @@ class Conformer(Encoder):
     """A stack of Conformer blocks, one for every mixer in ``mixers``.
 
     mixers: one callable ``d_model -> Mixer`` per layer. activation: of the feed-forward layers.
-    Raises ValueError for an even kernel_size.
+    Raises ValueError for sizes below 1 and an even kernel_size.
     """
 
     def __init__(
@@ -78,6 +79,13 @@ class Conformer(Encoder):
         dropout: float = 0.1,
         activation: Callable[[], nn.Module] = nn.GELU,
     ):
+        check_options(
+            "Conformer",
+            d_model=(d_model, SIZE),
+            d_ffn=(d_ffn, SIZE),
+            kernel_size=(kernel_size, ODD),
+            dropout=(dropout, SHARE),
+        )
         super().__init__(
             d_model,
             (ConformerBlock(d_model, mixer(d_model), d_ffn, kernel_size, dropout, activation) for mixer in mixers),

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mixers.base import check_heads, lengths_to_mask
 from recipes.models.attention_cache import AttentionLayer, Cache, embed, empty_cache
 from recipes.models.encoder import Encoded, FeedForward
+from recipes.models.options import SHARE, SIZE, check_options
 
 NORM_EPS = 1e-6
 
@@ -71,7 +72,8 @@ class TransformerDecoder(nn.Module):
 
     ``forward`` is for training; ``prepare``, ``init_cache`` and ``step`` give the same numbers one token at a time.
     SpeechBrain's decoder has no cache: it runs over all tokens again at every step of a search.
-    activation: of the feed-forward layers. Raises ValueError for heads that do not divide d_model.
+    activation: of the feed-forward layers. Raises ValueError for sizes below 1 and for heads that do not
+    divide d_model.
     """
 
     def __init__(
@@ -86,6 +88,14 @@ class TransformerDecoder(nn.Module):
         activation: Callable[[], nn.Module] = nn.GELU,
     ):
         super().__init__()
+        check_options(
+            "TransformerDecoder",
+            d_model=(d_model, SIZE),
+            vocab_size=(vocab_size, SIZE),
+            layers=(layers, SIZE),
+            d_ffn=(d_ffn, SIZE),
+            dropout=(dropout, SHARE),
+        )
         check_heads("TransformerDecoder", heads, d_model=d_model)
         self.heads = heads
         self.embedding = nn.Embedding(vocab_size, d_model)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from mixers.base import lengths_to_mask, zero_padding
+from recipes.models.options import ODD, check_options
 
 
 class Encoded(NamedTuple):
@@ -60,8 +61,7 @@ class FeedForward(nn.Module):
 def depthwise_conv(owner: str, channels: int, kernel_size: int) -> nn.Conv1d:
     """A convolution over time of every channel by itself, with zeros beyond both ends.
 
-    owner: the class that the error names. Raises ValueError for an even kernel_size.
+    owner: the class that the error names. Raises ValueError unless kernel_size is odd.
     """
-    if kernel_size % 2 == 0:
-        raise ValueError(f"{owner}: kernel_size must be odd, not {kernel_size}")
+    check_options(owner, kernel_size=(kernel_size, ODD))
     return nn.Conv1d(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels)

@@ -10,6 +10,7 @@ from speechbrain.processing.features import Filterbank
 from torch import Tensor, nn
 
 from mixers.base import lengths_to_mask, zero_padding
+from recipes.models.options import COUNT, NUMBER, POSITIVE, RANGE, SHARE, SIZE, check_options, or_null, whole
 
 
 class LogMel(nn.Module):
@@ -19,7 +20,7 @@ class LogMel(nn.Module):
     frame of the utterance: with that clamp a loud ending changes the beginning, so that nothing could stream.
     floor: in dB; the default lies just above the rounding noise of 16-bit audio. window_length: in samples,
     25 ms where None. range_db: the clamp, for checkpoints of stock SpeechBrain: no band lies more than this
-    below the loudest of its utterance; None for no clamp.
+    below the loudest of its utterance; None for no clamp. Raises ValueError for values that make no features.
     """
 
     filters: Tensor  # [bins, n_mels]
@@ -35,6 +36,14 @@ class LogMel(nn.Module):
         range_db: float | None = None,
     ):
         super().__init__()
+        check_options(
+            "LogMel",
+            sample_rate=(sample_rate, whole(100)),
+            n_mels=(n_mels, SIZE),
+            window_length=(window_length, or_null(SIZE)),
+            floor=(floor, NUMBER),
+            range_db=(range_db, or_null(POSITIVE)),
+        )
         self.window_length, self.hop = window_length or sample_rate // 40, sample_rate // 100
         self.floor, self.range_db = 10 ** (floor / 10), range_db
         bins = self.window_length // 2 + 1
@@ -79,6 +88,7 @@ class GlobalNorm(nn.Module):
 
     def __init__(self, n_mels: int = 80):
         super().__init__()
+        check_options("GlobalNorm", n_mels=(n_mels, SIZE))
         self.register_buffer("mean", torch.zeros(n_mels))
         self.register_buffer("std", torch.ones(n_mels))
 
@@ -108,6 +118,7 @@ class SpecAugment(nn.Module):
 
     time_masks, freq_masks: their numbers; time_width, freq_width: [least, most] frames or bands of each mask.
     max_share: no time mask is wider than this share of its utterance. warp: most frames that a point of time moves.
+    Raises ValueError for values outside these meanings.
     """
 
     def __init__(
@@ -121,6 +132,15 @@ class SpecAugment(nn.Module):
         max_share: float = 0.1,
     ):
         super().__init__()
+        check_options(
+            "SpecAugment",
+            time_masks=(time_masks, COUNT),
+            time_width=(time_width, RANGE),
+            freq_masks=(freq_masks, COUNT),
+            freq_width=(freq_width, RANGE),
+            warp=(warp, COUNT),
+            max_share=(max_share, SHARE),
+        )
         self.time_masks, self.time_width = time_masks, time_width
         self.freq_masks, self.freq_width = freq_masks, freq_width
         self.warp, self.max_share = warp, max_share

@@ -5,6 +5,7 @@ from torch.nn.functional import leaky_relu, pad
 
 from mixers.base import check_option, lengths_to_mask, zero_padding
 from recipes.models.edges import ENDS, reflect_ends
+from recipes.models.options import SHARE, SIZE, SIZES, check_options
 
 
 class ConvFrontend(nn.Module):
@@ -15,7 +16,7 @@ class ConvFrontend(nn.Module):
 
     channels: of each convolution; two of them subsample by 4. ends: what lies around an utterance, in time and
     frequency: ``zeros``, or ``reflect``, its mirror image, as checkpoints of stock SpeechBrain expect.
-    Raises ValueError for another word.
+    Raises ValueError for another word, and for sizes below 1.
     """
 
     def __init__(
@@ -29,6 +30,13 @@ class ConvFrontend(nn.Module):
     ):
         super().__init__()
         check_option("ConvFrontend", "ends", ends, ENDS)
+        check_options(
+            "ConvFrontend",
+            d_model=(d_model, SIZE),
+            n_mels=(n_mels, SIZE),
+            channels=(channels, SIZES),
+            dropout=(dropout, SHARE),
+        )
         self.ends = ends
         self.convs, self.norms = nn.ModuleList(), nn.ModuleList()
         in_channels, bands = 1, n_mels

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mixers.base import check_heads
 from recipes.models.attention_cache import AttentionLayer, Cache, embed, empty_cache
 from recipes.models.encoder import FeedForward
+from recipes.models.options import EVEN, SHARE, SIZE, check_options
 
 
 class LanguageModelLayer(AttentionLayer):
@@ -69,8 +70,8 @@ class TransformerLM(nn.Module):
     ``forward`` is for training and whole sentences; ``init_cache`` and ``step`` give the same numbers one token at
     a time, for a search. The layers and the output head are those of SpeechBrain's TransformerLM, which has no
     cache and a table of 2,500 positions; ``norm_first=False`` is as in its LibriSpeech recipe.
-    activation: of the feed-forward layers. Raises ValueError for heads that do not divide d_model, and for an
-    odd d_model.
+    activation: of the feed-forward layers. Raises ValueError for sizes below 1, an odd d_model, and heads
+    that do not divide it.
     """
 
     def __init__(
@@ -86,9 +87,15 @@ class TransformerLM(nn.Module):
         norm_first: bool = True,
     ):
         super().__init__()
+        check_options(
+            "TransformerLM",
+            d_model=(d_model, EVEN),
+            vocab_size=(vocab_size, SIZE),
+            layers=(layers, SIZE),
+            d_ffn=(d_ffn, SIZE),
+            dropout=(dropout, SHARE),
+        )
         check_heads("TransformerLM", heads, d_model=d_model)
-        if d_model % 2:
-            raise ValueError(f"TransformerLM: d_model must be even, not {d_model}")
         self.heads = heads
         self.embedding = nn.Embedding(vocab_size, d_model)
         nn.init.normal_(self.embedding.weight, std=d_model**-0.5)

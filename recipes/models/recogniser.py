@@ -5,6 +5,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from recipes.models.encoder import Encoded
+from recipes.models.options import SIZE, check_options
 
 
 class Output(NamedTuple):
@@ -35,6 +36,7 @@ class Recogniser(nn.Module):
         vocab_size: int,
     ):
         super().__init__()
+        check_options("Recogniser", d_model=(d_model, SIZE), vocab_size=(vocab_size, SIZE))
         self.features, self.normalize, self.augment = features, normalize, augment
         self.frontend, self.encoder, self.decoder = frontend, encoder, decoder
         self.ctc = nn.Linear(d_model, vocab_size)

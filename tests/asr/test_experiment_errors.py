@@ -178,7 +178,7 @@ def test_impossible_value_on_the_command_line(corpus, tmp_path, error_of):
 
 OBJECTS = {
     "heads": ("3", "model.decoder: TransformerDecoder: heads 3 must divide d_model 16"),
-    "kernel_size": ("4", "model.encoder: Conformer: kernel_size must be odd, not 4"),
+    "kernel_size": ("4", "model.encoder: Conformer: kernel_size must be an odd whole number from 1 up, not 4"),
     "test_search.beam": ("0", "test_search: BeamSearch: beam must be a whole number from 1 up, not 0"),
 }
 

@@ -230,12 +230,12 @@ def test_mixed_precision_gives_the_scores_of_float32():
     "options, message",
     [
         ({"beam": 0}, "BeamSearch: beam must be a whole number from 1 up, not 0"),
-        ({"ctc_weight": 1.5}, "BeamSearch: ctc_weight must lie between 0 and 1, not 1.5"),
+        ({"ctc_weight": 1.5}, "BeamSearch: ctc_weight must be a number from 0 to 1, not 1.5"),
         ({"beam": "1x"}, "BeamSearch: beam must be a whole number from 1 up, not '1x'"),
         ({"beam": 2.0}, "BeamSearch: beam must be a whole number from 1 up, not 2.0"),
         ({"lm_weight": -0.5}, "BeamSearch: lm_weight must be a number from 0 up, not -0.5"),
-        ({"temperature": math.nan}, "BeamSearch: temperature must be a number, not nan"),
-        ({"lm_temperature": 0.0}, "BeamSearch: temperature and lm_temperature must be greater than 0"),
+        ({"temperature": math.nan}, "BeamSearch: temperature must be a number above 0, not nan"),
+        ({"lm_temperature": 0.0}, "BeamSearch: lm_temperature must be a number above 0, not 0.0"),
     ],
     ids=["beam", "ctc_weight", "text", "fraction", "negative", "nan", "temperature"],
 )

@@ -71,7 +71,7 @@ def test_positions_do_not_end():
     ("d_model", "heads", "message"),
     [
         (12, 5, "TransformerLM: heads 5 must divide d_model 12"),
-        (9, 3, "TransformerLM: d_model must be even, not 9"),
+        (9, 3, "TransformerLM: d_model must be an even whole number from 2 up, not 9"),
     ],
     ids=["heads", "odd-width"],
 )

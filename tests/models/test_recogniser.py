@@ -13,8 +13,6 @@ from data_prep.tokenizer import START
 from mixers.base import lengths_to_mask
 from recipes.config import load
 from recipes.decoding.ctc import greedy_ctc
-from recipes.models.branchformer import Branchformer
-from recipes.models.conformer import Conformer
 from recipes.models.frontend import ConvFrontend
 from recipes.models.recogniser import Recogniser
 
@@ -193,24 +191,3 @@ def test_a_pickled_model_is_the_same_model(encoder, mixer):
             for copy in (model, pickle.loads(pickle.dumps(model)))
         )
     assert torch.equal(actual, expected)
-
-
-REFUSED = {
-    "even kernel, Conformer": (
-        Conformer,
-        {"d_ffn": 8, "kernel_size": 4},
-        "Conformer: kernel_size must be odd, not 4",
-    ),
-    "even kernel, Branchformer": (
-        Branchformer,
-        {"kernel_size": 4},
-        "Branchformer: kernel_size must be odd, not 4",
-    ),
-    "odd gating branch": (Branchformer, {"csgu_units": 7}, "Branchformer: csgu_units must be even, not 7"),
-}
-
-
-@pytest.mark.parametrize(("encoder", "sizes", "message"), REFUSED.values(), ids=REFUSED)
-def test_invalid_sizes(encoder, sizes, message):
-    with pytest.raises(ValueError, match=f"^{message}$"):
-        encoder(8, [lambda d_model: torch.nn.Identity()], **sizes)

@@ -58,7 +58,9 @@ ROWS = [
     *values("token_type", "unigram, bpe or char", "words", "null"),
     *values("mixer", "a name from the table mixers, or a list of such", "null", "3"),
     BadInput("--heads 5", "$recipe: model.decoder: TransformerDecoder: heads 5 must divide d_model 144"),
-    BadInput("--kernel_size 4", "$recipe: model.encoder: Conformer: kernel_size must be odd, not 4"),
+    BadInput(
+        "--kernel_size 4", "$recipe: model.encoder: Conformer: kernel_size must be an odd whole number from 1 up, not 4"
+    ),
     # Training.
     *values("number_of_epochs", UP_FROM_1, "0", "-1", "1.5", "null", "all"),
     *values("batch_seconds", POSITIVE, "0", "-20", "long", ".inf"),
