@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import subprocess
 import time
 
 import pytest
@@ -123,3 +124,31 @@ def test_workers_save_and_end_with_a_torchrun_that_is_killed_alone(long_run, tmp
     assert not alive(workers)
     assert "all is saved: give the same command again" in process.stdout.read()
     assert list((tmp_path / "run" / "checkpoints").glob("CKPT*"))
+
+
+def test_the_slurm_script_starts_torchrun_and_asks_to_go_on(tmp_path):
+    """With programs in SLURM's place that print what they were given; the training is stopped by SIGTERM."""
+    script = torchrun.ROOT / "docs" / "train.sbatch"
+    assert subprocess.run(["bash", "-n", script]).returncode == 0
+    for name, body in {
+        "scontrol": '[ "$1" = show ] && printf "node1\\nnode2\\n" || echo "scontrol $*"',
+        "srun": 'echo "srun $*"; exit 143',
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "SLURM_JOB_NODELIST": "node[1-2]",
+        "SLURM_NNODES": "2",
+        "SLURM_GPUS_ON_NODE": "4",
+        "SLURM_JOB_ID": "17",
+    }
+    done = subprocess.run(
+        ["bash", script, "hparams/quickstart.yaml", "--lr", "1e-3"], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines() == [
+        "srun torchrun --nnodes 2 --nproc_per_node 4 --rdzv_id 17 --rdzv_backend c10d --rdzv_endpoint node1:29500 "
+        "train.py hparams/quickstart.yaml --lr 1e-3",
+        "scontrol requeue 17",
+    ]
+    assert done.returncode == 143
