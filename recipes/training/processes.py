@@ -6,6 +6,7 @@ process group (or torchrun is about to make one): SLURM numbers the tasks of a j
 
 import os
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -69,9 +70,13 @@ def start(run_options: RunOptions) -> RunOptions:
 
 
 def finish() -> None:
-    """Leave the process group, if there is one."""
+    """End this process well, if it is one of several; call it when all is done."""
     if dist.is_initialized():
+        dist.barrier()
         dist.destroy_process_group()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)  # gloo's threads may outlive what they need at the interpreter's end, which aborts now and then
 
 
 def _end_with_parent(parent: int) -> None:
