@@ -45,6 +45,8 @@ def build(arguments: tuple[str, ...], **overrides) -> BuiltModel:
     parsed = parse_arguments(arguments)
     with FakeTensorMode(), torch.no_grad():
         # The features have no parameters, and their filters come from real numbers.
-        hparams = load(parsed.source, {**parsed.overrides, "model.features": None, **overrides}).hparams
+        hparams = load(
+            parsed.source, {**parsed.overrides, "model.features": "!new:torch.nn.Identity", **overrides}
+        ).hparams
         model = hparams["model"].eval()
         return BuiltModel(hparams, parameter_count(model), encoder_multiply_adds(model, SECONDS))

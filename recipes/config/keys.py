@@ -11,8 +11,11 @@ from recipes.config.values import (
     ANY,
     FLAG,
     MIXER,
+    MIXERS,
     NOTES,
     OBJECT,
+    SIZES,
+    SPAN,
     SPEEDS,
     TABLE,
     TEXT,
@@ -80,7 +83,7 @@ KEYS = {
     "dropout": Key(Role.MODEL, SHARE),
     "activation": Key(Role.MODEL, OBJECT),
     "norm_first": Key(Role.MODEL, FLAG),
-    "_seeded": Key(Role.MODEL, ANY),
+    "_seeded": Key(Role.MODEL, OBJECT),
     "model": Key(Role.MODEL, OBJECT),
     "language_model": Key(Role.MODEL, OBJECT),
     # Training.
@@ -114,12 +117,29 @@ KEYS = {
 }
 
 
+# Arguments of classes and functions on the list (see `recipes.config.trust`), wherever they stand in a recipe.
+ARGUMENTS = {
+    **dict.fromkeys(("d_model", "vocab_size", "layers", "heads", "d_ffn", "csgu_units", "kernel_size"), SIZE),
+    **dict.fromkeys(("n_mels", "sample_rate", "state_size", "expansion", "conv_size"), SIZE),
+    **dict.fromkeys(("hypernet_size", "local_size", "summary_size", "step_rank", "window_length"), or_null(SIZE)),
+    "channels": SIZES,
+    "hidden_sizes": or_null(SIZES),
+    **dict.fromkeys(("dropout", "decay", "max_share"), SHARE),
+    **dict.fromkeys(("norm_first", "tied"), FLAG),
+    **dict.fromkeys(("time_masks", "freq_masks", "warp", "warmup_steps"), whole(0)),
+    **dict.fromkeys(("time_width", "freq_width"), SPAN),
+    "mixers": MIXERS,
+    **dict.fromkeys(("features", "normalize", "augment", "frontend", "encoder", "activation"), OBJECT),
+    "decoder": or_null(OBJECT),
+}
+
 # SpeechBrain's run options that are no keys of ours.
 RUN_OPTIONS = {
     "ckpt_interval_steps": whole(0),
     "compile_mode": choice("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"),
     "compile_module_keys": Values("model, the only module there is", lambda value: value == ["model"], null=True),
     "debug_batches": COUNT,
+    "distributed_backend": choice("nccl", "gloo", "mpi"),
     "debug_epochs": COUNT,
     "optimizer_step_limit": COUNT,
     "nonfinite_patience": whole(0),

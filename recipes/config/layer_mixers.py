@@ -6,7 +6,7 @@ import re
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from recipes.config.messages import nearest
-from recipes.config.source import STANDARD, Source, written
+from recipes.config.source import STANDARD, Source, child, written
 from recipes.errors import RecipeError
 
 
@@ -34,6 +34,8 @@ def resolve(source: Source) -> list[str]:
             listed = f"mixers: {', '.join(sorted(known_mixers))}"
             hint = nearest(name, known_mixers) or ";"
             raise RecipeError(f"{source.name}: mixer: no such mixer '{name}'{hint} {listed}")
+        if child(table, name).tag == f"{STANDARD}null":
+            raise RecipeError(f"{source.name}: mixer: mixers.{name} is null, no mixer to use")
         in_all_layers = isinstance(mixer, ScalarNode) and len(entries) == 1 and not parts["count"]
         names += [name] * (count if in_all_layers else int(parts["count"] or 1))
     if len(names) != count:

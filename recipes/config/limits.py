@@ -1,11 +1,14 @@
 """Values that no run can have, found before anything is computed. The limits stand in `recipes.config.keys`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+import torch
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from recipes.config.keys import values_of
+from recipes.config.keys import ARGUMENTS, values_of
 from recipes.config.source import STANDARD, Source, child, plain, written
+from recipes.config.trust import names_listed
+from recipes.config.values import ANY, Values
 from recipes.errors import RecipeError
 
 NULL = f"{STANDARD}null"
@@ -16,8 +19,8 @@ def check_source(source: Source) -> None:
 
     Values behind a reference are known only when the recipe is built: see `check_values`."""
     for key, node in source.root.value:
-        if node.tag.startswith(STANDARD) and not values_of(key.value).accept(plain(node)):
-            raise RecipeError(_out_of_limits(source.name, key.value, written(node)))
+        _check_node(source.name, key.value, node, values_of(key.value))
+        _check_arguments(source.name, key.value, node)
     _check_optimizer(source)
 
 
@@ -25,7 +28,27 @@ def check_values(name: str, values: Mapping[str, object]) -> None:
     """Check the values of keys of the recipe `name`. Raises RecipeError, one line: key, limit and value."""
     for key, value in values.items():
         if not values_of(key).accept(value):
-            raise RecipeError(_out_of_limits(name, key, _yaml(value)))
+            raise RecipeError(_out_of_limits(name, key, values_of(key), _yaml(value)))
+
+
+def check_training(name: str, values: Mapping[str, object]) -> None:
+    """Try whether the recipe `name` can make its optimizer and its learning rates. Raises RecipeError, one line."""
+    optimizer, schedule = values.get("opt_class"), values.get("lr_schedule")
+    if optimizer is not None:
+        made = _tried(f"{name}: opt_class", optimizer, [torch.zeros(1, requires_grad=True)])
+        if not isinstance(made, torch.optim.Optimizer):
+            raise RecipeError(f"{name}: opt_class must be an optimizer, not {type(made).__name__}")
+    if schedule is not None:
+        share = _tried(f"{name}: lr_schedule", schedule, 1, 10)
+        if not isinstance(share, float | int):
+            raise RecipeError(f"{name}: lr_schedule must give a number for a step, not {type(share).__name__}")
+
+
+def _tried(place: str, function: Callable, *arguments: object) -> object:
+    try:
+        return function(*arguments)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise RecipeError(f"{place}: {' '.join(str(error).split())}") from error
 
 
 def texts(source: Source) -> dict[str, Node]:
@@ -54,8 +77,24 @@ def _check_optimizer(source: Source) -> None:
         )
 
 
-def _out_of_limits(name: str, key: str, value: str) -> str:
-    return f"{name}: {key} must be {values_of(key)}, not {value}"
+def _check_node(name: str, key: str, node: Node, values: Values) -> None:
+    if node.tag.startswith(STANDARD) and not values.accept(plain(node)):
+        raise RecipeError(_out_of_limits(name, key, values, written(node)))
+
+
+def _check_arguments(name: str, key: str, node: Node) -> None:
+    """Check the arguments of listed classes and functions in `node`, whose dotted key is `key`."""
+    is_listed = names_listed(node.tag.partition(":")[2])
+    for part, value in node.value if isinstance(node, MappingNode) else ():
+        if is_listed:
+            _check_node(name, f"{key}.{part.value}", value, ARGUMENTS.get(part.value, ANY))
+        _check_arguments(name, f"{key}.{part.value}", value)
+    for index, item in enumerate(node.value if isinstance(node, SequenceNode) else ()):
+        _check_arguments(name, f"{key}.{index}", item)
+
+
+def _out_of_limits(name: str, key: str, values: Values, value: str) -> str:
+    return f"{name}: {key} must be {values}, not {value}"
 
 
 def _has_other_scalars(node: Node) -> bool:

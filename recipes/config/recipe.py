@@ -9,7 +9,7 @@ from ruamel.yaml.nodes import MappingNode, SequenceNode
 
 from recipes.config.content import recipe_hash
 from recipes.config.flattening import flattened
-from recipes.config.limits import check_values
+from recipes.config.limits import check_training, check_values
 from recipes.config.merge import dump
 from recipes.config.names import CALLABLE_TAGS
 from recipes.config.overrides import Overrides
@@ -52,6 +52,7 @@ def load(recipe: Path | Source, overrides: Overrides = (), *, trust: bool = Fals
     except (ValueError, TypeError, ruamel.yaml.error.YAMLError) as error:
         raise RecipeError(f"{path}: {_in_one_line(error)}") from error
     check_values(source.name, hparams)
+    check_training(source.name, hparams)
     name = source.find("recipe")
     name = path.stem if name is None else name.value
     return Recipe(source.text, hparams, recipe_hash(source), name, path)

@@ -53,6 +53,11 @@ def check_name(name: str, trust: Trust) -> None:
         )
 
 
+def names_listed(name: str) -> bool:
+    """Whether a dotted name is one of ours on the list."""
+    return name in FUNCTIONS or name.rpartition(".")[0] in FACES
+
+
 def _offered_by(module_name: str) -> list[str]:
     module = importlib.import_module(module_name)
     if module_name in FACES:

@@ -60,8 +60,16 @@ def _is_text_or_list(value: object) -> bool:
     return all(map(_is_text, value)) if isinstance(value, list) else _is_text(value)
 
 
-def _is_percentages(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(_is_whole(item) and item > 0 for item in value)
+def _is_list_of(least: int, most: float = math.inf) -> Callable[[object], bool]:
+    def fits(value: object) -> bool:
+        numbers = value if isinstance(value, list) else []
+        return bool(numbers) and all(_is_whole(number) and least <= number <= most for number in numbers)
+
+    return fits
+
+
+def _is_span(value: object) -> bool:
+    return _is_list_of(1)(value) and len(value) == 2 and value[0] <= value[1]
 
 
 def _is_notes(value: object) -> bool:
@@ -72,7 +80,10 @@ ANY = Values("a value", lambda value: True, null=True)
 FLAG = Values("true or false", lambda value: isinstance(value, bool))
 TEXT = Values("a text", _is_text, text=True)
 TEXTS = Values("a text or a list of texts", _is_text_or_list, text=True, listed=True)
-SPEEDS = Values("a list of whole percentages, such as [95, 100, 105]", _is_percentages)
+SPEEDS = Values("a list of whole percentages from 50 to 200, such as [95, 100, 105]", _is_list_of(50, 200))
+SIZES = Values("a list of whole numbers from 1 up", _is_list_of(1))
+SPAN = Values("[least, most], two whole numbers from 1 up", _is_span)
+MIXERS = Values("a list of a mixer for each layer", lambda value: isinstance(value, list) and bool(value))
 MIXER = Values("a name from the table mixers, or a list of such", lambda value: isinstance(value, str | list))
 NOTES = Values("keys with texts", _is_notes)
 TABLE = Values("a table of mixers", lambda value: isinstance(value, dict))

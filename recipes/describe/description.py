@@ -65,7 +65,7 @@ def describe(path: Path) -> Description | LanguageModelDescription:
     if source.find("model") is None and source.find("language_model") is None:
         raise RecipeError(f"{path} has neither a model nor a language_model: give a recipe")
     # The features have no parameters, and their filters come from real numbers.
-    whole = {"model.features": None} if source.find("model") is not None else {}
+    whole = {"model.features": "!new:torch.nn.Identity"} if source.find("model") is not None else {}
     unset = {key: "none" for key in placeholders(source)}
     with FakeTensorMode(), torch.no_grad():
         recipe = load(source, {**unset, **whole})

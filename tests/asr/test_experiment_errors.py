@@ -172,7 +172,8 @@ def test_unknown_recipe(corpus, tmp_path, error_of):
 
 def test_impossible_value_on_the_command_line(corpus, tmp_path, error_of):
     message = error_of(train, corpus, tmp_path / "run", "--speeds", "[]")
-    assert message == f"{RECIPE}: speeds must be a list of whole percentages, such as [95, 100, 105], not []"
+    wanted = "a list of whole percentages from 50 to 200, such as [95, 100, 105]"
+    assert message == f"{RECIPE}: speeds must be {wanted}, not []"
     assert not (tmp_path / "run").exists()
 
 

@@ -27,10 +27,13 @@ class BadInput(NamedTuple):
 
 def values(key: str, wanted: str, *typed: str, program: str = "train", recipe: str = "$recipe") -> list[BadInput]:
     """The rows of a recipe key: values out of its limits, and the limits in words."""
-    return [BadInput(f"--{key}={value}", f"{recipe}: {key} must be {wanted}, not {value}", program) for value in typed]
+    return [
+        BadInput(f"'--{key}={value}'", f"{recipe}: {key} must be {wanted}, not {value}", program) for value in typed
+    ]
 
 
 UP_FROM_1, UP_FROM_0, POSITIVE = "a whole number from 1 up", "a whole number from 0 up", "a number above 0"
+PERCENTAGES = "a list of whole percentages from 50 to 200, such as [95, 100, 105]"
 SHARE, OBJECT, FLAG = "a number from 0 to 1", "an object (!new: or !name:)", "true or false"
 
 NOT_LISTED = (
@@ -57,6 +60,17 @@ ROWS = [
     ),
     *values("token_type", "unigram, bpe or char", "words", "null"),
     *values("mixer", "a name from the table mixers, or a list of such", "null", "3"),
+    *values("mixers.xnor.heads", UP_FROM_1, "0", "many", "null"),
+    *values("model.encoder.d_ffn", UP_FROM_1, "0", "wide"),
+    *values("model.decoder.layers", UP_FROM_1, "0", "null"),
+    *values("model.frontend.channels", "a list of whole numbers from 1 up", "[]", "[0]", "32"),
+    *values("model.augment.time_masks", UP_FROM_0, "-1", "some"),
+    *values("model.augment.time_width", "[least, most], two whole numbers from 1 up", "[5]", "[9, 2]", "5"),
+    *values("model.augment.max_share", SHARE, "2"),
+    *values("model.encoder", OBJECT, "null"),
+    *values("model.frontend", OBJECT, "null"),
+    *values("_seeded", OBJECT, "null"),
+    BadInput("--mixers.summarymixing null", "$recipe: mixer: mixers.summarymixing is null, no mixer to use"),
     BadInput("--heads 5", "$recipe: model.decoder: TransformerDecoder: heads 5 must divide d_model 144"),
     BadInput(
         "--kernel_size 4", "$recipe: model.encoder: Conformer: kernel_size must be an odd whole number from 1 up, not 4"
@@ -74,12 +88,16 @@ ROWS = [
     *values("lr", POSITIVE, "0", "-1", "fast", "null", ".nan", ".inf", "[0.1]"),
     *values("ctc_weight", SHARE, "1.5", "-0.1", "null"),
     *values("label_smoothing", SHARE, "-0.1", "2"),
-    *values("speeds", "a list of whole percentages, such as [95, 100, 105]", "100", "[]", "[0.9]", "[0]", "null"),
+    *values("speeds", PERCENTAGES, "100", "[]", "[0.9]", "[0]", "[1000]", "null"),
     *values("max_seconds", f"{POSITIVE}, or null", "0", "short"),
     *values("seed", "a whole number from 0 to 4294967295", "-1", "1.5", "random", "null", "4294967296"),
     *values("tensorboard", FLAG, "1", "maybe", "null"),
     *values("opt_class", OBJECT, "null"),
     *values("lr_schedule", OBJECT, "null"),
+    *values("lr_schedule.warmup_steps", UP_FROM_0, "-1", "few"),
+    BadInput("--opt_class.betas '[2, 3]'", "$recipe: opt_class: Invalid beta parameter at index 0: 2"),
+    BadInput("--opt_class !new:torch.nn.Identity", "$recipe: opt_class must be an optimizer, not list"),
+    BadInput("--lr_schedule !name:torch.nn.Linear", "$recipe: lr_schedule must give a number for a step, not Linear"),
     BadInput(
         "--opt_class.lr 0.1",
         "$recipe: opt_class.lr has no effect, for the schedule sets the rate of every step from lr: give --lr 0.1",
