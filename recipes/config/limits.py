@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 
-import torch
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from recipes.config.keys import ARGUMENTS, values_of
@@ -33,6 +32,8 @@ def check_values(name: str, values: Mapping[str, object]) -> None:
 
 def check_training(name: str, values: Mapping[str, object]) -> None:
     """Try whether the recipe `name` can make its optimizer and its learning rates. Raises RecipeError, one line."""
+    import torch  # here, since what only reads recipes needs no torch
+
     optimizer, schedule = values.get("opt_class"), values.get("lr_schedule")
     if optimizer is not None:
         made = _tried(f"{name}: opt_class", optimizer, [torch.zeros(1, requires_grad=True)])

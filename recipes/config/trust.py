@@ -11,13 +11,11 @@ import inspect
 from enum import IntEnum
 from pathlib import Path
 
-import torch
-
 from recipes.config.messages import nearest
 from recipes.errors import RecipeError
 
 FACES = ("mixers", "recipes.models", "recipes.decoding")
-TORCH = {"torch.nn": torch.nn.Module, "torch.optim": torch.optim.Optimizer}  # and of what their classes must be
+TORCH = {"torch.nn": "Module", "torch.optim": "Optimizer"}  # and the class that theirs must be of
 FUNCTIONS = ("torch.manual_seed", "recipes.training.noam", "recipes.training.linear")
 OWN_PACKAGE = "mixers"
 RUN_RECIPE = "recipe.yaml"  # what the recipe of a run folder is called
@@ -62,7 +60,7 @@ def _offered_by(module_name: str) -> list[str]:
     module = importlib.import_module(module_name)
     if module_name in FACES:
         return module.__all__
-    base = TORCH[module_name]
+    base = getattr(module, TORCH[module_name])
     return [name for name, value in vars(module).items() if inspect.isclass(value) and issubclass(value, base)]
 
 
