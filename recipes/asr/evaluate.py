@@ -21,6 +21,7 @@ from recipes.errors import RecipeError
 from recipes.scoring import RunSummary, SplitResult, decoded_file
 from recipes.training.averaging import save_weights
 from recipes.training.logger import RunLogger
+from recipes.training.run_data import DATA
 from recipes.training.run_folder import TOKENIZER, WEIGHTS
 from recipes.training.run_options import Machine
 
@@ -77,10 +78,12 @@ class Evaluation:
         return name
 
     def keep_weights(self) -> None:
-        """Another average becomes a run folder of its own: weights, recipe, tokenizer."""
+        """Another average becomes a run folder of its own: weights, recipe, tokenizer, and what it was trained on."""
         save_weights(self.run.weights, self.folder / WEIGHTS)
         (self.folder / TOKENIZER).parent.mkdir(exist_ok=True)
-        shutil.copyfile(self.run.folder / TOKENIZER, self.folder / TOKENIZER)
+        for name in (TOKENIZER, DATA):
+            if (self.run.folder / name).is_file():
+                shutil.copyfile(self.run.folder / name, self.folder / name)
 
     def prepare(self, splits: Sequence[str]) -> librispeech.Prepared:
         """The manifests of these splits: the run's own where the data are, which need not be measured again."""

@@ -2,26 +2,32 @@
 
 import random
 import shlex
+from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch.utils.data import DataLoader, Subset
 
 from data_prep import librispeech
-from data_prep.files import write_atomically
-from data_prep.tokenizer import load_tokenizer, train_tokenizer
+from data_prep.errors import DataError
+from data_prep.files import checksum, write_atomically
+from data_prep.report import read_report
+from data_prep.splits import available_splits
+from data_prep.tokenizer import train_tokenizer
 from recipes.asr import data
 from recipes.asr.brain import ASRBrain
 from recipes.asr.decode import decode_splits, load_search_language_model, summarise
 from recipes.asr.memory import Found, TrainingSet, check_largest_batch, propose_batch_seconds
 from recipes.errors import RecipeError
 from recipes.scoring import RunSummary, read_pairs
-from recipes.training.averaging import load_weights
 from recipes.training.experiment import Experiment
 from recipes.training.processes import on_main_process
-from recipes.training.run_folder import TOKENIZER, WEIGHTS
+from recipes.training.run_data import DataPart, RunData
+from recipes.training.run_folder import TOKENIZER
 
 NAMES_SHOWN = 5  # of utterances that are left out
+Splits = str | Sequence[str]  # "auto" or names
 
 
 class ASRExperiment(Experiment):
@@ -29,31 +35,36 @@ class ASRExperiment(Experiment):
 
     model_key, measure = "model", "WER"
     wrong_recipe = "no recipe of a recogniser, it has no key 'model': for a language model there is train_lm.py"
+    data_keys = frozenset({"train_splits", "valid_splits"})
     brain: ASRBrain
+    data: librispeech.Prepared
 
     def title(self) -> str:
         return f"{self.recipe.name}, {self.hparams['mixer_name']}"
 
     # --- data ------------------------------------------------------------------------------------------------
 
-    def prepare(self) -> None:
-        """Manifests, tokenizer, Brain. What is there is made again only where the corpus or the recipe changed."""
-        self.prepared = on_main_process(self.make_manifests)
-        self.tokenizer = load_tokenizer(self.folder / TOKENIZER)
-        self.train_reader = data.AudioReader(speeds=self.hparams["speeds"], seed=self.hparams["seed"])
-        self.brain = ASRBrain(
-            self.recipe,
-            self.run_options,
-            tokenizer=self.tokenizer,
-            language_model=load_search_language_model(self.hparams, self.folder),  # errors of it come before training
-            train_reader=self.train_reader,
-            homophones=read_pairs(self.prepared.root),
-            **self.brain_parts(),
-        )
+    def prepare_data(self) -> librispeech.Prepared:
+        """Manifests and tokenizer. What is there is made again only where the corpus or the recipe changed."""
+        if not self.trains:
+            return self.make_manifests(train=[], valid=[])
+        splits = self.choose_splits()
+        prepared = self.make_manifests(**splits)
+        train, valid = (part_of(getattr(prepared, use)) for use in splits)
+        merged = self.folder / "manifests" / "merged"
+        if self.newest is not None:  # before anything of the run is written
+            self.own_data(RunData(checksum(self.folder / TOKENIZER) or "", train, valid))
+        for use in splits:
+            librispeech.merge(getattr(prepared, use).values(), merged / f"{use}.csv")
+        if self.newest is None:
+            tokenizer = train_tokenizer(
+                merged / "train.csv", self.folder / "tokenizer", self.hparams["token_type"], self.hparams["vocab_size"]
+            )
+            self.own_data(RunData(checksum(tokenizer), train, valid))
+        return prepared
 
-    def make_manifests(self) -> librispeech.Prepared:
-        train, valid = ([], []) if self.weights_alone else (self.hparams["train_splits"], self.hparams["valid_splits"])
-        prepared = librispeech.prepare(
+    def make_manifests(self, train: Splits, valid: Splits) -> librispeech.Prepared:
+        return librispeech.prepare(
             self.hparams["data_folder"],
             self.folder / "manifests",
             train=train,
@@ -61,19 +72,45 @@ class ASRExperiment(Experiment):
             test=self.hparams["test_splits"],
             progress=not self.machine.noprogressbar,
         )
-        if self.weights_alone:
-            return prepared
-        for use in ("train", "valid"):
-            if not getattr(prepared, use):
+
+    def choose_splits(self) -> dict[str, list[str]]:
+        """Names of the splits by use, train and valid. A run keeps those that it has, whatever `auto` finds by now."""
+        root = librispeech.find_corpus(self.hparams["data_folder"])
+        wanted = {use: self.hparams[f"{use}_splits"] for use in ("train", "valid")}
+        recorded = RunData.read(self.folder) if self.newest is not None and not self.allows_new_data else None
+        own = {"train": list(recorded.train.files), "valid": list(recorded.valid.files)} if recorded else wanted
+        try:
+            available = available_splits(root)
+            roles = librispeech.choose_splits(available, **own, test=[])
+            now = librispeech.choose_splits(available, **wanted, test=[])
+        except DataError as error:
+            raise DataError(f"{root}: {error}") from None
+        for use in own:
+            names = getattr(roles, use)
+            if not names:
                 raise RecipeError(f"{self.recipe.path}: {use}_splits is empty: name a split, or say auto")
-        train = librispeech.merge(prepared.train.values(), self.folder / "manifests" / "merged" / "train.csv")
-        librispeech.merge(prepared.valid.values(), self.folder / "manifests" / "merged" / "valid.csv")
-        train_tokenizer(train, self.folder / "tokenizer", self.hparams["token_type"], self.hparams["vocab_size"])
-        return prepared
+            if more := set(getattr(now, use)) - set(names):
+                self.logger.info(
+                    f"note: {root} has {', '.join(sorted(more))} by now; this run goes on with its own {use}_splits, "
+                    f"{', '.join(names)} (--allow_new_data true takes all)"
+                )
+        return {use: getattr(roles, use) for use in own}
+
+    def make_brain(self) -> None:
+        self.train_reader = data.AudioReader(speeds=self.hparams["speeds"], seed=self.hparams["seed"])
+        self.brain = ASRBrain(
+            self.recipe,
+            self.run_options,
+            tokenizer=self.tokenizer,
+            language_model=load_search_language_model(self.hparams, self.folder),  # errors of it come before training
+            train_reader=self.train_reader,
+            homophones=read_pairs(self.data.root),
+            **self.brain_parts(),
+        )
 
     def utterances(self, use: str, reader: data.AudioReader, **limits):
         manifest = self.folder / "manifests" / "merged" / f"{use}.csv"
-        return data.utterances(manifest, self.prepared.root, reader, self.tokenizer, **limits)
+        return data.utterances(manifest, self.data.root, reader, self.tokenizer, **limits)
 
     def report_left_out(self, names: list[str]) -> None:
         """Count on screen the utterances that CTC cannot be trained on; all names go into a file."""
@@ -88,7 +125,7 @@ class ASRExperiment(Experiment):
     # --- training --------------------------------------------------------------------------------------------
 
     def fit(self) -> None:
-        resumed = self.resumes("give --test_only, or another --output_folder")
+        self.announce_resumption()
         batch_seconds, workers = self.hparams["batch_seconds"], self.hparams["workers"]
         train = self.utterances(
             "train", self.train_reader, longest=self.hparams["max_seconds"], fit_ctc=self.hparams["ctc_weight"] > 0
@@ -96,7 +133,7 @@ class ASRExperiment(Experiment):
         if train.too_many_tokens:
             on_main_process(partial(self.report_left_out, train.too_many_tokens))
         valid = self.utterances("valid", data.AudioReader())
-        if not resumed:
+        if self.newest is None:
             self.measure_features(train)
         self.brain.batches = data.train_batches(
             train, batch_seconds=batch_seconds, buckets=self.hparams["batch_buckets"], seed=self.hparams["seed"]
@@ -129,19 +166,23 @@ class ASRExperiment(Experiment):
 
     def test(self) -> RunSummary:
         """Decode the test sets with the average of the best checkpoints; returns the summary, also written."""
-        if self.weights_alone:
-            self.logger.info(f"testing with {WEIGHTS}")
-            self.brain.model.load_state_dict(load_weights(self.folder / WEIGHTS))
-        else:
-            self.load_average()
+        self.load_tested_weights()
         seconds = round(self.clock.seconds(), 1)
         summary = summarise(
             self.recipe,
             self.brain,
-            decode_splits(self.brain, self.prepared, self.folder),
+            decode_splits(self.brain, self.data, self.folder),
             self.folder,
             seconds=seconds,
             decoded_by=shlex.join(["python", "train.py", str(self.folder / "recipe.yaml"), "--test_only"]),
         )
         self.logger.info(f"alignments, summary and logs: {self.folder}")
         return summary
+
+
+def part_of(manifests: Mapping[str, Path]) -> DataPart:
+    """The splits of one use, as the run's folder keeps them."""
+    reports = [read_report(manifest.with_suffix(".json")) for manifest in manifests.values()]
+    hours = round(sum(report["hours"] for report in reports), 6)
+    counts = {"utterances": sum(report["utterances"] for report in reports), "hours": hours}
+    return DataPart({name: checksum(path) or "" for name, path in manifests.items()}, counts)

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from data_prep.files import checksum
-from data_prep.tokenizer import load_tokenizer
 from recipes.config import load, read_recipe
 from recipes.config.keys import Role, free_keys, keys_of
 from recipes.config.source import Source
 from recipes.errors import RecipeError
 from recipes.training.averaging import average_checkpoints, load_weights
 from recipes.training.checkpoints import AtomicCheckpointer
-from recipes.training.run_folder import TOKENIZER, WEIGHTS
+from recipes.training.run_data import tokenizer_of
+from recipes.training.run_folder import WEIGHTS
 
 DECODING_KEYS = free_keys() - keys_of(Role.ABOUT) | {"data_folder"}
 
@@ -32,17 +32,13 @@ class SavedRun:
         if "model" not in self.hparams:
             raise RecipeError(f"{folder} is no run of a recogniser: a language model is for --lm_folder")
         self.check_overrides()
-        if not (folder / TOKENIZER).is_file():
-            raise RecipeError(
-                f"{folder} has no {TOKENIZER}: was the run stopped before it began? give its train.py command again"
-            )
+        self.tokenizer = tokenizer_of(folder)
         self.weights, self.weights_name = self.find_weights()
         try:
             self.hparams["model"].load_state_dict(self.weights)
         except RuntimeError:
             recipe = folder / "recipe.yaml"
             raise RecipeError(f"the {self.weights_name} do not fit {recipe}: was it changed?") from None
-        self.tokenizer = load_tokenizer(folder / TOKENIZER)
 
     def check_overrides(self) -> None:
         keys = {name.split(".")[0] for name in self.overrides}

@@ -99,6 +99,7 @@ KEYS = {
     "batch_buckets": Key(Role.TRAINING, COUNT),
     "grad_accumulation_factor": Key(Role.TRAINING, COUNT, free=True),  # with the number of processes; it is said
     "find_batch": Key(Role.KEPT, FLAG),
+    "allow_new_data": Key(Role.KEPT, FLAG),
     "global_batch": Key(Role.TRAINING, or_null(COUNT), free=True),
     "max_grad_norm": Key(Role.TRAINING, POSITIVE),
     "precision": Key(Role.TRAINING, choice("fp32", "fp16", "bf16")),

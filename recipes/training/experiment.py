@@ -9,16 +9,23 @@ from speechbrain.utils.epoch_loop import EpochCounter
 from speechbrain.utils.run_opts import RunOptions
 
 from data_prep.files import remove_leftovers
-from recipes.config import Recipe, load
+from recipes.config import Recipe, flatten, load
 from recipes.config.arguments import parse_arguments
 from recipes.cost import parameter_count
 from recipes.errors import RecipeError
 from recipes.provenance import commit, peak_memory_mb, versions
-from recipes.training.averaging import average_checkpoints, load_weights, save_weights
+from recipes.training.averaging import (
+    average_checkpoints,
+    choose_checkpoints,
+    epoch_of,
+    load_weights,
+    save_weights,
+)
 from recipes.training.checkpoints import AtomicCheckpointer, Clock
 from recipes.training.lock import locked
 from recipes.training.logger import RunLogger
 from recipes.training.processes import finish, on_main_process, start
+from recipes.training.run_data import DATA, RunData, tokenizer_of
 from recipes.training.run_folder import (
     CHECKPOINTS,
     WEIGHTS,
@@ -26,11 +33,14 @@ from recipes.training.run_folder import (
     check_recipe,
     debug_folder,
     empty_debug_folder,
+    has_weights,
     is_kept_recipe,
     keep_recipe,
 )
 from recipes.training.run_options import Machine
 from recipes.training.trainer import Trainer
+
+NAMES_SHOWN = 5
 
 
 class Experiment:
@@ -44,6 +54,7 @@ class Experiment:
     model_key: str
     measure: str
     wrong_recipe: str  # what to say of a recipe without the key
+    data_keys: frozenset[str]  # that may change where new data are allowed
     brain: Trainer
 
     def __init__(self, recipe: Recipe, run_options: RunOptions):
@@ -52,8 +63,12 @@ class Experiment:
         self.debug, self.test_only = run_options.debug, run_options.test_only
         if self.debug:
             self.folder = debug_folder(self.folder)
+        # An allowance is for one command: the kept recipe does not repeat it.
+        self.allows_new_data = bool(self.hparams.get("allow_new_data"))
         if self.debug and self.test_only:
             raise RecipeError(f"--debug trains anew, in {self.folder}: it has nothing for --test_only to test")
+        if self.test_only and not has_weights(self.folder):
+            raise RecipeError(f"no finished epoch in {self.folder / CHECKPOINTS}: train before testing")
         self.check()
         self.machine = Machine(recipe, run_options)
 
@@ -63,8 +78,7 @@ class Experiment:
             self.logger = RunLogger(self.folder, tensorboard=self.hparams["tensorboard"])
             on_main_process(lambda: remove_leftovers(self.folder))
             self.checkpointer = AtomicCheckpointer(self.folder / CHECKPOINTS, warn=self.warn)
-            # A converted model's folder, or a run without its checkpoints: to test with, not to go on from.
-            self.weights_alone = (self.folder / WEIGHTS).is_file() and not self.checkpointer.list_checkpoints()
+            self.check_stage()
             self.clock, self.epoch_counter = Clock(), EpochCounter(self.hparams["number_of_epochs"])
             recoverables = {"model": self.model, "epoch": self.epoch_counter, "clock": self.clock}
             self.checkpointer.add_recoverables(recoverables)
@@ -74,6 +88,29 @@ class Experiment:
 
     def __exit__(self, *_) -> None:
         self.held.close()
+
+    def check_stage(self) -> None:
+        """How far the run is: `weights_alone`, `newest` (checkpoint, to go on from) and whether this command `trains`.
+
+        Raises RecipeError where the folder has nothing to test, or nothing to go on from.
+        """
+        # A converted model's folder, or a run without its checkpoints: to test with, not to go on from.
+        self.weights_alone = (self.folder / WEIGHTS).is_file() and not self.checkpointer.list_checkpoints()
+        self.newest = None if self.test_only else self.checkpointer.newest()
+        self.trains = not (self.test_only or self.is_finished())
+        if self.trains and self.weights_alone:
+            raise RecipeError(
+                f"{self.folder} holds weights ({WEIGHTS}) and no checkpoints to go on from: give --test_only, or "
+                "another --output_folder"
+            )
+        if not self.trains and not self.weights_alone:
+            choose_checkpoints(self.checkpointer, "last-1", self.measure)  # raises where no epoch was finished
+
+    def is_finished(self) -> bool:
+        """Whether the newest checkpoint is of the end of the last epoch."""
+        if self.newest is None or not self.newest.meta["end-of-epoch"]:
+            return False
+        return epoch_of(self.newest) >= self.hparams["number_of_epochs"]
 
     def announce(self) -> None:
         self.logger.info(
@@ -92,7 +129,9 @@ class Experiment:
         stack.enter_context(locked(self.folder))
         if self.debug:
             empty_debug_folder(self.folder)
-        self.claim_folder()
+        check_recipe(self.folder, self.recipe, self.data_keys if self.allows_new_data else frozenset())
+        if not has_weights(self.folder):  # else once the data are seen to be the run's: a refusal changes nothing
+            keep_recipe(self.folder, self.recipe)
 
     def title(self) -> str:
         """Of the recipe, for the screen."""
@@ -102,12 +141,22 @@ class Experiment:
         """Raises RecipeError for a recipe that no run can have, before anything is written."""
         return
 
-    def claim_folder(self) -> None:
-        check_recipe(self.folder, self.recipe)
-        keep_recipe(self.folder, self.recipe)
-
     def prepare(self) -> None:
         """Read the data, and make the Brain."""
+        self.data = on_main_process(self.prepare_data)
+        on_main_process(lambda: keep_recipe(self.folder, self.recipe))
+        self.tokenizer = tokenizer_of(self.folder)
+        self.make_brain()
+
+    def prepare_data(self):
+        """Find the data and see that they are the run's; returns what `make_brain` and the other stages need of them.
+
+        In the main process alone. Training and validation data only where this command `trains`.
+        """
+        raise NotImplementedError
+
+    def make_brain(self) -> None:
+        """Set `brain`, with `tokenizer`."""
         raise NotImplementedError
 
     def fit(self) -> None:
@@ -129,20 +178,47 @@ class Experiment:
             "epoch_counter": self.epoch_counter,
         }
 
-    def resumes(self, advice: str) -> bool:
-        """Whether training goes on from a checkpoint, which is announced.
+    def own_data(self, now: RunData) -> None:
+        """Make these the data of the run; in the main process alone.
 
-        Raises RecipeError with the advice for a folder with weights alone.
+        Raises RecipeError where it has been trained on others, unless these are allowed, and where it stopped within
+        an epoch, of which the others are a part.
+        """
+        if self.newest is None:
+            now.write(self.folder)
+            return
+        recorded = RunData.read(self.folder)
+        differing = recorded.differences(now) if recorded else [f"it has no {DATA}"]
+        if not differing:
+            return
+        named = ", ".join(differing[:NAMES_SHOWN]) + (", …" if len(differing) > NAMES_SHOWN else "")
+        if not self.allows_new_data:
+            raise RecipeError(
+                f"{self.folder} was trained on other data ({named}): give those again, or --allow_new_data true to go "
+                "on with its own tokenizer on these, or another --output_folder"
+            )
+        if not self.newest.meta["end-of-epoch"]:
+            raise RecipeError(
+                f"{self.folder} stopped within an epoch, which would mix data ({named}): end it with the data that it "
+                "began with, and give --allow_new_data true after it"
+            )
+        epoch = epoch_of(self.newest)
+        (recorded.followed_by(now, epoch) if recorded else now).write(self.folder)
+        self.logger.info(f"after epoch {epoch} the run goes on with other data ({named}) and its own tokenizer")
+
+    def announce_resumption(self) -> None:
+        if self.newest is not None:
+            self.logger.info(f"going on from {self.newest.path}")
+
+    def load_tested_weights(self) -> None:
+        """Load the average of the best checkpoints, which is also written, and the time that training took.
+
+        Where there are no checkpoints, the average that is there.
         """
         if self.weights_alone:
-            raise RecipeError(f"{self.folder} holds weights ({WEIGHTS}) and no checkpoints to go on from: {advice}")
-        newest = self.checkpointer.newest()
-        if newest is not None:
-            self.logger.info(f"going on from {newest.path}")
-        return newest is not None
-
-    def load_average(self) -> None:
-        """Load the average of the best checkpoints, which is also written, and the time that training took."""
+            self.logger.info(f"testing with {WEIGHTS}")
+            self.brain.model.load_state_dict(load_weights(self.folder / WEIGHTS))
+            return
         epochs = on_main_process(self.write_average)
         self.logger.info(f"testing with the average of {len(epochs)} checkpoint{'s' * (len(epochs) > 1)}")
         self.checkpointer.recover(["clock"])
@@ -185,10 +261,13 @@ def run_experiment(kind: type[Experiment], argv: Sequence[str] | None, descripti
     if "output_folder" not in overrides and is_kept_recipe(arguments.recipe):
         overrides = {**overrides, "output_folder": str(arguments.recipe.parent)}  # which may have been moved
     recipe = load(arguments.source, overrides)
+    if "allow_new_data" in overrides:
+        lasting = {key: value for key, value in overrides.items() if key != "allow_new_data"}
+        recipe = recipe._replace(text=flatten(arguments.source, lasting))
     run_options = start(arguments.run_options)
     with kind(recipe, run_options) as experiment:
         experiment.prepare()
-        if not experiment.test_only:
+        if experiment.trains:
             experiment.fit()
         experiment.test()
     finish()

@@ -78,10 +78,15 @@ def prepared(corpus, tmp_path, error_of) -> tuple[Path, Path]:
     """A copy of the corpus, and the folder of a run that has its manifests and no training yet."""
     data, output = tmp_path / "data", tmp_path / "run"
     shutil.copytree(corpus, data)
-    assert error_of(train, data, output, "--test_only") == (
-        f"no finished epoch in {output / 'checkpoints'}: train before testing"
-    )
+    assert "no utterance is as short as" in error_of(train, data, output, "--max_seconds", "0.01")
     return data, output
+
+
+def test_nothing_to_test(corpus, tmp_path, error_of):
+    output = tmp_path / "run"
+    message = f"no finished epoch in {output / 'checkpoints'}: train before testing"
+    assert error_of(train, corpus, output, "--test_only") == message
+    assert not output.exists()
 
 
 def corrupt(audio: Path) -> None:

@@ -1,13 +1,18 @@
 """A run's folder: one process at a time, no debug run in it, and it may move."""
 
+import json
 import shutil
 import socket
 from pathlib import Path
 
 import pytest
 
+import evaluate
+from data_prep.files import checksum
 from recipes.files import LOCK
+from recipes.training.integrity import write_checksums
 from recipes.training.lock import locked
+from tests.support.corpus import write_corpus
 from tests.support.runs import (
     assert_learned,
     epochs,
@@ -134,3 +139,135 @@ def test_a_moved_folder_is_the_run(finished, run, tmp_path):
 def test_another_output_folder_repeats_a_run(finished, tmp_path):
     assert again(finished, "--output_folder", str(tmp_path / "anew")) == 0
     assert same_weights(tmp_path / "anew", finished)
+
+
+# --- what a run was trained with ----------------------------------------------------------------------------
+
+
+def with_split(corpus: Path, folder: Path, words: str = "") -> Path:
+    """A copy of the corpus with one more training split, `train-other-5`; `words` end each of its transcripts."""
+    data = shutil.copytree(corpus, folder)
+    more = folder.with_name("more")
+    write_corpus(more, {"others": (4, 1), "train-other-5": (1, 6)}, seed=1)  # no speaker of the corpus
+    for file in more.glob("train*/*/*/*.txt"):
+        file.write_text("".join(f"{line} {words}\n" for line in file.read_text().splitlines()))
+    (more / "train-other-5").rename(data / "train-other-5")
+    return data
+
+
+def owned(run: Path) -> dict[Path, bytes]:
+    """The files of a run that no other data may change."""
+    merged = run / "manifests" / "merged"
+    kept = {
+        *run.glob("tokenizer/*"),
+        *run.rglob("*.ckpt"),
+        run / "data.json",
+        merged / "train.csv",
+        merged / "valid.csv",
+    }
+    return {path: path.read_bytes() for path in kept} | {run / "recipe.yaml": (run / "recipe.yaml").read_bytes()}
+
+
+def test_a_run_keeps_a_record_of_its_data(finished):
+    record = json.loads((finished / "data.json").read_text())
+    assert record["tokenizer"] == checksum(finished / "tokenizer" / "tokenizer.model")
+    assert record["train"]["files"] == {"train-clean-5": checksum(finished / "manifests" / "train-clean-5.csv")}
+    assert list(record["valid"]["files"]) == ["dev-clean"] and record["valid"]["counts"]["utterances"] == 3
+    assert record["train"]["counts"]["utterances"] == 24 and 0 < record["train"]["counts"]["hours"] < 0.01
+
+
+def test_a_split_that_came_later_is_no_part_of_the_run(corpus, run, tmp_path, capsys):
+    before, expected = owned(run), shutil.copytree(run, tmp_path / "expected")
+    data = with_split(corpus, tmp_path / "data", words="ÜBER")
+    assert train(data, run, "--number_of_epochs", "2") == 0
+    assert f"note: {data} has train-other-5 by now; this run goes on with its own train_splits, train-clean-5 (" in (
+        capsys.readouterr().out
+    )
+    changed = {path.name for path, content in before.items() if path.is_file() and path.read_bytes() != content}
+    assert changed == {"averaged.ckpt", "recipe.yaml"}
+    assert train(corpus, expected, "--number_of_epochs", "2") == 0
+    assert same_weights(run, expected)
+
+
+REPAIRED = {"other words": ("train-clean-5", "words"), "without an utterance": ("dev-clean", "audio")}
+
+
+@pytest.mark.parametrize(("split", "what"), REPAIRED.values(), ids=REPAIRED)
+def test_other_data_are_refused_and_nothing_of_the_run_changes(split, what, corpus, run, tmp_path, capsys):
+    before = owned(run)
+    data = shutil.copytree(corpus, tmp_path / "data")
+    if what == "words":
+        file = next(data.glob(f"{split}/*/*/*.txt"))
+        file.write_text(file.read_text().replace("RIVER", "STREAM"))
+    else:
+        min(data.glob(f"{split}/*/*/*.flac")).unlink()
+        for file in data.glob(f"{split}/*/*/*.txt"):
+            file.write_text("".join(f"{line}\n" for line in file.read_text().splitlines()[1:]))
+    assert train(data, run, "--number_of_epochs", "2") == 2
+    assert capsys.readouterr().err == (
+        f"error: {run} was trained on other data ({split}): give those again, or --allow_new_data true to go on with "
+        "its own tokenizer on these, or another --output_folder\n"
+    )
+    assert owned(run) == before
+    assert train(data, run) == 0, "it has ended, and is only tested"
+    assert train(corpus, run, "--number_of_epochs", "2") == 0
+
+
+def test_the_same_corpus_elsewhere_is_the_same_data(corpus, run, tmp_path):
+    data = shutil.copytree(corpus, tmp_path / "data", copy_function=shutil.copyfile)
+    assert train(data, run, "--number_of_epochs", "2") == 0
+
+
+def test_more_data_may_follow_with_the_old_tokenizer(corpus, run, tmp_path, capsys):
+    before, record = owned(run), json.loads((run / "data.json").read_text())
+    data = with_split(corpus, tmp_path / "data")
+    assert train(data, run, "--number_of_epochs", "2", "--allow_new_data", "true") == 0
+    assert "after epoch 1 the run goes on with other data (train-other-5) and its own tokenizer\n" in (
+        capsys.readouterr().out
+    )
+    assert "allow_new_data: False" in (run / "recipe.yaml").read_text(), "an allowance for one command"
+    now = json.loads((run / "data.json").read_text())
+    assert list(now["train"]["files"]) == ["train-clean-5", "train-other-5"]
+    assert now["earlier"] == [{"until_epoch": 1, "train": record["train"], "valid": record["valid"]}]
+    tokenizer = run / "tokenizer" / "tokenizer.model"
+    assert tokenizer.read_bytes() == before[tokenizer]
+    assert epochs(run)[1].steps - epochs(run)[0].steps > epochs(run)[0].steps, "more steps an epoch"
+    assert train(data, run, "--number_of_epochs", "3") == 0, "these are the run's data by now"
+    assert train(corpus, run, "--number_of_epochs", "4") == 2
+    assert "train-other-5" in capsys.readouterr().err
+
+
+def test_new_data_may_not_follow_within_an_epoch(corpus, run, tmp_path, capsys):
+    newest = max((run / "checkpoints").glob("CKPT*"))
+    index = newest / "CKPT.yaml"
+    index.write_text(index.read_text().replace("end-of-epoch: true", "end-of-epoch: false"))
+    write_checksums(newest)
+    data = with_split(corpus, tmp_path / "data")
+    assert train(data, run, "--number_of_epochs", "2", "--allow_new_data") == 2
+    assert capsys.readouterr().err.startswith(f"error: {run} stopped within an epoch, which would mix data (train-")
+
+
+def test_testing_reads_what_the_folder_has(finished, run, tmp_path, corpus):
+    """With other words the tokenizer would be another; without train and dev splits there would be none."""
+    before = owned(run)
+    (tmp_path / "data").mkdir()
+    shutil.copytree(corpus / "test-clean", tmp_path / "data" / "test-clean")
+    (run / "summary.json").unlink()
+    assert train(tmp_path / "data", run, "--test_only") == 0
+    assert results(run) == results(finished)
+    shutil.rmtree(run / "evaluations", ignore_errors=True)
+    assert evaluate.main([str(run), "--data_folder", str(tmp_path / "data"), "--device", "cpu", "--noprogressbar"]) == 0
+    assert {path for path, content in owned(run).items() if before[path] != content} == {run / "recipe.yaml"}
+
+
+@pytest.mark.parametrize("damage", ["replaced", "missing"])
+def test_another_tokenizer_is_found(corpus, run, capsys, damage):
+    tokenizer = run / "tokenizer" / "tokenizer.model"
+    content = tokenizer.read_bytes()
+    tokenizer.write_bytes(content + b" ") if damage == "replaced" else tokenizer.unlink()
+    problem = {"replaced": "is not the one", "missing": "is missing: it is the one"}[damage]
+    for command in (train, lambda corpus, run: evaluate.main([str(run), "--device", "cpu"])):
+        assert command(corpus, run) == 2
+        assert capsys.readouterr().err.startswith(f"error: {tokenizer} {problem} that this run was trained with, ")
+    tokenizer.write_bytes(content)
+    assert train(corpus, run) == 0

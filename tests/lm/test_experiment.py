@@ -302,6 +302,30 @@ def test_another_tokenizer_for_the_same_run(folder, tmp_path, error_of):
     assert own.read_bytes() == content
 
 
+def test_other_text_is_refused_and_may_be_allowed(folder, tmp_path, capsys):
+    texts, output = shutil.copytree(folder, tmp_path / "texts"), tmp_path / "run"
+    assert train(texts, output) == 0
+    (texts / "train.txt.gz").write_bytes(gzip.compress("\n".join(SENTENCES * 8).encode()))
+    assert train(texts, output, "--number_of_epochs", "3") == 2
+    assert capsys.readouterr().err.startswith(
+        f"error: {output} was trained on other data ({texts / 'train.txt.gz'}): give those again, or --allow_new_data"
+    )
+    assert train(texts, output, "--number_of_epochs", "3", "--allow_new_data", "true") == 0
+    assert "after epoch 2 the run goes on with other data (" in capsys.readouterr().out
+    assert LanguageModelSummary.read(output).train_text == {"sentences": 32, "words": 128}
+
+
+def test_testing_needs_neither_training_text_nor_the_recognisers_tokenizer(folder, tmp_path):
+    texts, output = shutil.copytree(folder, tmp_path / "texts"), tmp_path / "run"
+    assert train(texts, output) == 0
+    summary = LanguageModelSummary.read(output)
+    for path in (texts / "train.txt.gz", texts / "tokenizer.model", output / "summary.json"):
+        path.unlink()
+    assert main([str(output / "recipe.yaml"), "--device", "cpu", "--noprogressbar", "--test_only"]) == 0
+    again = LanguageModelSummary.read(output)
+    assert (again.texts, again.train_text) == (summary.texts, summary.train_text)
+
+
 def test_testing_without_a_finished_epoch(error_of, tmp_path):
     assert error_of("--test_only") == (f"no finished epoch in {tmp_path / 'run' / 'checkpoints'}: train before testing")
 
@@ -311,5 +335,6 @@ def test_weights_without_checkpoints(finished, tmp_path, error_of, folder):
     assert train(folder, output) == 0
     shutil.rmtree(output / "checkpoints")
     assert error_of(output=output) == (
-        f"{output} holds weights (averaged.ckpt) and no checkpoints to go on from: give another --output_folder"
+        f"{output} holds weights (averaged.ckpt) and no checkpoints to go on from: give --test_only, or "
+        "another --output_folder"
     )
