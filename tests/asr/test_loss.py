@@ -54,12 +54,15 @@ def expected_parts(output: Output) -> tuple[torch.Tensor, torch.Tensor]:
 def test_joint_loss_is_its_definition(batch, output, ctc_weight):
     ctc, attention = expected_parts(output)
     loss = joint_loss(output, batch, ctc_weight=ctc_weight, label_smoothing=0.0)
-    torch.testing.assert_close(loss, (ctc_weight * ctc + (1 - ctc_weight) * attention) / 2)
+    torch.testing.assert_close(loss.joint, (ctc_weight * ctc + (1 - ctc_weight) * attention) / 2)
+    assert list(loss.parts()) == ["ctc_loss", "attention_loss"]
+    torch.testing.assert_close([*loss.parts().values()], [ctc / 2, attention / 2])
 
 
 def test_without_a_decoder_the_loss_is_ctc_alone(batch, output):
     loss = joint_loss(output._replace(attention_logits=None), batch, ctc_weight=0.3, label_smoothing=0.0)
-    torch.testing.assert_close(loss, expected_parts(output)[0] / 2)
+    torch.testing.assert_close(loss.joint, expected_parts(output)[0] / 2)
+    assert list(loss.parts()) == ["ctc_loss"]
 
 
 def test_padding_changes_no_loss(batch, output):
