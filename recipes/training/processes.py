@@ -19,7 +19,7 @@ import torch.distributed as dist
 from speechbrain.utils.distributed import ddp_barrier, ddp_broadcast, ddp_init_group
 from speechbrain.utils.run_opts import RunOptions
 
-from recipes.errors import RecipeError
+from recipes.errors import MISTAKE, USERS_MISTAKES, RecipeError
 
 PARENT_CHECK_SECONDS = 1.0
 PATIENCE_SECONDS = 60.0  # for what is being saved
@@ -89,10 +89,28 @@ def _end_with_parent(parent: int) -> None:
 
 
 def on_main_process(work: Callable[[], Item]) -> Item:
-    """Do the work in the main process alone. All processes wait for its end, and get the result."""
-    result = ddp_broadcast(work() if is_main() else None)
+    """Do the work in the main process alone. All processes wait for its end, and get the result.
+
+    Where it raises an error, that is the main process's to show, and the others leave without a word.
+    """
+    result, failed = None, None
+    try:
+        result = work() if is_main() else None
+    except Exception as error:
+        failed = error
+    result, status = ddp_broadcast((result, exit_status(failed)))
+    if failed is not None:
+        raise failed
+    if status:
+        raise SystemExit(status)
     ddp_barrier()
     return result
+
+
+def exit_status(error: Exception | None) -> int:
+    if error is None:
+        return 0
+    return MISTAKE if isinstance(error, USERS_MISTAKES) else 1
 
 
 def all_sum(values: Sequence[float]) -> list[float]:
