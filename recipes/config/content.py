@@ -8,6 +8,7 @@ from ruamel.yaml.nodes import MappingNode
 from recipes.config.keys import Role, keys_of
 from recipes.config.layer_mixers import resolve
 from recipes.config.source import Source, compose, plain
+from recipes.errors import RecipeError
 
 # Where things lie, how a run is executed and kept, and what is for readers: not what is trained.
 LEFT_OUT = keys_of(Role.WHERE, Role.KEPT, Role.ABOUT)
@@ -19,12 +20,15 @@ def recipe_hash(source: Source) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
-def recipe_content(text: str) -> dict:
+def recipe_content(text: str, name: str = "recipe") -> dict:
     """What a flattened recipe trains, as plain values by top-level key.
 
-    Comments, spelling (`1e-3`, `0.001`), the order of keys, LEFT_OUT and the mixers that no layer uses do
-    not count."""
-    return _content(Source("recipe", text, compose(text, "recipe")))
+    Comments, spelling (`1e-3`, `0.001`), the order of keys, LEFT_OUT and the mixers that no layer uses do not
+    count. Raises RecipeError, with the name, for a text that is no recipe."""
+    root = compose(text, name)
+    if not isinstance(root, MappingNode):
+        raise RecipeError(f"{name} is no recipe: it must consist of `key: value` lines")
+    return _content(Source(name, text, root))
 
 
 def _content(source: Source) -> dict:

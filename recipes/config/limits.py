@@ -36,9 +36,9 @@ def check_training(name: str, values: Mapping[str, object]) -> None:
 
     optimizer, schedule = values.get("opt_class"), values.get("lr_schedule")
     if optimizer is not None:
-        made = _tried(f"{name}: opt_class", optimizer, [torch.zeros(1, requires_grad=True)])
-        if not isinstance(made, torch.optim.Optimizer):
-            raise RecipeError(f"{name}: opt_class must be an optimizer, not {type(made).__name__}")
+        trial = _tried(f"{name}: opt_class", optimizer, [torch.zeros(1, requires_grad=True)])
+        if not isinstance(trial, torch.optim.Optimizer):
+            raise RecipeError(f"{name}: opt_class must be an optimizer, not {type(trial).__name__}")
     if schedule is not None:
         share = _tried(f"{name}: lr_schedule", schedule, 1, 10)
         if not isinstance(share, float | int):

@@ -131,11 +131,11 @@ def plain(node: Node) -> object:
         value = {key.value: plain(below) for key, below in node.value}
     elif isinstance(node, SequenceNode):
         value = [plain(item) for item in node.value]
-    elif node.tag.startswith(STANDARD):
+    elif node.tag in PLAIN_TAGS:
         return YAML(typ="safe", pure=True).constructor.construct_object(node)
     else:
         value = node.value
-    return value if node.tag.startswith(STANDARD) else [node.tag, value]
+    return value if node.tag in PLAIN_TAGS else [node.tag, value]
 
 
 def written(node: Node) -> str:

@@ -52,7 +52,7 @@ def check_recipe(folder: Path, recipe: Recipe, may_differ: Set[str] = frozenset(
     saved = folder / RECIPE
     if not (saved.is_file() and has_weights(folder)):
         return
-    trained, wanted = recipe_content(saved.read_text(encoding="utf-8")), recipe_content(recipe.text)
+    trained, wanted = recipe_content(saved.read_text(encoding="utf-8"), str(saved)), recipe_content(recipe.text)
     keys = sorted({*trained, *wanted} - free_keys() - keys_of(Role.FILLED) - may_differ)
     differing = [key for key in keys if trained.get(key) != wanted.get(key)]
     if differing:

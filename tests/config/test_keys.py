@@ -37,6 +37,13 @@ def test_content_leaves_out_where_a_run_lies_and_how_it_is_kept():
     assert content == {"lr": 2, "mine": 3}
 
 
+def test_content_of_what_is_no_recipe():
+    assert recipe_content("x: !!python/name:os.system\n") == {"x": ["tag:yaml.org,2002:python/name:os.system", ""]}
+    for text in ("- a\n", ""):
+        message = "runs/recipe.yaml is no recipe: it must consist of `key: value` lines"
+        assert error_of(recipe_content, text, "runs/recipe.yaml") == message
+
+
 PLACES = (
     "2024",
     "1e3",

@@ -50,8 +50,8 @@ def test_another_class_replaces_the_arguments_too(write):
 
 
 def test_name_over_new_replaces(write):
-    made = hparams_of(write(f"base: base.yaml\nencoder: !name:{CLASSES}.Encoder {{heads: 3}}\n"))["encoder"]
-    assert made.keywords == {"heads": 3}
+    encoder = hparams_of(write(f"base: base.yaml\nencoder: !name:{CLASSES}.Encoder {{heads: 3}}\n"))["encoder"]
+    assert encoder.keywords == {"heads": 3}
 
 
 def test_first_arguments_for_a_class_without_any(write):
