@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
+from ruamel.yaml import YAML
 from speechbrain.utils.checkpoints import METAFNAME, PARAMFILE_EXT, Checkpoint
 from torch import Tensor
 
@@ -72,7 +72,7 @@ def read_index(folder: Path) -> Checkpoint:
 def read_meta(folder: Path) -> dict:
     """What the index says. Raises DamagedCheckpoint."""
     try:
-        meta = yaml.safe_load((folder / METAFNAME).read_text(encoding="utf-8"))
+        meta = YAML(typ="safe", pure=True).load((folder / METAFNAME).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DamagedCheckpoint(folder, f"{METAFNAME} is missing") from None
     except PermissionError:
