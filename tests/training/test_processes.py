@@ -8,11 +8,11 @@ import time
 
 import pytest
 
+from benchmarks.reliability import torchrun
 from tests.lm.test_experiment import RECIPE as LM_RECIPE
 from tests.lm.test_experiment import TINY as LM_TINY
 from tests.lm.test_experiment import folder as texts
 from tests.lm.test_experiment import train as train_lm
-from tests.support import torchrun
 from tests.support.corpus import write_corpus
 from tests.support.runs import arguments, epochs, results, same_weights, train
 

@@ -1,0 +1,77 @@
+"""Accidents that must spoil nothing: python -m benchmarks.reliability
+
+kills: trainings killed at random moments, and given the same command again, must end with the weights, the scores and
+the log of an unbroken one. processes: two processes must equal one with gradient accumulation. bad_inputs: a user's
+mistakes must be told in one line each, with nothing done. manifests: time and memory of preparing a corpus as large as
+LibriSpeech. soak: memory and time of an epoch over a long training. Everything is of one thread, on the CPU, in a
+temporary folder; half an hour in all.
+"""
+
+import argparse
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.reliability.bad_inputs import ROWS
+from benchmarks.reliability.kills import VARIANTS, try_kills
+from benchmarks.reliability.manifests import LIBRISPEECH, measure_manifests
+from benchmarks.reliability.mistakes import try_mistakes
+from benchmarks.reliability.processes import try_processes
+from benchmarks.reliability.programs import load
+from benchmarks.reliability.soak import EARLY, soak
+from benchmarks.reliability.tiny_run import small_corpus
+from recipes.errors import RecipeError, command_line
+from recipes.files import write_json
+from recipes.provenance import commit, machine
+
+PARTS: dict[str, Callable[[argparse.Namespace, Path, Path], dict]] = {
+    "kills": lambda options, data, folder: try_kills(data, folder, options.kills, options.seed, options.variants),
+    "processes": lambda options, data, folder: try_processes(data, folder),
+    "bad_inputs": lambda options, data, folder: try_mistakes(ROWS[:: options.every], folder),
+    "manifests": lambda options, data, folder: measure_manifests(folder, options.utterances),
+    "soak": lambda options, data, folder: soak(data, folder, options.epochs),
+}
+
+
+def arguments(argv=None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.reliability",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="default: all")
+    parser.add_argument("--kills", type=int, default=20, help="trainings to kill (default: %(default)s)")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="default: all")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments (default: %(default)s)")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="give every Nth bad input (default: all)")
+    parser.add_argument("--utterances", type=int, default=LIBRISPEECH, help="to prepare (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=500, help="of the long training (default: %(default)s)")
+    parser.add_argument("--folder", type=Path, help="where the temporary folder is made (default: the system's)")
+    parser.add_argument("--out", type=Path, default=Path("results/reliability.json"), help="default: %(default)s")
+    options = parser.parse_args(argv)
+    for name, least in (("kills", 1), ("every", 1), ("utterances", 1), ("epochs", EARLY + 1)):
+        if getattr(options, name) < least:
+            raise RecipeError(f"--{name} must be {least} or more")
+    return options
+
+
+@command_line
+def main(argv=None):
+    options = arguments(argv)
+    results = {
+        "command": shlex.join(["python", "-m", "benchmarks.reliability", *(sys.argv[1:] if argv is None else argv)]),
+        "machine": machine("cpu"),
+        "commit": commit(),
+    }
+    with tempfile.TemporaryDirectory(dir=options.folder) as temporary:
+        load()
+        data = small_corpus(Path(temporary) / "corpus")
+        for part in options.parts:
+            folder = Path(temporary) / part
+            folder.mkdir()
+            results[part] = PARTS[part](options, data, folder)
+            print(f"{part}: {results[part]}", flush=True)
+            options.out.parent.mkdir(parents=True, exist_ok=True)
+            write_json(options.out, results)  # after every part: the later ones take long
