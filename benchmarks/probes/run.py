@@ -73,7 +73,7 @@ def choose_mixers(names: list[str] | None) -> dict[str, list[Factory]]:
     if names is None:
         names = [*(name for name in table if name not in ON_REQUEST), *HYBRIDS]
     for mixer in names:
-        text = json.dumps({"mixers": dict.fromkeys(table), "mixer": mixer, "layers": SHAPE.layers})
+        text = json.dumps({"mixers": {name: name for name in table}, "mixer": mixer, "layers": SHAPE.layers})
         blocks = resolve(Source("--mixers", text, compose(text, "--mixers")))
         mixers[blocks[0] if len(set(blocks)) == 1 else "+".join(blocks)] = [table[name] for name in blocks]
     return mixers
