@@ -10,6 +10,7 @@ from pathlib import Path
 from recipes.asr import Evaluation, SavedRun, tune
 from recipes.config.arguments import Arguments, parse_arguments
 from recipes.errors import RecipeError, command_line
+from recipes.training.processes import start
 
 DESCRIPTION = """\
 Decode test sets with a run that train.py (or recipes.stock.convert) left, and report word error rates.
@@ -77,16 +78,16 @@ def main(argv=None):
     argv = sys.argv[1:] if argv is None else argv
     own, arguments = parse(argv)
     wants_tuning = own.tune or bool(own.tune_split)
-    evaluation = Evaluation(
+    with Evaluation(
         SavedRun(own.run, settings(own, arguments.overrides), own.average, source=arguments.source),
-        arguments.run_options,
+        start(arguments.run_options),
         output=own.output,
         label="tuned" if wants_tuning else "",
         command=shlex.join(["python", "evaluate.py", *argv]),
-    )
-    if wants_tuning:
-        tune(evaluation, own.tune_split)
-    evaluation.evaluate(nbest=own.nbest)
+    ) as evaluation:
+        if wants_tuning:
+            tune(evaluation, own.tune_split)
+        evaluation.evaluate(nbest=own.nbest)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from data_prep.files import checksum
 from data_prep.librispeech import Prepared
 from data_prep.manifest import read_manifest
 from recipes.asr import data
@@ -73,7 +74,7 @@ def decode(brain: ASRBrain, split: str, manifest: Path, root: Path) -> tuple[lis
     audio = sum(float(row["duration"]) for row in read_manifest(manifest))
     result = score_split(transcriptions, read_pairs(root))
     speed = {"audio_seconds": round(audio, 1), "decode_seconds": round(seconds, 2), "rtf": round(seconds / audio, 5)}
-    return transcriptions, replace(result, **speed)
+    return transcriptions, replace(result, **speed, manifest=checksum(manifest))
 
 
 def decode_splits(brain: ASRBrain, prepared: Prepared, folder: Path, nbest: int = 1) -> dict[str, SplitResult]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from data_prep.files import checksum
 from recipes.config import load, read_recipe
 from recipes.config.keys import Role, free_keys, keys_of
-from recipes.config.source import Source
+from recipes.config.source import Source, written
 from recipes.errors import RecipeError
 from recipes.training.averaging import average_checkpoints, load_weights
 from recipes.training.checkpoints import AtomicCheckpointer
@@ -27,6 +27,7 @@ class SavedRun:
     def __init__(self, folder: Path, overrides: dict, which: str | None = None, *, source: Source | None = None):
         self.folder, self.overrides, self.which = folder, overrides, which
         self.source = source or read_recipe(folder / "recipe.yaml")
+        self.own_data_folder = written(self.source.find("data_folder"))
         self.recipe = load(self.source, overrides)
         self.hparams = self.recipe.hparams
         if "model" not in self.hparams:

@@ -30,6 +30,7 @@ class RunRow:
     train_seconds: float | None
     rtf: float | None
     peak_memory_mb: float
+    cer: float | None = None
     merged_wer: float | None = None
     homophone_error: float | None = None
     homophones_seen: float | None = None
@@ -51,8 +52,8 @@ class RunRow:
 
     @staticmethod
     def write_all(rows: "list[RunRow]", path: Path) -> None:
-        """With columns for homophones only where a run has such scores."""
-        absent = {name for name in HOMOPHONE_SCORES if all(getattr(row, name) is None for row in rows)}
+        """With columns for CER, which older runs lack, and for homophones only where a run has them."""
+        absent = {name for name in ("cer", *HOMOPHONE_SCORES) if all(getattr(row, name) is None for row in rows)}
         columns = [field.name for field in fields(RunRow) if field.name not in absent]
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")

@@ -147,6 +147,7 @@ def run_rows(runs: Sequence[FinishedRun]) -> list[RunRow]:
             train_seconds=run.summary.seconds,
             rtf=run.summary.splits[split].rtf,
             peak_memory_mb=run.summary.peak_memory_mb,
+            cer=run.summary.splits[split].cer,
             **{name: getattr(run.summary.splits[split], name) for name in HOMOPHONE_SCORES},
         )
         for run in runs

@@ -14,6 +14,7 @@ from recipes.scoring.results import LOG, EpochRecord, RunSummary
 
 COUNTS = ("substitutions", "deletions", "insertions", "words", "utterances")
 OPTIONAL_COLUMNS = {  # field of SplitResult: column, and the factor from one to the other
+    "cer": (Column("CER %", 2), 1),
     "rtf": (Column("real-time factor", 3), 1),
     "audio_seconds": (Column("audio, min", 1), 1 / 60),
     "merged_wer": (Column("WER %, homophones as one", 2), 1),
@@ -29,17 +30,23 @@ CURVES = (  # caption, axis, and {value of an epoch: name in the legend}
 
 
 class Headline(NamedTuple):
-    """The WER of a test set, percent, with its 95 % interval."""
+    """The WER of a test set, percent, with its 95 % interval, and the CER of transcripts without spaces."""
 
     split: str
     wer: float
     interval: tuple[float, float] | None
+    cer: float | None
 
 
 def headlines(summary: RunSummary, decoded: Decoded) -> list[Headline]:
     """Runs of before intervals were written have them computed here."""
     return [
-        Headline(split, result.wer, result.interval or interval(decoded[split]))
+        Headline(
+            split,
+            result.wer,
+            result.interval or interval(decoded[split]),
+            None if result.has_spaces else result.cer,
+        )
         for split, result in summary.splits.items()
     ]
 

@@ -26,7 +26,8 @@ def decoded_file(folder: Path, split: str) -> Path:
 class SplitResult:
     """Errors of one test set. Rates in percent; interval: 95 % bootstrap over utterances, None for one utterance.
 
-    rtf: real-time factor, seconds of decoding for each second of audio.
+    cer: character error rate, blanks between words included; None in summaries of before it was written.
+    rtf: real-time factor, seconds of decoding for each second of audio. manifest: SHA-256 of the split's manifest.
     """
 
     wer: float
@@ -37,9 +38,11 @@ class SplitResult:
     utterances: int
     words: int
     wer_greedy_ctc: float
+    cer: float | None = None
     audio_seconds: float | None = None
     decode_seconds: float | None = None
     rtf: float | None = None
+    manifest: str | None = None
     # Of corpora with homophones alone; see `recipes.scoring.homophones`.
     merged_wer: float | None = None
     homophone_error: float | None = None
@@ -48,6 +51,11 @@ class SplitResult:
     @property
     def errors(self) -> int:
         return self.substitutions + self.deletions + self.insertions
+
+    @property
+    def has_spaces(self) -> bool:
+        """Whether any transcript has more than a word; else WER counts utterances, and CER is what to compare."""
+        return self.words > self.utterances
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Word error rates by jiwer, and the table that a run shows at its end."""
+"""Word and character error rates by jiwer, and the table that a run shows at its end."""
 
 from collections.abc import Mapping, Sequence
 
@@ -31,7 +31,7 @@ def errors_by_utterance(aligned: jiwer.WordOutput) -> list[int]:
 
 
 def score_split(transcriptions: Sequence[Transcription], homophones: Sequence[tuple[str, str]] = ()) -> SplitResult:
-    """Errors of one test set; WER, and its 95 % bootstrap interval over utterances, in percent.
+    """Errors of one test set; WER, its 95 % bootstrap interval over utterances, and CER, in percent.
 
     homophones: pairs of words that sound alike, to add what `recipes.scoring.homophones` counts.
     """
@@ -44,6 +44,7 @@ def score_split(transcriptions: Sequence[Transcription], homophones: Sequence[tu
         counts = [len(reference) for reference in aligned.references]
         low, high = bootstrap_interval(errors_by_utterance(aligned), counts)
         interval = (round(low, 3), round(high, 3))
+    spelling = homophone_scores(homophones, words, hypotheses) if homophones else {}
     return SplitResult(
         wer=round(100 * aligned.wer, 3),
         interval=interval,
@@ -53,19 +54,28 @@ def score_split(transcriptions: Sequence[Transcription], homophones: Sequence[tu
         utterances=len(transcriptions),
         words=aligned.hits + aligned.substitutions + aligned.deletions,
         wer_greedy_ctc=round(100 * greedy.wer, 3),
-        **(homophone_scores(homophones, words, hypotheses) if homophones else {}),
+        cer=round(100 * jiwer.cer(words, hypotheses), 3),
+        merged_wer=spelling.get("merged_wer"),
+        homophone_error=spelling.get("homophone_error"),
+        homophones_seen=spelling.get("homophones_seen"),
     )
 
 
 def table(splits: Mapping[str, SplitResult]) -> str:
-    """The WER table that a run shows at its end: a header, and one line for each split."""
+    """The table that a run shows at its end: a header, a line for each split, and notes on what cannot be compared."""
     width = max(len(name) for name in splits)
-    lines = [f"{'':{width}}   WER %   95 % interval   greedy CTC   sub   del   ins   words   utterances"]
+    lines = [f"{'':{width}}   WER %   95 % interval    CER %   greedy CTC   sub   del   ins   words   utterances"]
     for name, result in splits.items():
         interval = "{:.2f} - {:.2f}".format(*result.interval) if result.interval else "-"
+        cer = "-" if result.cer is None else f"{result.cer:.2f}"
         lines.append(
-            f"{name:{width}}  {result.wer:6.2f}  {interval:>14}       {result.wer_greedy_ctc:6.2f}"
+            f"{name:{width}}  {result.wer:6.2f}  {interval:>14}  {cer:>7}       {result.wer_greedy_ctc:6.2f}"
             f" {result.substitutions:5} {result.deletions:5} {result.insertions:5} {result.words:7}"
             f" {result.utterances:12}"
+        )
+    unspaced = [name for name, result in splits.items() if not result.has_spaces]
+    if unspaced:
+        lines.append(
+            f"note: no transcript of {', '.join(unspaced)} has a space: WER counts utterances, compare the CER"
         )
     return "\n".join(lines)

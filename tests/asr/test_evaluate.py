@@ -7,10 +7,14 @@ from dataclasses import replace
 
 import pytest
 
+from data_prep.splits import find_corpus
 from evaluate import main, parse, settings
+from recipes.asr import SavedRun
+from recipes.asr.identity import Identity
 from recipes.decoding.beam_search import BeamSearch
 from recipes.reports.run_report import main as report
 from recipes.scoring import DecodedUtterance, decoded_file
+from recipes.training.lock import locked
 from tests.support.runs import epochs, results, small_corpus, summary, train
 
 EVALUATE = ("--device", "cpu", "--noprogressbar", "--workers", "0")
@@ -249,3 +253,75 @@ def test_an_interrupted_evaluation_is_repeated(run):
     (folder / "summary.json").write_text('{"splits": {"te')
     assert evaluate(run) == 0
     assert results(folder) == results(run)
+
+
+# --- what an evaluation is of -------------------------------------------------------------------------------
+
+
+def other_words(data, split: str = "test-clean"):
+    """Another transcript of the first utterance."""
+    file = min(data.glob(f"{split}/*/*/*.txt"))
+    first, *lines = file.read_text().splitlines()
+    file.write_text("\n".join([f"{first.split()[0]} QUITE ANOTHER SENTENCE", *lines]) + "\n")
+    return data
+
+
+def test_other_data_have_a_folder_of_their_own(corpus, run, tmp_path):
+    assert evaluate(run) == 0
+    first = summary(run / "evaluations" / "as-trained")
+    other = other_words(other_words(shutil.copytree(corpus, tmp_path / "other")), "dev-clean")
+    for split in ("test-clean", "dev-clean"):
+        assert evaluate(run, "--data_folder", str(other), "--split", split) == 0
+    assert summary(run / "evaluations" / "as-trained") == first
+    (folder,) = (run / "evaluations").glob("data=other-*")
+    assert list(results(folder)) == ["test-clean", "dev-clean"], "splits of the same data join"
+    assert results(folder)["test-clean"].manifest != first.splits["test-clean"].manifest
+
+
+def test_the_same_data_elsewhere_are_the_same_evaluation(corpus, run, tmp_path):
+    moved = shutil.copytree(corpus, tmp_path / "moved")
+    assert evaluate(run, "--data_folder", str(moved)) == 0
+    assert results(run / "evaluations" / "as-trained") == results(run)
+    assert [path.name for path in (run / "evaluations").iterdir()] == ["as-trained"]
+
+
+def test_data_that_changed_in_their_place_replace_nothing(corpus, run, tmp_path):
+    """A split that the run itself does not know, so that the evaluation alone can tell."""
+    data = shutil.copytree(corpus, tmp_path / "data")
+    shutil.copytree(data / "dev-clean", data / "dev-other")
+    options = ("--data_folder", str(data), "--split", "dev-other")
+    assert evaluate(run, *options) == 0
+    (folder,) = (run / "evaluations").iterdir()
+    first = summary(folder)
+    other_words(data, "dev-other")
+    assert evaluate(run, *options) == 0
+    assert summary(folder) == first
+    (changed,) = set((run / "evaluations").iterdir()) - {folder}
+    assert changed.name.startswith(f"{folder.name},data=") and results(changed).keys() == {"dev-other"}
+
+
+def identity_of(run, search: str, **overrides) -> Identity:
+    saved = SavedRun(run, {"test_search": search, **overrides})
+    return Identity(saved, "fp32", find_corpus(saved.hparams["data_folder"]), {})
+
+
+def test_an_ngram_is_known_by_its_content(run, tmp_path):
+    arpa = tmp_path / "3.arpa"
+    arpa.write_text("one estimate")
+    search = f"!new:recipes.decoding.NgramCTCSearch {{ngram: {arpa}}}"
+    first = identity_of(run, search)
+    assert first.name().startswith("test_search=NgramCTCSearch_ngram_3.arpa-")
+    assert (first.name(), first.settings()) == (identity_of(run, search).name(), identity_of(run, search).settings())
+    arpa.write_text("another")
+    again = identity_of(run, search)
+    assert again.name() != first.name() and again.settings() != first.settings()
+    assert again.settings() == identity_of(run, search, workers=1).settings(), "this changes no result"
+    assert again.settings() != identity_of(run, search, **{"test_search.lm_weight": 0.1}).settings()
+
+
+def test_an_evaluation_in_use_is_refused(run, capsys):
+    folder = run / "evaluations" / "as-trained"
+    with locked(run), locked(folder):
+        assert error_of(capsys, run).startswith(f"{folder}: another evaluation is going on there (process ")
+    with locked(run):
+        assert evaluate(run) == 0, "of a run that is being trained, too"

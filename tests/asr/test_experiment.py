@@ -137,9 +137,11 @@ def test_summary_is_complete(finished):
         "utterances",
         "words",
         "wer_greedy_ctc",
+        "cer",
         "audio_seconds",
         "decode_seconds",
         "rtf",
+        "manifest",
     }
     written = summary(finished)
     assert (written.recipe, written.mixer, written.seed) == ("quickstart", "summarymixing", 1234)

@@ -34,8 +34,23 @@ def test_errors_of_a_split():
         utterances=3,
         words=11,
         wer_greedy_ctc=27.273,
+        cer=16.981,  # F for B, "OF " left out, E for two characters, " IT" inserted: 9 of 53
     )
     assert result.errors == 4
+
+
+def test_character_errors_count_blanks():
+    assert score_split([transcription("a", "AB CD", "ABCD", "AB CD")]).cer == 20.0
+    assert score_split([transcription("a", "AB", "", "AB"), transcription("b", "CD", "CD", "")]).cer == 50.0
+
+
+def test_text_without_spaces_is_named():
+    spoken = score_split(
+        [transcription("a", "今日は雨です", "今日は雪です", "今日は雨です"), transcription("b", "はい", "はい", "はい")]
+    )
+    assert (spoken.wer, spoken.cer, spoken.has_spaces) == (50.0, 12.5, False)
+    note = "note: no transcript of yes has a space: WER counts utterances, compare the CER"
+    assert table({"yes": spoken, "no": score_split(TRANSCRIPTIONS)}).split("\n")[3:] == [note]
 
 
 def test_errors_by_utterance():
@@ -79,13 +94,24 @@ def test_table():
     result = score_split(TRANSCRIPTIONS)
     long_name = replace(result, wer=100.0, words=52576, utterances=2620)
     header, first, second = table({"test-clean": result, "test-clean-and-other": long_name}).split("\n")
-    assert header.split() == "WER % 95 % interval greedy CTC sub del ins words utterances".split()
+    assert header.split() == "WER % 95 % interval CER % greedy CTC sub del ins words utterances".split()
     low, high = result.interval
     interval = [f"{low:.2f}", "-", f"{high:.2f}"]
-    assert first.split() == ["test-clean", "36.36", *interval, "27.27", "2", "1", "1", "11", "3"]
-    assert second.split() == ["test-clean-and-other", "100.00", *interval, "27.27", "2", "1", "1", "52576", "2620"]
+    assert first.split() == ["test-clean", "36.36", *interval, "16.98", "27.27", "2", "1", "1", "11", "3"]
+    assert second.split() == [
+        "test-clean-and-other",
+        "100.00",
+        *interval,
+        "16.98",
+        "27.27",
+        "2",
+        "1",
+        "1",
+        "52576",
+        "2620",
+    ]
     assert len(first) == len(second) == len(header)
-    for column in ("WER %", "95 % interval", "greedy CTC", "sub", "del", "ins", "words", "utterances"):
+    for column in ("WER %", "95 % interval", "CER %", "greedy CTC", "sub", "del", "ins", "words", "utterances"):
         end = header.index(column) + len(column)
         assert first[end - 1] != " " and first[end : end + 1].strip() == "", f"{column} is not right-aligned"
 
