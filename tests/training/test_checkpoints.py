@@ -2,68 +2,19 @@
 
 import errno
 import os
-import resource
-import shutil
 import signal
 import time
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 import torch
 from speechbrain.core import INTRA_EPOCH_CKPT_FLAG
-from speechbrain.utils.checkpoints import mark_as_loader, mark_as_saver, register_checkpoint_hooks
-from speechbrain.utils.epoch_loop import EpochCounter
 
 from recipes.errors import RecipeError
-from recipes.training.averaging import average_checkpoints, choose_checkpoints, epoch_of, save_weights
 from recipes.training.checkpoints import AtomicCheckpointer, Clock
 from recipes.training.integrity import read_index
+from tests.support.checkpoints import Run, names, room_for, saved_once
 
-
-@register_checkpoint_hooks
-class Trouble:
-    """A part of the run whose saving can be made to fail; it is saved after the model."""
-
-    def __init__(self):
-        self.strikes = lambda path: None
-
-    @mark_as_saver
-    def save(self, path):
-        Path(path).write_text("begun")
-        self.strikes(path)
-
-    @mark_as_loader
-    def load(self, path, end_of_epoch):
-        assert Path(path).read_text() == "begun"
-
-
-class Run:
-    """A model of one number, the trouble, and their checkpointer, as a program has them after its start."""
-
-    def __init__(self, folder: Path):
-        self.model, self.trouble = torch.nn.Linear(1, 1, bias=False), Trouble()
-        self.checkpointer = AtomicCheckpointer(folder, {"model": self.model, "trouble": self.trouble})
-
-    def set(self, number: float) -> None:
-        with torch.no_grad():
-            self.model.weight.fill_(number)
-
-    def resumed(self) -> float | None:
-        """The number that a resumed run goes on from; None when it has to begin anew."""
-        return None if self.checkpointer.recover_if_possible() is None else self.model.weight.item()
-
-
-@pytest.fixture
-def saved_once(tmp_path):
-    run = Run(tmp_path)
-    run.set(1.0)
-    run.checkpointer.save_checkpoint()
-    return run
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+__all__ = ["saved_once"]  # a fixture
 
 
 # --- kills --------------------------------------------------------------------------------------------------
@@ -115,17 +66,6 @@ def test_sigkill_in_the_middle_of_a_save_leaves_the_one_before(tmp_path, earlier
 
 
 # --- a full disk --------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def room_for(size: int):
-    """No file of this process can grow beyond ``size`` bytes, as on a disk that is nearly full."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def write_to_full_device(path):
@@ -281,118 +221,6 @@ def test_newer_is_what_was_saved_later_whatever_the_clock_says(tmp_path, monkeyp
         run.set(number)
         run.checkpointer.save_epoch(keep_best=2, WER=number)
         assert Run(tmp_path).resumed() == number
-
-
-# --- the average --------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def trained(tmp_path):
-    """Five epochs, the model being their number, and one checkpoint from within a sixth."""
-    run, counter = Run(tmp_path), EpochCounter(6)
-    run.checkpointer.add_recoverable("epoch", counter)
-    for epoch, wer in zip(counter, [50.0, 30.0, 40.0, 20.0, 60.0], strict=False):
-        run.set(epoch)
-        run.checkpointer.save_epoch(keep_best=10, WER=wer)
-    run.set(99.0)
-    run.checkpointer.save_checkpoint(end_of_epoch=False, meta={INTRA_EPOCH_CKPT_FLAG: True})
-    return run
-
-
-@pytest.mark.parametrize(
-    "which, epochs",
-    [
-        ("best-1", [4]),
-        ("best-2", [2, 4]),
-        ("best-50", [1, 2, 3, 4, 5]),
-        ("last-1", [5]),
-        ("last-2", [4, 5]),
-        ("2-4", [2, 3, 4]),
-        ("3", [3]),
-        ("4-99", [4, 5]),
-    ],
-)
-def test_average_of_the_chosen(trained, tmp_path, which, epochs):
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    chosen = choose_checkpoints(trained.checkpointer, which)
-    assert [epoch_of(checkpoint) for checkpoint in chosen] == epochs
-    average = average_checkpoints(trained.checkpointer, which)
-    assert average.epochs == epochs
-    assert average.weights["weight"].item() == pytest.approx(sum(epochs) / len(epochs))
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
-
-
-@pytest.mark.parametrize("which", ["best", "best-0", "worst-3", "0", "a-b", "-3", ""])
-def test_averages_that_there_are_not(trained, which):
-    with pytest.raises(RecipeError) as error:
-        choose_checkpoints(trained.checkpointer, which)
-    assert str(error.value) == f"there is no average '{which}': say best-5, last-5, or a range of epochs, 3-7"
-
-
-def test_epochs_that_were_not_kept(trained, tmp_path):
-    with pytest.raises(RecipeError) as error:
-        choose_checkpoints(trained.checkpointer, "7-9")
-    assert str(error.value) == f"no checkpoint of epochs 7-9 in {tmp_path}; kept are those of 1, 2, 3, 4, 5"
-
-
-def test_the_last_ones_can_be_kept_too(tmp_path):
-    run = Run(tmp_path)
-    for epoch, wer in enumerate([10.0, 50.0, 40.0, 30.0, 60.0]):
-        run.set(epoch)
-        run.checkpointer.save_epoch(keep_best=1, keep_last=3, WER=wer)
-    kept = sorted(checkpoint.meta["WER"] for checkpoint in run.checkpointer.list_checkpoints())
-    assert kept == [10.0, 30.0, 40.0, 60.0]
-
-
-def test_of_equal_epochs_the_newer_are_averaged_as_they_are_kept(tmp_path, monkeypatch):
-    """So that a kill between the save and the clearing up changes nothing."""
-    run, counter = Run(tmp_path), EpochCounter(9)
-    run.checkpointer.add_recoverable("epoch", counter)
-    chosen = []
-    for clearing in (False, True):
-        with monkeypatch.context() as patch:
-            if not clearing:
-                patch.setattr(AtomicCheckpointer, "delete_superseded", lambda checkpointer: None)
-            for _, wer in zip(counter, [30.0, 20.0, 20.0, 20.0, float("nan")], strict=False):
-                run.checkpointer.save_epoch(keep_best=2, WER=wer)
-        chosen.append(average_checkpoints(run.checkpointer, "best-2").epochs)
-        for path in tmp_path.iterdir():
-            shutil.rmtree(path)
-        counter.current = 0
-    assert chosen == [[3, 4], [3, 4]]
-
-
-def test_average_equals_the_mean_of_every_weight(tmp_path):
-    torch.manual_seed(0)
-    model, saved = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.LayerNorm(4)), []
-    checkpointer = AtomicCheckpointer(tmp_path, {"model": model, "epoch": EpochCounter(3)})
-    for wer in (3.0, 1.0, 2.0):
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.normal_()
-        saved.append({name: value.clone() for name, value in model.state_dict().items()})
-        checkpointer.save_epoch(keep_best=3, WER=wer)
-    weights = average_checkpoints(checkpointer, "best-2").weights
-    for name, value in weights.items():
-        torch.testing.assert_close(value, (saved[1][name] + saved[2][name]) / 2)
-
-
-def test_no_finished_epoch_to_average(tmp_path):
-    run = Run(tmp_path)
-    run.checkpointer.save_checkpoint(end_of_epoch=False, meta={INTRA_EPOCH_CKPT_FLAG: True})
-    with pytest.raises(RecipeError) as error:
-        choose_checkpoints(run.checkpointer, "best-3")
-    assert str(error.value) == f"no finished epoch in {tmp_path}: train before testing"
-
-
-def test_weights_are_replaced_as_a_whole(tmp_path):
-    path = tmp_path / "averaged.ckpt"
-    save_weights({"a": torch.ones(3)}, path)
-    with pytest.raises(RecipeError) as error, room_for(2000):
-        save_weights({"a": torch.zeros(10_000)}, path)
-    assert str(error.value) == f"no disk space left for {path}: free some space and give the same command again"
-    assert torch.equal(torch.load(path)["a"], torch.ones(3))
-    assert names(tmp_path) == ["averaged.ckpt"]
 
 
 def test_clock_counts_over_all_resumptions(tmp_path, monkeypatch):

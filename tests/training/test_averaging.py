@@ -1,0 +1,122 @@
+"""Which checkpoints an average is taken of, and the average itself."""
+
+import shutil
+
+import pytest
+import torch
+from speechbrain.core import INTRA_EPOCH_CKPT_FLAG
+from speechbrain.utils.epoch_loop import EpochCounter
+
+from recipes.errors import RecipeError
+from recipes.training.averaging import average_checkpoints, choose_checkpoints, epoch_of, save_weights
+from recipes.training.checkpoints import AtomicCheckpointer
+from tests.support.checkpoints import Run, names, room_for
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """Five epochs, the model being their number, and one checkpoint from within a sixth."""
+    run, counter = Run(tmp_path), EpochCounter(6)
+    run.checkpointer.add_recoverable("epoch", counter)
+    for epoch, wer in zip(counter, [50.0, 30.0, 40.0, 20.0, 60.0], strict=False):
+        run.set(epoch)
+        run.checkpointer.save_epoch(keep_best=10, WER=wer)
+    run.set(99.0)
+    run.checkpointer.save_checkpoint(end_of_epoch=False, meta={INTRA_EPOCH_CKPT_FLAG: True})
+    return run
+
+
+@pytest.mark.parametrize(
+    "which, epochs",
+    [
+        ("best-1", [4]),
+        ("best-2", [2, 4]),
+        ("best-50", [1, 2, 3, 4, 5]),
+        ("last-1", [5]),
+        ("last-2", [4, 5]),
+        ("2-4", [2, 3, 4]),
+        ("3", [3]),
+        ("4-99", [4, 5]),
+    ],
+)
+def test_average_of_the_chosen(trained, tmp_path, which, epochs):
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    chosen = choose_checkpoints(trained.checkpointer, which)
+    assert [epoch_of(checkpoint) for checkpoint in chosen] == epochs
+    average = average_checkpoints(trained.checkpointer, which)
+    assert average.epochs == epochs
+    assert average.weights["weight"].item() == pytest.approx(sum(epochs) / len(epochs))
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("which", ["best", "best-0", "worst-3", "0", "a-b", "-3", ""])
+def test_averages_that_there_are_not(trained, which):
+    with pytest.raises(RecipeError) as error:
+        choose_checkpoints(trained.checkpointer, which)
+    assert str(error.value) == f"there is no average '{which}': say best-5, last-5, or a range of epochs, 3-7"
+
+
+def test_epochs_that_were_not_kept(trained, tmp_path):
+    with pytest.raises(RecipeError) as error:
+        choose_checkpoints(trained.checkpointer, "7-9")
+    assert str(error.value) == f"no checkpoint of epochs 7-9 in {tmp_path}; kept are those of 1, 2, 3, 4, 5"
+
+
+def test_the_last_ones_can_be_kept_too(tmp_path):
+    run = Run(tmp_path)
+    for epoch, wer in enumerate([10.0, 50.0, 40.0, 30.0, 60.0]):
+        run.set(epoch)
+        run.checkpointer.save_epoch(keep_best=1, keep_last=3, WER=wer)
+    kept = sorted(checkpoint.meta["WER"] for checkpoint in run.checkpointer.list_checkpoints())
+    assert kept == [10.0, 30.0, 40.0, 60.0]
+
+
+def test_of_equal_epochs_the_newer_are_averaged_as_they_are_kept(tmp_path, monkeypatch):
+    """So that a kill between the save and the clearing up changes nothing."""
+    run, counter = Run(tmp_path), EpochCounter(9)
+    run.checkpointer.add_recoverable("epoch", counter)
+    chosen = []
+    for clearing in (False, True):
+        with monkeypatch.context() as patch:
+            if not clearing:
+                patch.setattr(AtomicCheckpointer, "delete_superseded", lambda checkpointer: None)
+            for _, wer in zip(counter, [30.0, 20.0, 20.0, 20.0, float("nan")], strict=False):
+                run.checkpointer.save_epoch(keep_best=2, WER=wer)
+        chosen.append(average_checkpoints(run.checkpointer, "best-2").epochs)
+        for path in tmp_path.iterdir():
+            shutil.rmtree(path)
+        counter.current = 0
+    assert chosen == [[3, 4], [3, 4]]
+
+
+def test_average_equals_the_mean_of_every_weight(tmp_path):
+    torch.manual_seed(0)
+    model, saved = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.LayerNorm(4)), []
+    checkpointer = AtomicCheckpointer(tmp_path, {"model": model, "epoch": EpochCounter(3)})
+    for wer in (3.0, 1.0, 2.0):
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.normal_()
+        saved.append({name: value.clone() for name, value in model.state_dict().items()})
+        checkpointer.save_epoch(keep_best=3, WER=wer)
+    weights = average_checkpoints(checkpointer, "best-2").weights
+    for name, value in weights.items():
+        torch.testing.assert_close(value, (saved[1][name] + saved[2][name]) / 2)
+
+
+def test_no_finished_epoch_to_average(tmp_path):
+    run = Run(tmp_path)
+    run.checkpointer.save_checkpoint(end_of_epoch=False, meta={INTRA_EPOCH_CKPT_FLAG: True})
+    with pytest.raises(RecipeError) as error:
+        choose_checkpoints(run.checkpointer, "best-3")
+    assert str(error.value) == f"no finished epoch in {tmp_path}: train before testing"
+
+
+def test_weights_are_replaced_as_a_whole(tmp_path):
+    path = tmp_path / "averaged.ckpt"
+    save_weights({"a": torch.ones(3)}, path)
+    with pytest.raises(RecipeError) as error, room_for(2000):
+        save_weights({"a": torch.zeros(10_000)}, path)
+    assert str(error.value) == f"no disk space left for {path}: free some space and give the same command again"
+    assert torch.equal(torch.load(path)["a"], torch.ones(3))
+    assert names(tmp_path) == ["averaged.ckpt"]
