@@ -13,6 +13,7 @@ from typing import TextIO
 from recipes.errors import RecipeError
 from recipes.files import LOCK
 
+HELD: set[TextIO] = set()
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)  # of a file system that has none
 
 
@@ -35,6 +36,7 @@ def locked(folder: Path, what: str = "run") -> Iterator[TextIO]:
             if error.errno not in NO_LOCKS:
                 raise
             print(f"note: the file system of {folder} has no locks: make sure that nothing else writes there")
+        HELD.add(file)
         file.seek(0)
         file.truncate()
         file.write(json.dumps({"host": socket.gethostname(), "process": os.getpid()}))
@@ -42,7 +44,19 @@ def locked(folder: Path, what: str = "run") -> Iterator[TextIO]:
         try:
             yield file
         finally:
-            file.truncate(0)
+            HELD.discard(file)
+            if not file.closed:
+                file.truncate(0)
+
+
+def _let_go() -> None:
+    """Loading processes, which are forked, outlive a training that is killed by seconds: its lock must not."""
+    for file in HELD:
+        file.close()
+    HELD.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 def holder(folder: Path) -> str:

@@ -61,6 +61,22 @@ def test_a_child_that_inherits_the_lock_holds_it(tmp_path):
         assert (tmp_path / LOCK).read_text()
 
 
+def test_loading_processes_do_not_hold_it(tmp_path):
+    """They are forked, and see only after seconds that their training was killed."""
+    context = multiprocessing.get_context("fork")
+    started = context.Event()
+    with locked(tmp_path):
+        process = context.Process(target=lambda: started.set() or time.sleep(60), daemon=True)
+        process.start()
+        assert started.wait(60)
+        with pytest.raises(RecipeError), locked(tmp_path):  # the training itself still does
+            pass
+    with locked(tmp_path):
+        assert process.is_alive()
+    process.kill()
+    process.join()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_first_signal_is_a_wish_and_the_second_an_order(number):
     before = signal.getsignal(number)
