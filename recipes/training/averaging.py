@@ -11,7 +11,7 @@ from torch import Tensor
 from data_prep.files import write_atomically
 from recipes.errors import RecipeError
 from recipes.training.checkpoints import AtomicCheckpointer, best_first, is_failed_write
-from recipes.training.integrity import DamagedCheckpoint, DamagedFile, check_files, read_tensors
+from recipes.training.integrity import DamagedCheckpoint, DamagedFile, check_files, epoch_of, read_tensors
 
 
 class Average(NamedTuple):
@@ -72,14 +72,6 @@ def choose_checkpoints(checkpointer: AtomicCheckpointer, which: str, measure: st
             f"no checkpoint of epochs {which} in {checkpointer.checkpoints_dir}; kept are those of {kept}"
         )
     return chosen
-
-
-def epoch_of(checkpoint: Checkpoint) -> int:
-    """The epoch at whose end a checkpoint was saved. Raises DamagedCheckpoint."""
-    try:
-        return int(checkpoint.paramfiles["epoch"].read_text(encoding="utf-8"))
-    except (KeyError, ValueError):
-        raise DamagedCheckpoint(checkpoint.path, "its epoch cannot be read") from None
 
 
 def save_weights(weights: dict, path: Path) -> None:

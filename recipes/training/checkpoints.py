@@ -32,6 +32,7 @@ from recipes.training.integrity import (
     DamagedCheckpoint,
     DamagedFile,
     check_files,
+    epoch_of,
     nonfinite,
     read_index,
     read_tensors,
@@ -39,9 +40,10 @@ from recipes.training.integrity import (
     write_checksums,
 )
 from recipes.training.processes import gathered, on_main_process
+from recipes.training.run_folder import DAMAGED
 
-# What a folder beside the checkpoints is; the name that it had, or was to have, follows.
-UNFINISHED, DELETED, DAMAGED = "saving+", "deleting+", "damaged+"
+# What a folder beside the checkpoints is, as DAMAGED; the name that it had, or was to have, follows.
+UNFINISHED, DELETED = "saving+", "deleting+"
 
 
 def show_warning(message: str) -> None:
@@ -201,6 +203,8 @@ class AtomicCheckpointer(Checkpointer):
         for checkpoint in self.find_checkpoints():
             try:
                 check_files(checkpoint.path)
+                if "epoch" in checkpoint.paramfiles:
+                    epoch_of(checkpoint)
                 return checkpoint
             except DamagedCheckpoint as damage:
                 self.set_aside(damage)

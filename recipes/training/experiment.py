@@ -14,14 +14,9 @@ from recipes.config.arguments import parse_arguments
 from recipes.cost import parameter_count
 from recipes.errors import RecipeError
 from recipes.provenance import commit, peak_memory_mb, versions
-from recipes.training.averaging import (
-    average_checkpoints,
-    choose_checkpoints,
-    epoch_of,
-    load_weights,
-    save_weights,
-)
+from recipes.training.averaging import average_checkpoints, choose_checkpoints, load_weights, save_weights
 from recipes.training.checkpoints import AtomicCheckpointer, Clock
+from recipes.training.integrity import epoch_of
 from recipes.training.lock import locked
 from recipes.training.logger import RunLogger
 from recipes.training.processes import finish, on_main_process, start

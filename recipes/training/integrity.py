@@ -13,15 +13,16 @@ from speechbrain.utils.checkpoints import METAFNAME, PARAMFILE_EXT, Checkpoint
 from torch import Tensor
 
 from data_prep.files import checksum
+from recipes.errors import RecipeError
 
 CHECKSUMS = "SHA256SUMS"  # in the form of sha256sum: `sha256sum -c SHA256SUMS` does by hand what `check_files` does
 
 
-class DamagedCheckpoint(Exception):
+class DamagedCheckpoint(RecipeError):
     """A checkpoint that cannot be used. folder: its own; reason: in a few words."""
 
     def __init__(self, folder: Path, reason: str):
-        super().__init__(f"{folder}: {reason}")
+        super().__init__(f"{folder} is damaged, {reason}: move it out of there")
         self.folder, self.reason = folder, reason
 
 
@@ -121,6 +122,14 @@ def check_file(folder: Path, name: str, checksums: dict[str, str]) -> None:
         raise DamagedCheckpoint(folder, f"{name} is missing")
     if digest != checksums[name]:
         raise DamagedCheckpoint(folder, f"{name} is not what was written")
+
+
+def epoch_of(checkpoint: Checkpoint) -> int:
+    """The epoch at whose end a checkpoint was saved. Raises DamagedCheckpoint."""
+    try:
+        return int(checkpoint.paramfiles["epoch"].read_text(encoding="utf-8"))
+    except (KeyError, ValueError):
+        raise DamagedCheckpoint(checkpoint.path, "its epoch cannot be read") from None
 
 
 def read_tensors(path: Path) -> Any:

@@ -14,11 +14,13 @@ RECIPE = "recipe.yaml"
 WEIGHTS = "averaged.ckpt"  # the model that is tested
 TOKENIZER = "tokenizer/tokenizer.model"
 CHECKPOINTS = "checkpoints"
+DAMAGED = "damaged+"  # before the name of a checkpoint that is set aside
 DEBUG = ".debug"  # marks the folder of a debug run, which the next one may empty
 
 
 def has_checkpoints(folder: Path) -> bool:
-    return any(folder.glob(f"{CHECKPOINTS}/CKPT*"))
+    """Whether there are any, if only damaged ones: then too the folder's tokenizer and data are a run's."""
+    return any(any(folder.glob(f"{CHECKPOINTS}/{name}*")) for name in ("CKPT", DAMAGED))
 
 
 def has_weights(folder: Path) -> bool:

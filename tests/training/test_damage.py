@@ -1,93 +1,21 @@
-"""Checkpoints that were damaged, or written by a stranger: seen, set aside with a warning, and the one before used."""
+"""Checkpoints that were damaged: seen, set aside with a warning, and the one before used."""
 
-import contextlib
-import os
-import pickle
 import shutil
 import zipfile
 from pathlib import Path
 
 import pytest
 import torch
-from speechbrain.utils.epoch_loop import EpochCounter
 
 from recipes.errors import RecipeError
-from recipes.training.averaging import average_checkpoints, load_weights, save_weights
-from recipes.training.checkpoints import AtomicCheckpointer, Clock
-from recipes.training.integrity import CHECKSUMS, write_checksums
-from recipes.training.trainer import Progress, Trainer
+from recipes.training.averaging import average_checkpoints
+from recipes.training.integrity import CHECKSUMS
+from tests.support.damage import FILES, Run, expected, flip, without_checksums
 from tests.support.runs import epochs, same_weights, small_corpus, train
-
-
-class Brain(Trainer):
-    """A Brain as far as a checkpoint goes."""
-
-    def __init__(self):
-        self.progress, self.optimizer_step, self.step = Progress(), 0, 0
-
-
-class Run:
-    """All parts that a checkpoint of a training in float16 has, the model and the optimizer of one number."""
-
-    def __init__(self, folder: Path, **options):
-        self.warnings = []
-        self.model = torch.nn.Linear(1, 1, bias=False)
-        self.optimizer = torch.optim.Adam(self.model.parameters())
-        self.epoch, self.clock, self.brain = EpochCounter(9), Clock(), Brain()
-        self.scaler = torch.amp.GradScaler("cpu")
-        self.checkpointer = AtomicCheckpointer(folder, warn=self.warnings.append, **options)
-        for name in ("model", "epoch", "clock", "optimizer", "brain"):
-            self.checkpointer.add_recoverable(name, getattr(self, name))
-        self.checkpointer.add_recoverable("scaler", self.scaler, optional_load=True)
-
-    def save(self, epoch: int, wer: float = 50.0, keep_best: int = 9) -> Path:
-        """The end of an epoch, at which everything is its number."""
-        with torch.no_grad():
-            self.model.weight.fill_(float(epoch))
-        self.optimizer.state[self.model.weight] = {
-            "step": torch.tensor(float(epoch)),
-            "exp_avg": torch.full((1, 1), float(epoch)),
-            "exp_avg_sq": torch.full((1, 1), float(epoch)),
-        }
-        self.epoch.current = self.optimizer_step = self.brain.optimizer_step = epoch
-        self.clock.earlier = 1000.0 * epoch
-        self.checkpointer.save_epoch(keep_best, WER=wer)
-        return self.checkpointer.find_checkpoint().path
-
-    def state(self) -> tuple:
-        """Where training would go on."""
-        state = self.optimizer.state.get(self.model.weight, {})
-        moment = float(state["exp_avg"]) if state else None
-        return self.model.weight.item(), moment, self.epoch.current, self.brain.optimizer_step
-
-
-def expected(epoch: int) -> tuple:
-    return float(epoch), float(epoch), epoch, epoch
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory) -> Path:
-    run = Run(tmp_path_factory.mktemp("saved"))
-    for epoch in (1, 2):
-        run.save(epoch)
-    return run.checkpointer.checkpoints_dir
-
-
-@pytest.fixture
-def two(saved, tmp_path) -> list[Path]:
-    """The folders of two checkpoints, of the epochs 1 and 2."""
-    shutil.copytree(saved, tmp_path, dirs_exist_ok=True)
-    return sorted(tmp_path.iterdir())
 
 
 def content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-
-
-def flip(file: Path) -> None:
-    damaged = bytearray(file.read_bytes())
-    damaged[len(damaged) // 2] ^= 1
-    file.write_bytes(damaged)
 
 
 def to_folder(file: Path) -> None:
@@ -95,11 +23,6 @@ def to_folder(file: Path) -> None:
     file.mkdir()
 
 
-FILES = [
-    "CKPT.yaml",
-    CHECKSUMS,
-    *(f"{part}.ckpt" for part in ("model", "epoch", "clock", "optimizer", "brain", "scaler")),
-]
 DAMAGE = {
     "missing": Path.unlink,
     "empty": lambda file: file.write_bytes(b""),
@@ -153,14 +76,6 @@ def test_checkpoints_of_earlier_versions_are_checked_by_reading_them(two, tmp_pa
     assert run.checkpointer.recover_if_possible().path == older
     assert run.state() == expected(1)
     assert len(run.warnings) == 1 and (tmp_path / f"damaged+{newest.name}").is_dir()
-
-
-def without_checksums(folder: Path) -> None:
-    """A checkpoint as earlier versions wrote it."""
-    (folder / CHECKSUMS).unlink()
-    index = folder / "CKPT.yaml"
-    ours = ("checksums", "measure", "keep_best", "keep_last")
-    index.write_text("".join(line for line in index.open() if not line.startswith(ours)))
 
 
 def test_checkpoints_of_earlier_versions_load(two, tmp_path):
@@ -314,71 +229,6 @@ def test_what_is_not_finite_is_neither_averaged_nor_gone_on_from(two, tmp_path):
         average_checkpoints(Run(tmp_path).checkpointer, "best-2")
 
 
-# --- files of a stranger ------------------------------------------------------------------------------------
-
-
-class Hostile:
-    """Leaves a file behind when it is unpickled."""
-
-    def __init__(self, mark: Path):
-        self.mark = mark
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.mark),)
-
-
-def with_torch(file: Path, mark: Path) -> None:
-    torch.save({"weight": Hostile(mark)}, file)
-
-
-def with_pickle(file: Path, mark: Path) -> None:
-    file.write_bytes(pickle.dumps(Hostile(mark)))
-
-
-def with_yaml(file: Path, mark: Path) -> None:
-    file.write_text(f"unixtime: 4000000000.0\nend-of-epoch: true\nWER: !!python/object/apply:os.mkdir ['{mark}']\n")
-
-
-@pytest.mark.parametrize("checksums", [True, False], ids=["checksums", "none"])
-@pytest.mark.parametrize("attack", [with_torch, with_pickle, with_yaml])
-@pytest.mark.parametrize("name", [name for name in FILES if name != CHECKSUMS])
-def test_no_file_of_a_checkpoint_runs_code(two, tmp_path, monkeypatch, name, attack, checksums):
-    """The stranger also writes the checksums anew, and wants torch to be careless."""
-    mark = tmp_path / "mark"
-    without_checksums(two[1])
-    attack(two[1] / name, mark)
-    if checksums:
-        write_checksums(two[1])
-    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
-    run = Run(tmp_path)
-    assert run.checkpointer.recover_if_possible().path == two[0]
-    assert run.state() == expected(1)
-    assert average_checkpoints(run.checkpointer, "best-2").epochs == [1]
-    assert not mark.exists()
-
-
-def test_the_attacks_work_on_careless_readers(tmp_path):
-    for number, attack in enumerate([with_torch, with_pickle]):
-        mark, file = tmp_path / f"mark{number}", tmp_path / f"file{number}"
-        attack(file, mark)
-        with contextlib.suppress(RuntimeError):
-            torch.load(file, weights_only=False)
-        assert mark.is_dir()
-
-
-def test_averaged_weights_are_read_with_the_same_care(tmp_path):
-    file, mark = tmp_path / "averaged.ckpt", tmp_path / "mark"
-    save_weights({"weight": torch.ones(64)}, file)
-    assert load_weights(file)["weight"].sum() == 64
-    flip(file)
-    with pytest.raises(RecipeError, match=r"averaged\.ckpt is damaged: "):
-        load_weights(file)
-    with_torch(file, mark)
-    with pytest.raises(RecipeError, match=r"averaged\.ckpt is damaged: "):
-        load_weights(file)
-    assert not mark.exists()
-
-
 # --- in a whole run -----------------------------------------------------------------------------------------
 
 
@@ -398,3 +248,21 @@ def test_a_run_with_a_damaged_checkpoint_ends_as_the_unbroken_one(tmp_path, caps
     assert [record.epoch for record in epochs(tmp_path / "run")] == [1, 2, 3]
     lines = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
     assert len(lines) == 3
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_keeps_what_is_its_own(tmp_path, capsys):
+    """The tokenizer, without which nothing could be mended, is not trained anew."""
+    corpus, output = small_corpus(tmp_path / "corpus"), tmp_path / "run"
+    assert train(corpus, output, "--number_of_epochs", "2") == 0
+    (output / "averaged.ckpt").unlink()
+    for folder in (output / "checkpoints").iterdir():
+        flip(folder / "optimizer.ckpt")
+    tokenizer = output / "tokenizer" / "tokenizer.model"
+    before = tokenizer.read_bytes(), tokenizer.stat().st_mtime_ns
+    for _ in range(2):
+        capsys.readouterr()
+        assert train(corpus, output, "--number_of_epochs", "2", "--seed", "7") == 2
+        assert "another recipe" in capsys.readouterr().err
+        assert train(corpus, output, "--number_of_epochs", "2") == 2
+        assert capsys.readouterr().err.startswith(f"error: no checkpoint in {output / 'checkpoints'} can be used any")
+    assert (tokenizer.read_bytes(), tokenizer.stat().st_mtime_ns) == before
