@@ -2,10 +2,10 @@
 
 import pytest
 
+from benchmarks.reliability import torchrun
 from data_prep import errors
 from recipes.errors import RecipeError, command_line
 from recipes.training.processes import on_main_process
-from tests.support import torchrun
 from tests.support.runs import arguments
 
 
