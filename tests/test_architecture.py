@@ -12,7 +12,8 @@ from tests.support.imports import MODULES, ROOT, imports_of, is_package, longest
 # From the top floor down. A package may import those of the floors below it; on its own floor only what
 # BESIDE names. `recipes.describe` and the like stand for themselves.
 FLOORS = (
-    ("train", "train_lm", "evaluate", "compare", "benchmarks"),
+    ("train", "train_lm", "evaluate", "transcribe", "compare", "benchmarks"),
+    ("recipes.inference",),
     ("recipes.asr", "recipes.lm", "recipes.bakeoff", "recipes.stock"),
     ("recipes.describe", "recipes.training", "recipes.reports"),
     ("recipes.decoding", "recipes.scoring"),
