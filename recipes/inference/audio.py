@@ -1,0 +1,108 @@
+"""Recordings as 16 kHz mono float32, read from anything that libsndfile reads. Imports no torch."""
+
+import io
+import math
+from os import PathLike
+from typing import BinaryIO
+
+import numpy as np
+import soundfile
+from numpy.lib.stride_tricks import sliding_window_view
+
+from data_prep.audio import BLOCK, DAMAGED, EMPTY, NOT_FINITE, read_header
+from data_prep.errors import DataError
+
+SAMPLE_RATE = 16000
+SHORTEST = 0.1  # seconds
+# Of the filter, as in torchaudio, whose resampling the audio of training goes through.
+ZERO_CROSSINGS, ROLLOFF = 6, 0.99
+
+
+def read_audio(path: str | PathLike) -> np.ndarray:
+    """The samples of a file, ``[samples]``. Raises DataError, one line with the name, for what holds no speech."""
+    try:
+        with open(path, "rb"):
+            pass
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from None
+    problem = read_header(str(path))
+    if problem == EMPTY:
+        raise DataError(f"{path}: {EMPTY}")
+    audio = decode(str(path), str(path))
+    if problem == DAMAGED:
+        raise DataError(f"{path}: {DAMAGED}, cut short after {len(audio) / SAMPLE_RATE:.1f} s")
+    return audio
+
+
+def parse_audio(content: bytes, name: str, rate: int | None = None) -> np.ndarray:
+    """``read_audio`` of a file's content. rate: in Hz, where it may be bare samples: 16-bit, little-endian, mono."""
+    if rate is not None and content[:4] not in (b"RIFF", b"RF64", b"fLaC", b"OggS"):
+        bare = np.frombuffer(content[: len(content) // 2 * 2], "<i2")
+        return mono(bare.astype(np.float32) / 2**15, rate, name)
+    if not content:
+        raise DataError(f"{name}: {EMPTY}")
+    try:
+        return decode(io.BytesIO(content), name)
+    except DataError as error:
+        raise DataError(f"{error}; for bare 16-bit samples give their --rate") from None
+
+
+def decode(file: str | BinaryIO, name: str) -> np.ndarray:
+    try:
+        with soundfile.SoundFile(file) as audio:
+            # In blocks, so that of an hour in stereo one channel at a time is held.
+            blocks = [block.mean(1) for block in audio.blocks(BLOCK, dtype="float32", always_2d=True)]
+            rate = audio.samplerate
+    except (OSError, RuntimeError) as error:  # soundfile.LibsndfileError is a RuntimeError
+        reason = getattr(error, "error_string", str(error)).strip().rstrip(".")
+        raise DataError(f"{name}: no audio that can be read ({reason})") from None
+    return mono(np.concatenate(blocks) if blocks else np.zeros(0, np.float32), rate, name)
+
+
+def mono(samples: np.ndarray, rate: int, name: str) -> np.ndarray:
+    """Samples ``[samples]``, or ``[samples, channels]``, at any rate, as float32 at 16 kHz.
+
+    Whole numbers are taken as the shares of their type's range that they are. Raises DataError, with the name, for
+    other shapes, for no sample, for NaN and infinity, and for less than a tenth of a second.
+    """
+    samples = np.asarray(samples)
+    if samples.ndim == 2 and samples.shape[1]:
+        samples = samples.mean(1) if samples.dtype.kind == "f" else samples.mean(1).astype(samples.dtype)
+    if samples.ndim != 1:
+        raise DataError(f"{name}: samples of shape {list(samples.shape)}; give [samples] or [samples, channels]")
+    if samples.dtype.kind == "i":
+        samples = samples / np.float32(-np.iinfo(samples.dtype).min)
+    if not (isinstance(rate, (int, np.integer)) and rate > 0):
+        raise DataError(f"{name}: the rate must be a whole number of samples a second, not {rate}")
+    if not len(samples):
+        raise DataError(f"{name}: {EMPTY}")
+    if not np.isfinite(samples).all():
+        raise DataError(f"{name}: {NOT_FINITE}")
+    seconds = len(samples) / rate
+    if seconds < SHORTEST:
+        raise DataError(f"{name}: {1000 * seconds:.0f} ms of audio hold no word; {1000 * SHORTEST:.0f} ms is the least")
+    return resample(samples.astype(np.float32, copy=False), int(rate), SAMPLE_RATE)
+
+
+def resample(audio: np.ndarray, rate: int, target_rate: int) -> np.ndarray:
+    """``[samples]`` at ``rate`` → ``[ceil(samples * target_rate / rate)]``: `recipes.asr.resample` without torch.
+
+    Output samples that lie alike between two input samples have the same filter: each filter is computed once and
+    applied to all of them, so there is no table of filters for any two rates.
+    """
+    if rate == target_rate:
+        return audio
+    divisor = math.gcd(rate, target_rate)
+    step, phases = rate // divisor, target_rate // divisor
+    cutoff = ROLLOFF * min(rate, target_rate) / rate  # in cycles per two input samples
+    reach = math.ceil(ZERO_CROSSINGS / cutoff)  # input samples on each side
+    taps = np.arange(-reach, reach + 2)
+    windows = sliding_window_view(np.pad(audio, (reach, reach + step + 1)), len(taps))
+    output = np.empty(-(-len(audio) * phases // step), np.float32)
+    for phase in range(min(phases, len(output))):
+        before, between = divmod(phase * step, phases)
+        times = ((taps - between / phases) * cutoff).clip(-ZERO_CROSSINGS, ZERO_CROSSINGS)
+        filter_taps = np.sinc(times) * np.cos(times * (math.pi / 2 / ZERO_CROSSINGS)) ** 2 * cutoff
+        own = output[phase::phases]
+        own[:] = windows[before::step][: len(own)] @ filter_taps.astype(np.float32)
+    return output
