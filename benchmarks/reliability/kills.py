@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.reliability.programs import kill, run, start
+from benchmarks.reliability.programs import ProgramFailed, kill, run, start
 from benchmarks.reliability.tiny_run import arguments, outcome
 
 POLL_SECONDS = 0.001
-TRIES = 5  # of a moment that passes too quickly to be met every time
+TRIES = 3  # of a moment that passes too quickly to be met every time
 OPTIONS = ("--number_of_epochs", "4", "--ckpt_interval_minutes", "0", "--ckpt_interval_steps", "2")
 VARIANTS = {
     "plain": (),
@@ -98,6 +98,19 @@ def stage_of(output: Path) -> str:
     return next((stage for stage, pattern in STAGES.items() if any(output.glob(pattern))), "before anything is written")
 
 
+def kill_surely(
+    data: Path, output: Path, options: Sequence[str], moment: Moment, seconds: float, draw: random.Random
+) -> str:
+    """Train anew until the moment is met, at the last at an early one; the stage that the training was in."""
+    early = [Moment(share=share, alone=moment.alone) for share in (draw.uniform(0.2, 0.6), 0.2, 0.0)]
+    for tried in [*[moment] * TRIES, *early]:
+        shutil.rmtree(output, ignore_errors=True)
+        stage = run_and_kill(data, output, options, tried, seconds)
+        if stage is not None:
+            return stage
+    raise ProgramFailed("a training ended before it could be killed")
+
+
 def try_kills(data: Path, folder: Path, count: int, seed: int = 0, variants: Sequence[str] = tuple(VARIANTS)) -> dict:
     """Kill ``count`` trainings, shared out among the variants; how many ended as the unbroken one did.
 
@@ -114,25 +127,19 @@ def try_kills(data: Path, folder: Path, count: int, seed: int = 0, variants: Seq
             seconds[name] = run("train", arguments(data, whole, *OPTIONS, *options), whole.with_suffix(".screen"))
             unbroken[name] = outcome(whole)
         output = folder / f"killed-{number}"
-        for _ in range(TRIES):
-            shutil.rmtree(output, ignore_errors=True)
-            stage = run_and_kill(data, output, options, moment, seconds[name])
-            if stage is not None:
-                break
-        hit = [stage]
+        hit = [kill_surely(data, output, options, moment, seconds[name], draw)]
         hit += [
             run_and_kill(data, output, options, Moment(share=draw.uniform(0, 0.7)), seconds[name])
             for _ in range(draw.randrange(3))
         ]
-        stages.update(stage for stage in hit if stage is not None)
+        hit = [stage for stage in hit if stage is not None]
+        stages.update(hit)
         run("train", arguments(data, output, *OPTIONS, *options), output.with_suffix(".screen"))
         if outcome(output).equals(unbroken[name]):
             equal += 1
         else:
-            differing.append(f"{name}: {moment}, killed {', then '.join(map(str, hit))}")
-        print(
-            f"kills: {equal} of {number + 1} as the unbroken run ({name}: {', then '.join(map(str, hit))})", flush=True
-        )
+            differing.append(f"{name}: {moment}, killed {', then '.join(hit)}")
+        print(f"kills: {equal} of {number + 1} as the unbroken run ({name}: {', then '.join(hit)})", flush=True)
     return {
         "tried": count,
         "bit_equal": equal,

@@ -8,9 +8,9 @@ from recipes.config.keys import Role, free_keys, keys_of
 from recipes.config.source import Source, written
 from recipes.errors import RecipeError
 from recipes.training.averaging import average_checkpoints, load_weights
-from recipes.training.checkpoints import AtomicCheckpointer
 from recipes.training.run_data import tokenizer_of
 from recipes.training.run_folder import WEIGHTS
+from recipes.training.stored_checkpoints import StoredCheckpoints
 
 DECODING_KEYS = free_keys() - keys_of(Role.ABOUT) | {"data_folder"}
 
@@ -54,14 +54,14 @@ class SavedRun:
         weights, checkpoints = self.folder / WEIGHTS, self.folder / "checkpoints"
         if self.which is None and weights.is_file():
             return load_weights(weights), f"weights {checksum(weights)[:12]} of its own test"
-        checkpointer = AtomicCheckpointer(checkpoints, read_only=True) if checkpoints.is_dir() else None
-        if checkpointer is None or not checkpointer.list_checkpoints():
+        stored = StoredCheckpoints(checkpoints)
+        if not stored.list_checkpoints():
             train = f" and no {WEIGHTS}: train first, python train.py {self.folder / 'recipe.yaml'}"
             raise RecipeError(
                 f"{self.folder} holds no checkpoint"
                 + (f" to average, only {WEIGHTS}: leave out --average" if weights.is_file() else train)
             )
-        average = average_checkpoints(checkpointer, self.which or f"best-{self.hparams['average_checkpoints']}")
+        average = average_checkpoints(stored, self.which or f"best-{self.hparams['average_checkpoints']}")
         return average.weights, "average of epochs " + ", ".join(map(str, average.epochs))
 
     def change(self, overrides: dict) -> None:

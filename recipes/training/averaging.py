@@ -10,8 +10,8 @@ from torch import Tensor
 
 from data_prep.files import write_atomically
 from recipes.errors import RecipeError
-from recipes.training.checkpoints import AtomicCheckpointer, best_first, is_failed_write
-from recipes.training.integrity import DamagedCheckpoint, DamagedFile, check_files, epoch_of, read_tensors
+from recipes.training.integrity import DamagedCheckpoint, DamagedFile, epoch_of, is_failed_write, read_tensors
+from recipes.training.stored_checkpoints import StoredCheckpoints, best_first, checked_weights
 
 
 class Average(NamedTuple):
@@ -21,7 +21,7 @@ class Average(NamedTuple):
     epochs: list[int]
 
 
-def average_checkpoints(checkpointer: AtomicCheckpointer, which: str, measure: str = "WER") -> Average:
+def average_checkpoints(stored: StoredCheckpoints, which: str, measure: str = "WER") -> Average:
     """The average that `choose_checkpoints` chooses, of intact checkpoints alone.
 
     One that is damaged or not finite is set aside with a warning, and another takes its place where there is one.
@@ -29,32 +29,26 @@ def average_checkpoints(checkpointer: AtomicCheckpointer, which: str, measure: s
     """
     while True:
         try:
-            chosen = choose_checkpoints(checkpointer, which, measure)
-            weights = average_state_dicts(checked_weights(checkpointer, checkpoint) for checkpoint in chosen)
+            chosen = choose_checkpoints(stored, which, measure)
+            weights = average_state_dicts(checked_weights(checkpoint) for checkpoint in chosen)
             return Average(weights, [epoch_of(checkpoint) for checkpoint in chosen])
         except DamagedCheckpoint as damage:
-            checkpointer.set_aside(damage)
+            stored.set_aside(damage)
 
 
-def checked_weights(checkpointer: AtomicCheckpointer, checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """Raises DamagedCheckpoint."""
-    check_files(checkpoint.path)
-    return checkpointer.read_state(checkpoint, "model")
-
-
-def choose_checkpoints(checkpointer: AtomicCheckpointer, which: str, measure: str = "WER") -> list[Checkpoint]:
+def choose_checkpoints(stored: StoredCheckpoints, which: str, measure: str = "WER") -> list[Checkpoint]:
     """The checkpoints to average, of those from the end of an epoch, the oldest first.
 
     which: `best-5` (of lowest `measure` in validation, of equal ones the newer), `last-5`, `3-7` (epochs) or `7`.
     Fewer than asked for are returned where there are no more. Raises RecipeError for other words, and where there is
     none; DamagedCheckpoint where an epoch cannot be read.
     """
-    checkpoints = [checkpoint for checkpoint in checkpointer.list_checkpoints() if measure in checkpoint.meta]
+    checkpoints = [checkpoint for checkpoint in stored.list_checkpoints() if measure in checkpoint.meta]
     checkpoints.sort(key=ckpt_recency)
     if not checkpoints:
-        damaged = checkpointer.damaged()
+        damaged = stored.damaged()
         reason = f" (damaged are {', '.join(damaged)})" if damaged else ""
-        raise RecipeError(f"no finished epoch in {checkpointer.checkpoints_dir}{reason}: train before testing")
+        raise RecipeError(f"no finished epoch in {stored.checkpoints_dir}{reason}: train before testing")
     kind, dash, number = which.rpartition("-")
     has_kind = kind in ("best", "last") or kind.isdecimal() or not dash
     if not has_kind or not number.isdecimal() or int(number) < 1:
@@ -68,9 +62,7 @@ def choose_checkpoints(checkpointer: AtomicCheckpointer, which: str, measure: st
     chosen = [checkpoint for checkpoint in checkpoints if first <= epoch_of(checkpoint) <= last]
     if not chosen:
         kept = ", ".join(str(epoch_of(checkpoint)) for checkpoint in checkpoints)
-        raise RecipeError(
-            f"no checkpoint of epochs {which} in {checkpointer.checkpoints_dir}; kept are those of {kept}"
-        )
+        raise RecipeError(f"no checkpoint of epochs {which} in {stored.checkpoints_dir}; kept are those of {kept}")
     return chosen
 
 

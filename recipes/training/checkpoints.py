@@ -1,17 +1,14 @@
 """Checkpoints that survive a kill at any moment, and are not trusted before they are found intact."""
 
-import errno
 import logging
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from speechbrain.core import INTRA_EPOCH_CKPT_FLAG
 from speechbrain.utils.checkpoints import (
-    CKPT_PREFIX,
     DEFAULT_LOAD_HOOKS,
     Checkpoint,
     Checkpointer,
@@ -30,27 +27,22 @@ from recipes.errors import RecipeError
 from recipes.training.integrity import (
     CHECKSUMS,
     DamagedCheckpoint,
-    DamagedFile,
     check_files,
     epoch_of,
+    is_failed_write,
     nonfinite,
-    read_index,
-    read_tensors,
     sync,
     write_checksums,
 )
 from recipes.training.processes import gathered, on_main_process
 from recipes.training.run_folder import DAMAGED
+from recipes.training.stored_checkpoints import StoredCheckpoints, best_first, read_state, show_warning
 
 # What a folder beside the checkpoints is, as DAMAGED; the name that it had, or was to have, follows.
 UNFINISHED, DELETED = "saving+", "deleting+"
 
 
-def show_warning(message: str) -> None:
-    print(f"warning: {message}", file=sys.stderr)
-
-
-class AtomicCheckpointer(Checkpointer):
+class AtomicCheckpointer(StoredCheckpoints, Checkpointer):
     """SpeechBrain's Checkpointer, except that a checkpoint is there completely or not at all, and checked before use.
 
     The stock checkpointer writes its index file first, so that a kill during a save leaves a folder that looks like a
@@ -59,8 +51,7 @@ class AtomicCheckpointer(Checkpointer):
     its files. A checkpoint that is not what was written, or whose tensors are not finite, is set aside: renamed,
     never deleted, and an older one is used. Weights that are not finite are not saved.
 
-    warn: shows a line to the user. read_only: for programs that use the checkpoints of another process, which may be
-    training; a damaged one then stays where it is and is left out.
+    One process at a time may have one for a folder. warn: shows a line to the user.
     """
 
     def __init__(
@@ -69,26 +60,16 @@ class AtomicCheckpointer(Checkpointer):
         recoverables: dict | None = None,
         *,
         warn: Callable[[str], None] = show_warning,
-        read_only: bool = False,
     ):
-        super().__init__(checkpoints_dir, recoverables)
-        self.warn, self.read_only, self.left_out = warn, read_only, set()
-        if read_only:
-            self.clean_up()
-        else:
-            on_main_process(self.clean_up)
+        Checkpointer.__init__(self, checkpoints_dir, recoverables)
+        self.warn, self.left_out = warn, set()
+        on_main_process(self.clean_up)
 
     def clean_up(self) -> None:
         """What a kill, a full disk or an accident left: parts of checkpoints, and more of them than are kept."""
-        if not self.read_only:
-            self.remove_unfinished()
-        for folder in self.checkpoints_dir.glob(f"{CKPT_PREFIX}*"):
-            try:
-                read_index(folder)
-            except DamagedCheckpoint as damage:
-                self.set_aside(damage)
-        if not self.read_only:
-            self.delete_superseded()
+        self.remove_unfinished()
+        self.set_aside_broken()
+        self.delete_superseded()
 
     def remove_unfinished(self) -> None:
         for kind in (UNFINISHED, DELETED):
@@ -177,20 +158,9 @@ class AtomicCheckpointer(Checkpointer):
             if checkpoint not in kept:
                 hidden = checkpoint.path.with_name(DELETED + checkpoint.path.name)
                 os.replace(checkpoint.path, hidden)  # a kill leaves nothing that looks like a checkpoint
-                shutil.rmtree(hidden)
+                shutil.rmtree(hidden, ignore_errors=True)
 
     # --- reading --------------------------------------------------------------------------------------------
-
-    def list_checkpoints(self) -> list[Checkpoint]:
-        """Those whose index is intact; the others are passed over."""
-        checkpoints = []
-        for folder in sorted(self.checkpoints_dir.glob(f"{CKPT_PREFIX}*")):
-            try:
-                if folder not in self.left_out:
-                    checkpoints.append(read_index(folder))
-            except DamagedCheckpoint:
-                continue
-        return checkpoints
 
     def newest(self) -> Checkpoint | None:
         """The newest checkpoint whose files are what was written; newer ones are set aside.
@@ -252,58 +222,21 @@ class AtomicCheckpointer(Checkpointer):
                 return
             except Exception:  # these read a small file of text each, and meet garbage with any error
                 raise DamagedCheckpoint(checkpoint.path, f"{file.name} cannot be read") from None
-        state = self.read_state(checkpoint, name)
+        state = read_state(checkpoint, name)
         try:
             part.load_state_dict(state)
         except Exception as error:
             reason = str(error).strip().splitlines()[-1].strip()
             raise RecipeError(f"{checkpoint.path}: {file.name} does not fit the recipe: {reason}") from None
 
-    @staticmethod
-    def read_state(checkpoint: Checkpoint, name: str) -> dict:
-        """A state dict out of a checkpoint. Raises DamagedCheckpoint, also for tensors that are not finite."""
-        file = checkpoint.paramfiles.get(name)
-        if file is None:
-            raise DamagedCheckpoint(checkpoint.path, f"{name} is missing")
-        try:
-            state = read_tensors(file)
-        except DamagedFile as damage:
-            raise DamagedCheckpoint(checkpoint.path, f"{file.name} {damage}") from None
-        bad = nonfinite(state)
-        if bad is not None or not isinstance(state, dict):
-            reason = f"{bad} in {file.name} is not finite" if bad else f"{file.name} holds no weights"
-            raise DamagedCheckpoint(checkpoint.path, reason)
-        return state
-
-    # --- damage ---------------------------------------------------------------------------------------------
-
     def set_aside(self, damage: DamagedCheckpoint) -> None:
-        """Rename a checkpoint so that none of the others is hidden by it; in read-only use, pass over it."""
-        if self.read_only:
-            self.left_out.add(damage.folder)
-            self.warn(f"{damage.folder} is damaged and left out: {damage.reason}")
-            return
+        """Rename a checkpoint, so that an older one is not hidden by it."""
         name, number = DAMAGED + damage.folder.name, 1
         while damage.folder.with_name(name).exists():
             number += 1
             name = f"{DAMAGED}{damage.folder.name}+{number}"
         os.replace(damage.folder, damage.folder.with_name(name))
         self.warn(f"{damage.folder} is damaged, {damage.reason}: it is set aside as {name}, and not used")
-
-    def damaged(self) -> list[str]:
-        """The names of the checkpoints that were set aside or left out."""
-        aside = [folder.name for folder in self.checkpoints_dir.glob(f"{DAMAGED}*")]
-        return sorted(aside + [folder.name for folder in self.left_out])
-
-
-def best_first(checkpoints: list[Checkpoint], measure: str) -> list[Checkpoint]:
-    """The lowest measure first, of equal ones the newer; what is no number last."""
-
-    def order(checkpoint: Checkpoint) -> tuple[float, float]:
-        value = checkpoint.meta[measure]
-        return value if value == value else float("inf"), -ckpt_recency(checkpoint)
-
-    return sorted(checkpoints, key=order)
 
 
 def publish(saved: Checkpoint) -> Checkpoint:
@@ -316,13 +249,6 @@ def publish(saved: Checkpoint) -> Checkpoint:
     os.replace(saved.path, final)
     sync(final.parent)
     return Checkpoint(final, saved.meta, {name: final / path.name for name, path in saved.paramfiles.items()})
-
-
-def is_failed_write(error: Exception) -> bool:
-    # torch.save turns the system's "no space left" into a RuntimeError of its archive writer.
-    if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return "PytorchStreamWriter" in str(error) or "inline_container" in str(error)
 
 
 @register_checkpoint_hooks

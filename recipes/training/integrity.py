@@ -1,5 +1,6 @@
 """Whether a checkpoint on disk is what was written; its files are read without running any code of theirs."""
 
+import errno
 import os
 import warnings
 import zipfile
@@ -46,6 +47,14 @@ def sync(path: Path) -> None:
         os.fsync(opened)
     finally:
         os.close(opened)
+
+
+def is_failed_write(error: Exception) -> bool:
+    """Whether the disk, or the user's share of it, is full."""
+    # torch.save turns the system's "no space left" into a RuntimeError of its archive writer.
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return "PytorchStreamWriter" in str(error) or "inline_container" in str(error)
 
 
 # --- reading ------------------------------------------------------------------------------------------------

@@ -26,13 +26,13 @@ class Brain(Trainer):
 class Run:
     """All parts of a training as a program has them after its start, model and optimizer of a single number."""
 
-    def __init__(self, folder: Path, **options):
+    def __init__(self, folder: Path):
         self.warnings = []
         self.model = torch.nn.Linear(1, 1, bias=False)
         self.optimizer = torch.optim.Adam(self.model.parameters())
         self.epoch, self.clock, self.brain = EpochCounter(9), Clock(), Brain()
         self.scaler = torch.amp.GradScaler("cpu")
-        self.checkpointer = AtomicCheckpointer(folder, warn=self.warnings.append, **options)
+        self.checkpointer = AtomicCheckpointer(folder, warn=self.warnings.append)
         for name in ("model", "epoch", "clock", "optimizer", "brain"):
             self.checkpointer.add_recoverable(name, getattr(self, name))
         self.checkpointer.add_recoverable("scaler", self.scaler, optional_load=True)

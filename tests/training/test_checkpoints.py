@@ -166,7 +166,7 @@ def test_the_last_of_many_saves_costs_what_the_first_does(tmp_path, monkeypatch)
     """As Brain calls it: nothing that a save leaves makes the next one longer."""
     run, read = Run(tmp_path), []
     monkeypatch.setattr(
-        "recipes.training.checkpoints.read_index", lambda folder: read.append(folder) or read_index(folder)
+        "recipes.training.stored_checkpoints.read_index", lambda folder: read.append(folder) or read_index(folder)
     )
     within_epochs(run, 1)
     (first,) = run.checkpointer.list_checkpoints()

@@ -10,6 +10,7 @@ import torch
 from recipes.errors import RecipeError
 from recipes.training.averaging import average_checkpoints
 from recipes.training.integrity import CHECKSUMS
+from recipes.training.stored_checkpoints import StoredCheckpoints
 from tests.support.damage import FILES, Run, expected, flip, without_checksums
 from tests.support.runs import epochs, same_weights, small_corpus, train
 
@@ -174,9 +175,10 @@ def test_in_read_only_use_nothing_is_renamed_or_deleted(two, tmp_path):
     flip(two[1] / "model.ckpt")
     (tmp_path / f"saving+{two[1].name}").mkdir()
     before = sorted(path.name for path in tmp_path.iterdir())
-    run = Run(tmp_path, read_only=True)
-    assert average_checkpoints(run.checkpointer, "best-2").epochs == [1]
-    assert run.warnings == [f"{two[1]} is damaged and left out: model.ckpt is not what was written"]
+    warnings = []
+    stored = StoredCheckpoints(tmp_path, warn=warnings.append)
+    assert average_checkpoints(stored, "best-2").epochs == [1]
+    assert warnings == [f"{two[1]} is damaged and left out: model.ckpt is not what was written"]
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
@@ -220,9 +222,10 @@ def saved_by_an_earlier_version(folder: Path, value: float) -> None:
 
 def test_what_is_not_finite_is_neither_averaged_nor_gone_on_from(two, tmp_path):
     saved_by_an_earlier_version(two[1], float("nan"))
-    run = Run(tmp_path, read_only=True)
-    assert average_checkpoints(run.checkpointer, "best-2").epochs == [1]
-    assert run.warnings == [f"{two[1]} is damaged and left out: weight in model.ckpt is not finite"]
+    warnings = []
+    stored = StoredCheckpoints(tmp_path, warn=warnings.append)
+    assert average_checkpoints(stored, "best-2").epochs == [1]
+    assert warnings == [f"{two[1]} is damaged and left out: weight in model.ckpt is not finite"]
     assert Run(tmp_path).checkpointer.recover_if_possible().path == two[0]
     saved_by_an_earlier_version(two[0], float("inf"))
     with pytest.raises(RecipeError, match=f"no finished epoch in {tmp_path} "):
