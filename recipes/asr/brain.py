@@ -12,8 +12,11 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from data_prep.tokenizer import START
-from recipes.asr.data import AudioReader, Batch, detokenize
+from recipes.asr.audio import AudioReader
+from recipes.asr.data import Batch, detokenize
 from recipes.asr.loss import count_right_tokens, joint_loss
+from recipes.asr.remarks import Remarks
+from recipes.asr.unread import UnreadAudio
 from recipes.config import Recipe
 from recipes.decoding.ctc import greedy_ctc
 from recipes.models.language_model import TransformerLM
@@ -26,7 +29,8 @@ from recipes.training.trainer import Trainer
 class ASRBrain(Trainer):
     """Trains and evaluates the recipe's `model`, a `recipes.models.Recogniser`.
 
-    language_model: of the test search. train_reader: reads the audio to train on; it is told each epoch.
+    remarks: name the utterances whose audio cannot be read. language_model: of the test search. train_reader: reads
+    the audio to train on; it is told each epoch.
     homophones: pairs of words that sound alike, whose confusions are counted in validation. parts: see `Trainer`.
     """
 
@@ -36,6 +40,7 @@ class ASRBrain(Trainer):
         run_options: RunOptions,
         *,
         tokenizer: SentencePieceProcessor,
+        remarks: Remarks,
         language_model: TransformerLM | None = None,
         train_reader: AudioReader | None = None,
         homophones: Sequence[tuple[str, str]] = (),
@@ -43,6 +48,7 @@ class ASRBrain(Trainer):
     ):
         super().__init__(recipe, recipe.hparams["model"], run_options, **parts)
         self.tokenizer, self.train_reader, self.homophones = tokenizer, train_reader, homophones
+        self.remarks, self.unread_by_split = remarks, dict[str, UnreadAudio]()
         self.language_model = language_model.to(self.device) if language_model else None
         for search in (self.hparams.test_search, self.hparams.valid_search):
             if search is not None:
@@ -66,7 +72,9 @@ class ASRBrain(Trainer):
         return loss.joint
 
     def weigh(self, batch: Batch) -> int:
-        """Utterances."""
+        """Utterances. Raises AudioError when the audio of more than a tenth could not be read."""
+        self.unread.add(batch)
+        self.unread.check(len(self.batches.durations))
         return len(batch.ids)
 
     def name(self, batch: Batch) -> list[str]:
@@ -74,6 +82,11 @@ class ASRBrain(Trainer):
 
     def evaluate_batch(self, batch: Batch, stage: Stage) -> Tensor:
         """Forward; in validation loss and token accuracy; then the transcriptions. Returns the loss, 0 in a test."""
+        self.unread.add(batch)
+        if stage == Stage.TEST:
+            self.bar.update()
+        if not batch.ids:  # none could be read
+            return zeros(())
         batch, loss = batch.to(self.device), zeros(())
         with self.evaluation_ctx:
             output = self.compute_forward(batch, stage)
@@ -83,8 +96,6 @@ class ASRBrain(Trainer):
                 right, tokens = count_right_tokens(output, batch)
                 self.tokens_right, self.tokens = self.tokens_right + right, self.tokens + tokens
             self.transcriptions += self.transcribe_batch(output, batch, stage)
-        if stage == Stage.TEST:
-            self.bar.update()
         return loss.detach().cpu()
 
     def transcribe_batch(self, output: Output, batch: Batch, stage: Stage) -> list[Transcription]:
@@ -115,6 +126,8 @@ class ASRBrain(Trainer):
         self.loss_sum, self.utterances = 0.0, 0
         if stage == Stage.TRAIN:
             self.train_reader.epoch = epoch
+        split = self.split if stage == Stage.TEST else stage.name.lower()
+        self.unread = self.unread_by_split.setdefault(split, UnreadAudio(split))
 
     def search_of(self, stage: Stage, epoch: int | None):
         """The search beside greedy CTC in this stage; None where the recipe wants none, or not in this epoch."""
@@ -128,6 +141,9 @@ class ASRBrain(Trainer):
             self.transcriptions = sorted(gathered(self.transcriptions), key=lambda item: item.id)
             sums = all_sum([self.loss_sum, self.utterances, self.tokens_right, self.tokens])
             self.loss_sum, self.utterances, self.tokens_right, self.tokens = sums
+        left_out = self.unread.gather()
+        total = len(self.batches.durations) if stage == Stage.TRAIN else len(self.transcriptions) + left_out
+        self.unread.report(self.remarks, total)
         super().on_stage_end(stage, stage_loss, epoch)
 
     def end_epoch(self, epoch: int) -> None:
@@ -158,8 +174,10 @@ class ASRBrain(Trainer):
     def transcribe(self, loader: DataLoader, name: str) -> list[Transcription]:
         """Decode a whole set with the recipe's search; in the order of the manifest's IDs. name: for the bar.
 
-        Each of several processes decodes its share; all of them get everything.
+        Each of several processes decodes its share; all of them get everything. Those whose audio cannot be read are
+        left out, and named in `unread`. Raises AudioError where these are more than a tenth.
         """
+        self.split = name
         with tqdm(total=len(loader), desc=name, unit="batch", leave=False, disable=not self.shows_progress) as self.bar:
             self.evaluate(loader, progressbar=False)
         return self.transcriptions

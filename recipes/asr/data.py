@@ -1,11 +1,9 @@
-"""From manifests to batches: loading processes read, resample and speed-perturb audio, and tokenise text."""
+"""From manifests to batches: loading processes read audio and tokenise text."""
 
-import random
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import soundfile
 import torch
 from sentencepiece import SentencePieceProcessor
 from speechbrain.dataio.dataset import DynamicItemDataset
@@ -17,13 +15,28 @@ from data_prep.ctc_fit import too_many_tokens
 from data_prep.errors import DataError
 from data_prep.manifest import utterances_by_id
 from data_prep.tokenizer import BLANK
+from recipes.asr.audio import AudioError, AudioReader
 from recipes.asr.batches import DurationBatches
-from recipes.asr.resample import resample
+from recipes.asr.remarks import TOO_LONG, TOO_MANY_TOKENS
 from recipes.training.processes import rank, ranks
+
+SILENCE = 1600  # samples
+
+
+class Unread(NamedTuple):
+    """An utterance whose audio cannot be used. kind: of the problem; reason: with the file."""
+
+    id: str
+    seconds: float
+    kind: str
+    reason: str
 
 
 class Batch(NamedTuple):
-    """Padded utterances. Lengths are absolute: relative lengths, as in PaddedBatch, round frames away."""
+    """Padded utterances. Lengths are absolute: relative lengths, as in PaddedBatch, round frames away.
+
+    A batch of which no audio could be read has no ids, and a tenth of a second of silence to stand for them.
+    """
 
     ids: list[str]
     audio: Tensor  # [B, samples]
@@ -31,6 +44,7 @@ class Batch(NamedTuple):
     tokens: Tensor  # [B, U], padded with the blank
     token_lengths: Tensor  # int64 [B]
     words: list[str]
+    unread: tuple[Unread, ...] = ()  # left out
 
     def to(self, device) -> "Batch":
         moved = (part.to(device, non_blocking=True) if isinstance(part, Tensor) else part for part in self)
@@ -38,42 +52,6 @@ class Batch(NamedTuple):
 
     def pin_memory(self) -> "Batch":
         return Batch(*(part.pin_memory() if isinstance(part, Tensor) else part for part in self))
-
-
-class AudioError(DataError):
-    """Audio that cannot be used.
-
-    torch raises the error of a loading process anew, with that process's whole traceback as the message; the
-    traceback's last line is the original message.
-    """
-
-    def __init__(self, message: str):
-        super().__init__(message.strip().rpartition("\n")[2].removeprefix(f"{__name__}.{type(self).__name__}: "))
-
-
-class AudioReader:
-    """Reads an utterance as 16 kHz mono float32, at a random speed of `speeds`, in percent.
-
-    The speed follows from (seed, epoch, utterance) alone, so that a resumed run reads what the unbroken run would,
-    whichever process reads it. Set `epoch` before each pass.
-    """
-
-    def __init__(self, *, speeds: tuple[int, ...] = (100,), sample_rate: int = 16000, seed: int = 0):
-        self.speeds, self.sample_rate, self.seed, self.epoch = tuple(speeds), sample_rate, seed, 0
-
-    def __call__(self, path: str, utterance: str) -> Tensor:
-        """Returns `[samples]`. Raises AudioError, naming the file, when it cannot be read or holds no sample."""
-        try:
-            samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-        except (OSError, RuntimeError) as error:
-            raise AudioError(f"cannot read the audio of {utterance}, {path}: {error}; prepare the data again") from None
-        if not len(samples):
-            raise AudioError(f"the audio of {utterance}, {path}, holds no sample; prepare the data again")
-        audio = torch.from_numpy(samples).mean(1)
-        speed = random.Random(f"{self.seed} {self.epoch} {utterance}").choice(self.speeds)
-        # To resample from a higher rate than the audio has makes speech faster. In two passes: 22050 Hz at 95 percent
-        # has no common divisor with 16000, and resampling would take a minute.
-        return resample(resample(audio, rate, self.sample_rate), speed, 100)
 
 
 def tokenize(tokenizer: SentencePieceProcessor, words: str) -> Tensor:
@@ -98,27 +76,26 @@ def utterances(
     """The utterances of a manifest, longest first. longest: seconds; longer utterances are left out.
 
     fit_ctc: leave out utterances with more tokens than CTC can emit in their frames at the reader's highest speed, of
-    which CTC would learn nothing; the dataset's `too_many_tokens` lists their IDs. Raises DataError when no utterance
-    is left.
+    which CTC would learn nothing. The dataset's `left_out` has the seconds of those left out by kind and name, its
+    `total` the number of all. Raises DataError when no utterance is left.
     """
     rows = utterances_by_id(manifest, root)
     if not rows:
         raise DataError(f"{manifest}: the manifest holds no utterance; prepare the data again")
     unfit = too_many_tokens(rows, tokenizer, partial(encoder_frames, reader)) if fit_ctc else []
-    for identifier in unfit:
-        del rows[identifier]
+    left_out, total = {TOO_MANY_TOKENS: {name: rows.pop(name)["duration"] for name in unfit}}, len(rows) + len(unfit)
     if not rows:
         raise DataError(f"{manifest}: every utterance has more tokens than frames; take a larger vocab_size")
-    dataset = DynamicItemDataset(rows)
-    limits = {} if longest is None else {"duration": longest}
-    dataset = dataset.filtered_sorted(key_max_value=limits, sort_key="duration", reverse=True)
-    if not len(dataset):
+    too_long = [name for name, row in rows.items() if longest is not None and row["duration"] > longest]
+    left_out[TOO_LONG] = {name: rows.pop(name)["duration"] for name in too_long}
+    if not rows:
         raise DataError(f"{manifest}: no utterance is as short as {longest} seconds; raise max_seconds")
+    dataset = DynamicItemDataset(rows).filtered_sorted(sort_key="duration", reverse=True)
     # After the sorting, which would copy the reader, so that the copy would not learn of the epochs.
-    dataset.add_dynamic_item(reader, takes=["wav", "id"], provides="audio")
+    dataset.add_dynamic_item(reader.attempt, takes=["wav", "id"], provides="audio")
     dataset.add_dynamic_item(partial(tokenize, tokenizer), takes="wrd", provides="tokens")
-    dataset.set_output_keys(["id", "audio", "tokens", "wrd"])
-    dataset.too_many_tokens = unfit
+    dataset.set_output_keys(["id", "audio", "tokens", "wrd", "duration"])
+    dataset.left_out, dataset.total = left_out, total
     return dataset
 
 
@@ -133,7 +110,15 @@ def encoder_frames(reader: AudioReader, seconds: float) -> int:
 
 
 def collate(items: list[dict]) -> Batch:
-    audio, tokens = [item["audio"] for item in items], [item["tokens"] for item in items]
+    """A batch of the utterances whose audio could be read; the others are named in it."""
+    unread = [
+        Unread(item["id"], item["duration"], item["audio"].kind, str(item["audio"]))
+        for item in items
+        if isinstance(item["audio"], AudioError)
+    ]
+    items = [item for item in items if isinstance(item["audio"], Tensor)]
+    audio = [item["audio"] for item in items] or [torch.zeros(SILENCE)]
+    tokens = [item["tokens"] for item in items] or [torch.zeros(0, dtype=torch.long)]
     return Batch(
         ids=[item["id"] for item in items],
         audio=pad_sequence(audio, batch_first=True),
@@ -141,6 +126,7 @@ def collate(items: list[dict]) -> Batch:
         tokens=pad_sequence(tokens, batch_first=True, padding_value=BLANK),
         token_lengths=torch.tensor([len(pieces) for pieces in tokens]),
         words=[item["wrd"] for item in items],
+        unread=tuple(unread),
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -12,6 +13,7 @@ from data_prep.files import checksum
 from data_prep.librispeech import Prepared
 from data_prep.manifest import read_manifest
 from recipes.asr import data
+from recipes.asr.audio import AudioError, AudioReader
 from recipes.asr.brain import ASRBrain
 from recipes.config import Recipe
 from recipes.errors import RecipeError
@@ -57,8 +59,11 @@ def load_search_language_model(hparams: Mapping, run: Path) -> TransformerLM | N
 
 
 def decode(brain: ASRBrain, split: str, manifest: Path, root: Path) -> tuple[list[Transcription], SplitResult]:
-    """Transcriptions and errors of one split, with the weights that the Brain's model has."""
-    dataset = data.utterances(manifest, root, data.AudioReader(), brain.tokenizer)
+    """Transcriptions and errors of one split, with the weights that the Brain's model has.
+
+    Utterances whose audio cannot be read are left out and counted. Raises AudioError where these are many.
+    """
+    dataset = data.utterances(manifest, root, AudioReader(), brain.tokenizer)
     batch_seconds, workers = brain.hparams.test_batch_seconds, brain.hparams.workers
     start = time.monotonic()
     try:
@@ -71,19 +76,34 @@ def decode(brain: ASRBrain, split: str, manifest: Path, root: Path) -> tuple[lis
             f"({batch_seconds}) or the beam, and test again: nothing of the training is lost"
         ) from None
     seconds = time.monotonic() - start
-    audio = sum(float(row["duration"]) for row in read_manifest(manifest))
+    unread = brain.unread.found.values()
+    audio = sum(float(row["duration"]) for row in read_manifest(manifest)) - sum(item.seconds for item in unread)
     result = score_split(transcriptions, read_pairs(root))
     speed = {"audio_seconds": round(audio, 1), "decode_seconds": round(seconds, 2), "rtf": round(seconds / audio, 5)}
-    return transcriptions, replace(result, **speed, manifest=checksum(manifest))
+    return transcriptions, replace(result, **speed, left_out=len(unread), manifest=checksum(manifest))
 
 
-def decode_splits(brain: ASRBrain, prepared: Prepared, folder: Path, nbest: int = 1) -> dict[str, SplitResult]:
-    """Decode every test split of `prepared`; writes transcripts and alignments into `folder`, returns errors."""
-    results = {}
+class Decoded(NamedTuple):
+    """The errors of each split, and why others have none."""
+
+    splits: dict[str, SplitResult]
+    refused: list[AudioError]
+
+
+def decode_splits(brain: ASRBrain, prepared: Prepared, folder: Path, nbest: int = 1) -> Decoded:
+    """Decode every test split of `prepared`; writes transcripts and alignments into `folder`.
+
+    A split is refused where the audio of many of its utterances cannot be read; the others are decoded nevertheless.
+    """
+    results, refused = {}, []
     for split, manifest in prepared.test.items():
-        transcriptions, results[split] = decode(brain, split, manifest, prepared.root)
+        try:
+            transcriptions, results[split] = decode(brain, split, manifest, prepared.root)
+        except AudioError as error:
+            refused.append(error)
+            continue
         on_main_process(partial(write_split, split, transcriptions, manifest, prepared.root, folder, nbest))
-    return results
+    return Decoded(results, refused)
 
 
 def write_split(
@@ -95,16 +115,27 @@ def write_split(
 
 
 def summarise(
-    recipe: Recipe, brain: ASRBrain, splits: dict[str, SplitResult], folder: Path, *, seconds: float | None, **fields
+    recipe: Recipe, brain: ASRBrain, decoded: Decoded, folder: Path, *, seconds: float | None, **fields
 ) -> RunSummary:
     """Write `summary.json` and `report.html` into `folder`, show the table; returns the summary.
 
-    seconds: of training; fields: others of `RunSummary`.
+    seconds: of training; fields: others of `RunSummary`. Where a split was refused, raises AudioError after all that.
     """
-    common = summary_fields(recipe, brain)
-    summary = RunSummary(**common, seconds=seconds, mixer=recipe.hparams["mixer_name"], splits=splits, **fields)
+    splits, remarks = decoded.splits, brain.remarks.counts()
+    summary = RunSummary(
+        **summary_fields(recipe, brain),
+        seconds=seconds,
+        mixer=recipe.hparams["mixer_name"],
+        splits=splits,
+        remarks=remarks,
+        **fields,
+    )
     on_main_process(lambda: summary.write(folder))
     if splits:
         brain.logger.info(table(splits))
         on_main_process(lambda: brain.logger.info(f"report: {write_report(folder)}"))
+    for error in decoded.refused[1:]:
+        brain.logger.info(f"error: {error}")
+    if decoded.refused:
+        raise decoded.refused[0]
     return summary

@@ -14,6 +14,7 @@ from data_prep.files import checksum, write_atomically
 from recipes.asr.brain import ASRBrain
 from recipes.asr.decode import decode_splits, load_search_language_model, summarise
 from recipes.asr.identity import Identity, read_summary, short_hash
+from recipes.asr.remarks import Remarks, note_unknown_characters
 from recipes.asr.saved_run import SavedRun
 from recipes.config import flatten
 from recipes.errors import RecipeError
@@ -52,10 +53,13 @@ class Evaluation:
         with ExitStack() as stack:
             stack.enter_context(locked(self.folder, "evaluation"))
             self.logger = RunLogger(self.folder)
+            remarks = Remarks(self.folder, self.logger)
+            note_unknown_characters(remarks, self.prepared.test, self.run.tokenizer)
             self.brain = ASRBrain(
                 self.run.recipe,
                 self.run_options,
                 tokenizer=self.run.tokenizer,
+                remarks=remarks,
                 language_model=self.language_model,
                 logger=self.logger,
             )
@@ -104,10 +108,11 @@ class Evaluation:
             shutil.copyfile(run.folder / "log.jsonl", self.folder / "log.jsonl")
         settings = self.identity.settings()
         tested, trained = self.tested_before(settings), read_summary(run.folder)
+        decoded = decode_splits(self.brain, self.prepared, self.folder, nbest)
         return summarise(
             run.recipe,
             self.brain,
-            tested | decode_splits(self.brain, self.prepared, self.folder, nbest),
+            decoded._replace(splits=tested | decoded.splits),
             self.folder,
             seconds=trained.seconds if trained else None,
             weights=run.weights_name,

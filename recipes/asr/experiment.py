@@ -3,7 +3,6 @@
 import random
 import shlex
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,22 +10,22 @@ from torch.utils.data import DataLoader, Subset
 
 from data_prep import librispeech
 from data_prep.errors import DataError
-from data_prep.files import checksum, write_atomically
+from data_prep.files import checksum
 from data_prep.report import read_report
 from data_prep.splits import available_splits
 from data_prep.tokenizer import train_tokenizer
 from recipes.asr import data
+from recipes.asr.audio import AudioReader
 from recipes.asr.brain import ASRBrain
 from recipes.asr.decode import decode_splits, load_search_language_model, summarise
 from recipes.asr.memory import Found, TrainingSet, check_largest_batch, propose_batch_seconds
+from recipes.asr.remarks import Remarks, note_unknown_characters
 from recipes.errors import RecipeError
 from recipes.scoring import RunSummary, read_pairs
 from recipes.training.experiment import Experiment
-from recipes.training.processes import on_main_process
 from recipes.training.run_data import DataPart, RunData
 from recipes.training.run_folder import TOKENIZER
 
-NAMES_SHOWN = 5  # of utterances that are left out
 Splits = str | Sequence[str]  # "auto" or names
 
 
@@ -97,47 +96,54 @@ class ASRExperiment(Experiment):
         return {use: getattr(roles, use) for use in own}
 
     def make_brain(self) -> None:
-        self.train_reader = data.AudioReader(speeds=self.hparams["speeds"], seed=self.hparams["seed"])
+        self.train_reader = AudioReader(speeds=self.hparams["speeds"], seed=self.hparams["seed"])
         self.brain = ASRBrain(
             self.recipe,
             self.run_options,
             tokenizer=self.tokenizer,
             language_model=load_search_language_model(self.hparams, self.folder),  # errors of it come before training
             train_reader=self.train_reader,
+            remarks=self.make_remarks(),
             homophones=read_pairs(self.data.root),
             **self.brain_parts(),
         )
+        if self.trains:
+            self.make_datasets()
 
-    def utterances(self, use: str, reader: data.AudioReader, **limits):
+    def utterances(self, use: str, reader: AudioReader, **limits):
         manifest = self.folder / "manifests" / "merged" / f"{use}.csv"
         return data.utterances(manifest, self.data.root, reader, self.tokenizer, **limits)
 
-    def report_left_out(self, names: list[str]) -> None:
-        """Count on screen the utterances that CTC cannot be trained on; all names go into a file."""
-        path = self.folder / "manifests" / "merged" / "too_many_tokens.txt"
-        write_atomically(path, "".join(f"{name}\n" for name in names))
-        more = ", …" if len(names) > NAMES_SHOWN else ""
-        self.logger.info(
-            f"left out of training: {len(names)} utterances with more tokens than frames at the highest speed: "
-            f"{', '.join(names[:NAMES_SHOWN])}{more} (all in {path})"
+    def make_remarks(self) -> Remarks:
+        """Name the utterances that the tokenizer cannot spell."""
+        remarks, recorded = Remarks(self.folder, self.logger), RunData.read(self.folder)
+        splits = {**self.data.valid, **self.data.test}
+        if recorded and recorded.earlier:  # the tokenizer does not come from these training data
+            splits |= self.data.train
+        note_unknown_characters(remarks, splits, self.tokenizer)
+        return remarks
+
+    def make_datasets(self) -> None:
+        """What is trained and validated on; utterances that are left out are named."""
+        self.train_set = self.utterances(
+            "train", self.train_reader, longest=self.hparams["max_seconds"], fit_ctc=self.hparams["ctc_weight"] > 0
         )
+        for kind, left_out in self.train_set.left_out.items():
+            self.brain.remarks.left_out("train", kind, left_out, self.train_set.total)
+        self.valid_set = self.utterances("valid", AudioReader())
 
     # --- training --------------------------------------------------------------------------------------------
 
     def fit(self) -> None:
         self.announce_resumption()
         batch_seconds, workers = self.hparams["batch_seconds"], self.hparams["workers"]
-        train = self.utterances(
-            "train", self.train_reader, longest=self.hparams["max_seconds"], fit_ctc=self.hparams["ctc_weight"] > 0
-        )
-        if train.too_many_tokens:
-            on_main_process(partial(self.report_left_out, train.too_many_tokens))
-        valid = self.utterances("valid", data.AudioReader())
+        train, valid = self.train_set, self.valid_set
         if self.newest is None:
             self.measure_features(train)
         self.brain.batches = data.train_batches(
             train, batch_seconds=batch_seconds, buckets=self.hparams["batch_buckets"], seed=self.hparams["seed"]
         )
+        self.check_warmup()
         training_set = TrainingSet(train, self.brain.batches)
         if self.hparams["find_batch"]:
             raise Found(propose_batch_seconds(self.brain, training_set))
@@ -159,7 +165,7 @@ class ASRExperiment(Experiment):
         device, model = self.brain.device, self.brain.model
         with torch.no_grad():
             model.normalize.measure(
-                model.features(batch.audio.to(device), batch.lengths.to(device)) for batch in loader
+                model.features(batch.audio.to(device), batch.lengths.to(device)) for batch in loader if batch.ids
             )
 
     # --- testing ---------------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ def joint_loss(output: Output, batch: Batch, *, ctc_weight: float, label_smoothi
         reduction="sum",
         zero_infinity=True,
     )
-    utterances = len(batch.ids)
+    utterances = len(batch.lengths)
     if output.attention_logits is None:
         return JointLoss(ctc / utterances, ctc / utterances, None)
     attention = cross_entropy(

@@ -111,6 +111,7 @@ class LanguageModelExperiment(Experiment):
 
     def fit(self) -> None:
         self.announce_resumption()
+        self.check_warmup()
         self.brain.fit(
             epoch_counter=self.epoch_counter,
             train_set=self.brain.batches.loader(),

@@ -42,6 +42,7 @@ class SplitResult:
     audio_seconds: float | None = None
     decode_seconds: float | None = None
     rtf: float | None = None
+    left_out: int = 0  # whose audio cannot be read
     manifest: str | None = None
     # Of corpora with homophones alone; see `recipes.scoring.homophones`.
     merged_wer: float | None = None
@@ -98,7 +99,8 @@ class RunSummary(_Summary):
     """`summary.json` of a recogniser's run, or of an evaluation of one.
 
     decoded_by: the command that decodes again. weights, settings: of an evaluation, the weights that it decoded
-    with and a hash of all that its results depend on; None in the run's own folder.
+    with and a hash of all that its results depend on; None in the run's own folder. remarks: how many utterances
+    `utterances.json` names by split and kind.
     """
 
     mixer: str
@@ -106,6 +108,7 @@ class RunSummary(_Summary):
     decoded_by: str
     weights: str | None = None
     settings: str | None = None
+    remarks: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,10 @@ def table(splits: Mapping[str, SplitResult]) -> str:
             f" {result.substitutions:5} {result.deletions:5} {result.insertions:5} {result.words:7}"
             f" {result.utterances:12}"
         )
+    for name, result in splits.items():
+        if result.left_out:
+            all_of_it = result.utterances + result.left_out
+            lines.append(f"note: without {result.left_out} of the {all_of_it} utterances of {name}: no usable audio")
     unspaced = [name for name, result in splits.items() if not result.has_spaces]
     if unspaced:
         lines.append(

@@ -201,6 +201,15 @@ class Experiment:
         (recorded.followed_by(now, epoch) if recorded else now).write(self.folder)
         self.logger.info(f"after epoch {epoch} the run goes on with other data ({named}) and its own tokenizer")
 
+    def check_warmup(self) -> None:
+        """Say so where the learning rate still rises when training ends; for when the Brain has its batches."""
+        warmup, steps = self.hparams.get("warmup_steps", 0), self.brain.steps_of_run()
+        if warmup >= steps > 0:
+            self.logger.info(
+                f"note: the warm-up is longer than the run: warmup_steps is {warmup} and there are {steps} steps in "
+                "all, so that the learning rate only rises"
+            )
+
     def announce_resumption(self) -> None:
         if self.newest is not None:
             self.logger.info(f"going on from {self.newest.path}")

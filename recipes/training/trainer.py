@@ -223,6 +223,11 @@ class Trainer(Brain):
             self.end_epoch(epoch)
             self.stop_if_asked(saved=True)
 
+    def steps_of_run(self) -> int:
+        """Optimizer steps of a whole run, from its first epoch on, by the batches as they are now."""
+        steps = self.epochs * -(-self.batches.total() // (ranks() * self.grad_accumulation_factor))
+        return min(steps, self.optimizer_step_limit or steps)
+
     def mean(self, key: str, over: str = "weight") -> float | None:
         """Of what training noted in this epoch so far; None before there is anything."""
         weight = self.progress.sums.get(over, 0.0)
@@ -238,6 +243,9 @@ class Trainer(Brain):
         total = self.batches.total()
         weights = [self.weigh(batch) * (number < total) for batch, number in zip(group, numbers, strict=True)]
         (group_weight,) = all_sum([sum(weights)])
+        if not group_weight:  # nothing of it could be read: no step
+            self.progress.batches = min(self.progress.batches + len(group) * ranks(), total)
+            return
         self.set_learning_rate(total_steps)
         self.noted, losses = {}, []
         for batch, number, weight in zip(group, numbers, weights, strict=True):

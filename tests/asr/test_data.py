@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from torch.utils.data import DataLoader
 
 from data_prep.ctc_fit import frames_needed
 from data_prep.errors import DataError
 from data_prep.manifest import read_rows, to_csv
 from data_prep.tokenizer import load_tokenizer, train_tokenizer
 from recipes.asr import data
-from recipes.asr.data import AudioError, AudioReader, collate, detokenize, tokenize, utterances
+from recipes.asr.audio import AudioError, AudioReader
+from recipes.asr.data import Unread, collate, detokenize, tokenize, utterances
+from recipes.asr.remarks import TOO_MANY_TOKENS
 from recipes.models import ConvFrontend, LogMel
 
 SENTENCES = ["THE QUEEN WALKED", "A BOX", "SEVEN GREEN STONES", "DON'T"]
@@ -108,41 +109,47 @@ def empty(path: Path) -> None:
     soundfile.write(path, np.zeros(0), 16000, format="WAV")
 
 
+def not_finite(path: Path) -> None:
+    soundfile.write(path, np.array([0.1, np.nan, 0.1]), 16000, format="WAV", subtype="FLOAT")
+
+
 BROKEN = {
-    "missing": (lambda path: None, "cannot read the audio of 7-8-0001, {path}: Error opening .*"),
-    "corrupted": (corrupted, "cannot read the audio of 7-8-0001, {path}: .*"),
-    "cut short": (cut_short, "cannot read the audio of 7-8-0001, {path}: .*"),
-    "empty": (empty, "the audio of 7-8-0001, {path}, holds no sample"),
+    "missing": (lambda path: None, "damaged audio file", "{path} cannot be read: Error opening .*"),
+    "corrupted": (corrupted, "damaged audio file", "{path} cannot be read: .*"),
+    "cut short": (cut_short, "damaged audio file", "{path} cannot be read: .*"),
+    "empty": (empty, "empty audio file", "{path} holds no sample"),
+    "NaN": (not_finite, "audio with NaN or infinity", "{path} holds NaN or infinity"),
 }
 
 
-@pytest.mark.parametrize("workers", [0, 1], ids=["here", "worker"])
-@pytest.mark.parametrize("damage, message", BROKEN.values(), ids=BROKEN)
-def test_unreadable_audio_is_named_in_one_line(tmp_path, damage, message, workers):
-    """In a loading process too, whose error torch raises anew with a traceback in its text."""
+@pytest.mark.parametrize("damage, kind, message", BROKEN.values(), ids=BROKEN)
+def test_unusable_audio_is_named_in_a_line(tmp_path, damage, kind, message):
     path = tmp_path / "7-8-0001.flac"
     damage(path)
-    iterator = iter(DataLoader(Reads(str(path)), num_workers=workers))
     with pytest.raises(AudioError) as error:
-        next(iterator)
-    if workers:
-        iterator._shutdown_workers()  # as garbage, later, it would wait for seconds
-    pattern = f"{message.format(path=path)}; prepare the data again"
-    assert "\n" not in str(error.value)
-    assert re.fullmatch(pattern, str(error.value)), str(error.value)
+        AudioReader()(str(path), "7-8-0001")
+    assert error.value.kind == kind
+    assert re.fullmatch(message.format(path=path), str(error.value)), str(error.value)
+    assert type(AudioReader().attempt(str(path), "7-8-0001")) is type(error.value)
 
 
-class Reads(torch.utils.data.Dataset):
-    """One file, read by whoever loads it."""
-
-    def __init__(self, path: str):
-        self.path = path
-
-    def __len__(self):
-        return 1
-
-    def __getitem__(self, index):
-        return AudioReader()(self.path, "7-8-0001")
+@pytest.mark.parametrize("workers", [0, 1])
+def test_unusable_audio_is_left_out_of_its_batch(corpus, workers):
+    """A batch of none but such is one of silence without utterances, for a process must not be without a batch."""
+    dataset, folder = dataset_of(corpus), corpus[0]
+    broken = {"1-2-0003", *[dataset.data_ids[index] for index in data.test_batches(dataset, 2.0).batches()[0]]}
+    for name in broken:
+        corrupted(folder / f"{name}.flac")
+    batches = list(data.loader(dataset, data.test_batches(dataset, 2.0), workers))
+    assert sorted(chain(*(batch.ids for batch in batches))) == sorted({*dataset.data_ids} - broken)
+    unread = {utterance.id: utterance for batch in batches for utterance in batch.unread}
+    assert unread.keys() == broken
+    path = folder / "1-2-0003.flac"
+    assert unread["1-2-0003"][:3] == ("1-2-0003", pytest.approx(0.4), "damaged audio file")
+    assert unread["1-2-0003"].reason.startswith(f"{path} cannot be read: ")
+    silent = batches[0]
+    assert silent.ids == silent.words == [] and isinstance(silent.unread[0], Unread)
+    assert silent.audio.shape == (1, 1600) and silent.token_lengths.tolist() == [0]
 
 
 # --- text ---------------------------------------------------------------------------------------------------
@@ -227,11 +234,11 @@ def test_utterances_with_more_tokens_than_frames_are_left_out(corpus):
     dataset = dataset_of(corpus, fit_ctc=True)
     frames = {row[0]: data.encoder_frames(AudioReader(), float(row[1])) for row in rows}
     unfit = [row[0] for row in rows if frames[row[0]] < frames_needed(tokenizer.encode(row[4]))]
-    assert dataset.too_many_tokens == unfit and 0 < len(unfit) < 13
+    assert list(dataset.left_out[TOO_MANY_TOKENS]) == unfit and 0 < len(unfit) < 13
     assert sorted([*dataset.data_ids, *unfit]) == [row[0] for row in rows]
     assert len(dataset_of(corpus)) == 13
     faster = dataset_of(corpus, fit_ctc=True, reader=AudioReader(speeds=(100, 200)))
-    assert set(unfit) < set(faster.too_many_tokens)
+    assert set(unfit) < set(faster.left_out[TOO_MANY_TOKENS])
 
 
 def test_no_utterance_with_frames_enough(corpus):

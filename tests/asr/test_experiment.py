@@ -126,6 +126,7 @@ def test_summary_is_complete(finished):
         "commit",
         "recipe_hash",
         "decoded_by",
+        "remarks",
     }
     assert values["splits"].keys() == {"test-clean"}
     assert values["splits"]["test-clean"].keys() == {
@@ -142,6 +143,7 @@ def test_summary_is_complete(finished):
         "decode_seconds",
         "rtf",
         "manifest",
+        "left_out",
     }
     written = summary(finished)
     assert (written.recipe, written.mixer, written.seed) == ("quickstart", "summarymixing", 1234)

@@ -1,6 +1,6 @@
 """What a user sees of each mistake: one line that says what, where and what to do; exit status 2."""
 
-import os
+import json
 import resource
 import shutil
 from pathlib import Path
@@ -73,38 +73,11 @@ def test_missing_data_folder(tmp_path, error_of):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.fixture
-def prepared(corpus, tmp_path, error_of) -> tuple[Path, Path]:
-    """A copy of the corpus, and the folder of a run that has its manifests and no training yet."""
-    data, output = tmp_path / "data", tmp_path / "run"
-    shutil.copytree(corpus, data)
-    assert "no utterance is as short as" in error_of(train, data, output, "--max_seconds", "0.01")
-    return data, output
-
-
 def test_nothing_to_test(corpus, tmp_path, error_of):
     output = tmp_path / "run"
     message = f"no finished epoch in {output / 'checkpoints'}: train before testing"
     assert error_of(train, corpus, output, "--test_only") == message
     assert not output.exists()
-
-
-def corrupt(audio: Path) -> None:
-    """Garbage of the same size and time, which no check of the source can see."""
-    status = audio.stat()
-    audio.write_bytes(b"garbage " * (status.st_size // 8) + b"!" * (status.st_size % 8))
-    os.utime(audio, ns=(status.st_atime_ns, status.st_mtime_ns))
-
-
-@pytest.mark.parametrize("split, workers", [("train-clean-5", "1"), ("test-clean", "0")], ids=["training", "testing"])
-def test_unreadable_audio(split, workers, prepared, error_of):
-    """Damaged after the manifests were made; read by a loading process, and by the program itself."""
-    data, output = prepared
-    audio = sorted(data.glob(f"{split}/*/*/*.flac"))[-1]
-    corrupt(audio)
-    message = error_of(train, data, output, "--workers", workers)
-    assert message.startswith(f"cannot read the audio of {audio.stem}, {audio}: ")
-    assert message.endswith("; prepare the data again")
 
 
 def test_other_sample_rates_are_resampled(tmp_path, capsys):
@@ -131,12 +104,12 @@ def test_more_tokens_than_frames(corpus, tmp_path, capsys):
     samples, rate = soundfile.read(audio)
     soundfile.write(audio, samples[: rate // 20], rate)
     assert train(data, tmp_path / "run") == 0
-    names = tmp_path / "run" / "manifests" / "merged" / "too_many_tokens.txt"
-    message = "left out of training: 1 utterances with more tokens than frames at the highest speed: "
+    names = tmp_path / "run" / "utterances.json"
+    message = "left out of train: 1 of 24 utterances (0.00 h), more tokens than frames at the highest speed: "
     assert f"{message}{audio.stem} (all in {names})\n" in capsys.readouterr().out
-    assert names.read_text() == f"{audio.stem}\n"
+    assert json.loads(names.read_text())["train"] == {"more tokens than frames at the highest speed": [audio.stem]}
     assert train(data, tmp_path / "ctc0", "--ctc_weight", "0", "--test_splits", "[]") == 0
-    assert "left out of training" not in capsys.readouterr().out
+    assert "left out of train" not in capsys.readouterr().out
 
 
 def test_split_without_an_utterance(corpus, tmp_path, error_of):

@@ -9,6 +9,7 @@ from data_prep import librispeech
 from data_prep.lm_text import count
 from data_prep.tokenizer import load_tokenizer, train_tokenizer
 from recipes.asr import data
+from recipes.asr.audio import AudioReader
 from recipes.lm.data import TextBatches
 from tests.support.corpus import write_corpus
 
@@ -25,7 +26,7 @@ def prepared(tmp_path_factory):
 def test_audio(prepared):
     """Each epoch is told to the processes, which read at the speeds of that epoch."""
     manifest, root, tokenizer = prepared
-    reader = data.AudioReader(speeds=(80, 100, 120), seed=1)
+    reader = AudioReader(speeds=(80, 100, 120), seed=1)
     dataset = data.utterances(manifest, root, reader, tokenizer)
     batches = data.train_batches(dataset, batch_seconds=3.0, buckets=2, seed=0)
     read = {}

@@ -8,7 +8,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torchaudio.functional import resample as torchaudio_resample
 
-from recipes.asr.data import AudioReader
+from recipes.asr.audio import AudioReader
 from recipes.asr.resample import interpolate, resample
 
 ORDINARY = [8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000]
