@@ -1,7 +1,8 @@
 """Manifests: CSV files with the columns of SpeechBrain's LibriSpeech recipe, which can read them too.
 
 ID, duration (seconds), wav (`$data_root/<split>/SPK/CHAP/ID.flac`, so that a corpus can move), spk_id
-(`SPK-CHAP`: speaker and chapter), wrd (the words, as `data_prep.text.normalize` spells them).
+(`SPK-CHAP`: speaker and chapter), wrd (the words, as `data_prep.text.normalize` spells them). The column wav of a part
+of a longer file ends as `data_prep.segments` writes it.
 """
 
 import csv
@@ -14,6 +15,7 @@ from data_prep.files import blocks_checksum, checksum, write_atomically
 
 HOMOPHONES_FILE = "HOMOPHONES.TXT"  # beside the splits: pairs of words that sound alike, one pair a line
 UNKNOWN_SPEAKER = "unknown"  # in the column spk_id
+DATA_ROOT = "$data_root"  # in the column wav: stands for the folder of the corpus
 ROWS_AT_A_TIME = 4096  # in memory as text
 BYTES_AT_A_TIME = 1 << 20
 COLUMNS = ["ID", "duration", "wav", "spk_id", "wrd"]
@@ -51,7 +53,7 @@ def utterances_by_id(manifest, root) -> dict[str, dict]:
     for row in read_manifest(manifest):
         if row["ID"] in utterances:
             raise DataError(f"{manifest}: utterance {row['ID']} is in it twice; prepare it again")
-        path = row["wav"].replace("$data_root", str(root), 1)
+        path = row["wav"].replace(DATA_ROOT, str(root), 1)
         utterances[row["ID"]] = {"duration": float(row["duration"]), "wav": path, "wrd": row["wrd"]}
     return utterances
 

@@ -9,6 +9,11 @@ NO_TRANSCRIPT = "chapter without transcript file"
 NO_WORDS = "empty transcript"
 DUPLICATE = "duplicate ID"
 NOT_UTF8 = "name that is not UTF-8"
+# Of users' own manifests.
+BAD_ROW = "row that cannot be used"
+NO_FILE = "missing audio file"
+BEYOND_END = "segment beyond the end of its file"
+NO_LENGTH = "segment without length"
 
 RULES = {
     MALFORMED_LINE: transcripts.RULE,
@@ -18,4 +23,8 @@ RULES = {
     DUPLICATE: "an ID stands for a single utterance of the split",
     audio.UNKNOWN_LENGTH: "the header has the number of samples; a FLAC file from a pipe is to be encoded again",
     NOT_UTF8: "names of files and folders are UTF-8",
+    BAD_ROW: "a row names an audio file and has a text; start and end are seconds",
+    NO_FILE: "a relative path is looked for in the manifest's folder, then in --data_folder",
+    BEYOND_END: "start and end are seconds from the beginning of the file",
+    NO_LENGTH: "start is 0 or more, and end is greater",
 }

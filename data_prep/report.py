@@ -7,13 +7,15 @@ from data_prep.problems import RULES
 
 SAMPLE_RATE = 16000  # Hz, of training
 NAMES_SHOWN = 5  # per kind of problem; the report has them all
+EARLIER = {"normalizer": "none", "segments": 0}  # what reports of earlier versions do not say
 
 
 def read_report(path: Path) -> dict:
     """The report; empty for a file that is missing or no report."""
     try:
         report = json.loads(path.read_text())
-        return report if isinstance(report, dict) and {"csv_sha256", "checked"} <= report.keys() else {}
+        is_report = isinstance(report, dict) and {"csv_sha256", "checked"} <= report.keys()
+        return EARLIER | report if is_report else {}
     except (OSError, ValueError):
         return {}
 
@@ -34,20 +36,24 @@ def print_report(report: dict, path: Path) -> None:
                 f"  kept: {count} of {report['utterances']} files at {rate} Hz;"
                 f" training resamples them to {SAMPLE_RATE} Hz"
             )
+    if report["segments"]:
+        print(f"  {report['segments']} are segments of longer files")
+    if report["normalizer"] != "none":
+        print(f"  text_normalizer {report['normalizer']}: the words are written so")
     if report["several_channels"]:
         print(f"  kept: {report['several_channels']} files with several channels; training takes their mean")
     if report["several_formats"]:
         print(f"  kept: {report['several_formats']} utterances with audio in several formats; FLAC is read, then WAV")
 
 
-def refusal(report: dict, folder: Path, path: Path) -> str:
-    """Why the split of this report is refused: the message of a DataError."""
+def refusal(report: dict, source: str | Path, path: Path) -> str:
+    """Why the split of this report is refused: the message of a DataError. source: its folder, or its manifest."""
     count = report["utterances_found"]
     unusable = f"{count - report['utterances']} of {count} utterances are unusable" if count else "no utterance in it"
     kind = max(report["problems"], key=lambda kind: len(report["problems"][kind]), default=None)
     most = f", most by: {kind}" + (f" (the rule: {_rule(report, kind)})" if kind in RULES else "") if kind else ""
     return (
-        f"{folder}: {unusable}{most}; a split is refused when nothing is usable or more than 10 % is not"
+        f"{source}: {unusable}{most}; a split is refused when nothing is usable or more than 10 % is not"
         f" (each problem by name in {path}): repair it, fetch it again or choose other splits"
     )
 

@@ -1,11 +1,15 @@
 """The spelling of all text, in which transcripts, hypotheses and language models are compared."""
 
+import re
 import unicodedata
 
 # Control characters, marks without width, and SentencePiece's own blank "▁": the tokenizer drops them.
 INVISIBLE = dict.fromkeys(
     [*range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200B, 0x200C, 0x200E, 0x200F, 0x2581, 0xFEFF, 0xFFFD], " "
 )
+
+APOSTROPHE = "'"
+OUTER_APOSTROPHE = re.compile(r"(?<!\w)'|'(?!\w)")  # not between letters
 
 
 def is_utf8(path: str) -> bool:
@@ -31,3 +35,25 @@ def normalize(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return " ".join(unicodedata.normalize("NFKC", text).translate(INVISIBLE).split())
+
+
+def upper(text: str) -> str:
+    """As `normalize`, in capital letters."""
+    return normalize(normalize(text).upper())
+
+
+def basic(text: str) -> str:
+    """As `normalize`, in small letters, with a blank for every punctuation mark and symbol (Unicode's P and S).
+
+    An apostrophe between letters stays: "Don't!" gives "don't", "the dogs' well-kept" gives "the dogs well kept".
+    """
+    text = normalize(text).lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", APOSTROPHE)
+    kept = (" " if _is_mark(character) and character != APOSTROPHE else character for character in text)
+    return normalize(OUTER_APOSTROPHE.sub(" ", "".join(kept)))
+
+
+NORMALIZERS = {"none": normalize, "upper": upper, "basic": basic}
+
+
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character)[0] in "PS"

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import torch
 
+from data_prep.corpus import Prepared
 from data_prep.files import checksum
-from data_prep.librispeech import Prepared
 from data_prep.manifest import read_manifest
 from recipes.asr import data
 from recipes.asr.audio import AudioError, AudioReader

@@ -9,7 +9,7 @@ from typing import Self
 
 from speechbrain.utils.run_opts import RunOptions
 
-from data_prep import librispeech
+from data_prep.corpus import Corpus, Prepared
 from data_prep.files import checksum, write_atomically
 from recipes.asr.brain import ASRBrain
 from recipes.asr.decode import decode_splits, load_search_language_model, summarise
@@ -25,6 +25,8 @@ from recipes.training.logger import RunLogger
 from recipes.training.run_data import DATA
 from recipes.training.run_folder import CHECKPOINTS, TOKENIZER, WEIGHTS
 from recipes.training.run_options import Machine
+
+OTHER_DATA = frozenset({"data_folder", "test_manifest"})
 
 
 class Evaluation:
@@ -44,7 +46,7 @@ class Evaluation:
             raise RecipeError(f"--output {output} holds a trained run, which would be lost: give another folder")
         self.machine = Machine(run.recipe, run_options)
         self.language_model = load_search_language_model(run.hparams, run.folder)
-        self.prepared = self.prepare(run.hparams["test_splits"])
+        self.prepared = self.prepare(valid=[], test=run.hparams["test_splits"])
         digests = {split: checksum(manifest) or "" for split, manifest in self.prepared.test.items()}
         self.identity = Identity(run, run_options.eval_precision, self.prepared.root, digests, label)
         self.folder = output or self.identity.folder()
@@ -81,18 +83,19 @@ class Evaluation:
             if (self.run.folder / name).is_file():
                 shutil.copyfile(self.run.folder / name, self.folder / name)
 
-    def prepare(self, splits: Sequence[str]) -> librispeech.Prepared:
+    def prepare(self, valid: Sequence[str], test: Sequence[str]) -> Prepared:
         """The manifests of these splits: among the run's own where the data are, which need not be measured again."""
         folder = self.run.folder / "manifests"
-        if "data_folder" in self.run.overrides:
-            root = librispeech.find_corpus(self.run.hparams["data_folder"])
-            folder = (self.output or self.run.folder) / "manifests" / f"{root.name}-{short_hash(str(root))}"
-        return librispeech.prepare(
-            self.run.hparams["data_folder"],
+        corpus = Corpus.named_by(self.run.hparams)
+        if OTHER_DATA & {*self.run.overrides}:
+            own = [str(path) for names in corpus.manifests.values() for path in names.values()]
+            place = [str(corpus.root), *own] if own else str(corpus.root)
+            folder = (self.output or self.run.folder) / "manifests" / f"{corpus.root.name}-{short_hash(place)}"
+        return corpus.prepare(
             folder,
             train=[],
-            valid=[],
-            test=splits,
+            valid=valid,
+            test=test,
             progress=not self.machine.noprogressbar,
         )
 

@@ -3,16 +3,16 @@
 import random
 import shlex
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from torch.utils.data import DataLoader, Subset
 
-from data_prep import librispeech
-from data_prep.errors import DataError
+from data_prep.corpus import Corpus, Prepared
 from data_prep.files import checksum
+from data_prep.manifest import merge
 from data_prep.report import read_report
-from data_prep.splits import available_splits
 from data_prep.tokenizer import train_tokenizer
 from recipes.asr import data
 from recipes.asr.audio import AudioReader
@@ -36,14 +36,18 @@ class ASRExperiment(Experiment):
     wrong_recipe = "no recipe of a recogniser, it has no key 'model': for a language model there is train_lm.py"
     data_keys = frozenset({"train_splits", "valid_splits"})
     brain: ASRBrain
-    data: librispeech.Prepared
+    data: Prepared
 
     def title(self) -> str:
         return f"{self.recipe.name}, {self.hparams['mixer_name']}"
 
+    @cached_property
+    def corpus(self) -> Corpus:
+        return Corpus.named_by(self.hparams)
+
     # --- data ------------------------------------------------------------------------------------------------
 
-    def prepare_data(self) -> librispeech.Prepared:
+    def prepare_data(self) -> Prepared:
         """Manifests and tokenizer. What is there is made again only where the corpus or the recipe changed."""
         if not self.trains:
             return self.make_manifests(train=[], valid=[])
@@ -54,7 +58,7 @@ class ASRExperiment(Experiment):
         if self.newest is not None:  # before anything of the run is written
             self.own_data(RunData(checksum(self.folder / TOKENIZER) or "", train, valid))
         for use in splits:
-            librispeech.merge(getattr(prepared, use).values(), merged / f"{use}.csv")
+            merge(getattr(prepared, use).values(), merged / f"{use}.csv")
         if self.newest is None:
             tokenizer = train_tokenizer(
                 merged / "train.csv", self.folder / "tokenizer", self.hparams["token_type"], self.hparams["vocab_size"]
@@ -62,9 +66,8 @@ class ASRExperiment(Experiment):
             self.own_data(RunData(checksum(tokenizer), train, valid))
         return prepared
 
-    def make_manifests(self, train: Splits, valid: Splits) -> librispeech.Prepared:
-        return librispeech.prepare(
-            self.hparams["data_folder"],
+    def make_manifests(self, train: Splits, valid: Splits) -> Prepared:
+        return self.corpus.prepare(
             self.folder / "manifests",
             train=train,
             valid=valid,
@@ -74,24 +77,18 @@ class ASRExperiment(Experiment):
 
     def choose_splits(self) -> dict[str, list[str]]:
         """Names of the splits by use, train and valid. A run keeps those that it has, whatever `auto` finds by now."""
-        root = librispeech.find_corpus(self.hparams["data_folder"])
         wanted = {use: self.hparams[f"{use}_splits"] for use in ("train", "valid")}
         recorded = RunData.read(self.folder) if self.newest is not None and not self.allows_new_data else None
         own = {"train": list(recorded.train.files), "valid": list(recorded.valid.files)} if recorded else wanted
-        try:
-            available = available_splits(root)
-            roles = librispeech.choose_splits(available, **own, test=[])
-            now = librispeech.choose_splits(available, **wanted, test=[])
-        except DataError as error:
-            raise DataError(f"{root}: {error}") from None
+        roles, now = (self.corpus.choose(**names, test=[]) for names in (own, wanted))
         for use in own:
             names = getattr(roles, use)
             if not names:
                 raise RecipeError(f"{self.recipe.path}: {use}_splits is empty: name a split, or say auto")
             if more := set(getattr(now, use)) - set(names):
                 self.logger.info(
-                    f"note: {root} has {', '.join(sorted(more))} by now; this run goes on with its own {use}_splits, "
-                    f"{', '.join(names)} (--allow_new_data true takes all)"
+                    f"note: {self.hparams['data_folder']} has {', '.join(sorted(more))} by now; this run goes on with "
+                    f"its own {use}_splits, {', '.join(names)} (--allow_new_data true takes all)"
                 )
         return {use: getattr(roles, use) for use in own}
 

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from data_prep import librispeech
-from data_prep.splits import available_splits, choose_splits
+from data_prep.corpus import Corpus, Prepared
 from recipes.asr.decode import decode
 from recipes.asr.evaluate import Evaluation
 from recipes.errors import RecipeError
@@ -35,7 +34,7 @@ def tune(evaluation: Evaluation, splits: Sequence[str] | None = None) -> None:
                 lowest, best = wer, value
         setattr(search, key, best)
     chosen = {name: getattr(search, name) for name in choices}
-    tuned_on = list(prepared.test)
+    tuned_on = list(prepared.valid)
     result = {"splits": tuned_on, "chosen": chosen, "wer": lowest, "tried": tried}
     write_json(evaluation.folder / "tuned.json", result)
     evaluation.run.change({f"test_search.{name}": value for name, value in chosen.items()})
@@ -46,20 +45,22 @@ def in_words(settings: dict[str, float]) -> str:
     return ", ".join(f"{name} {value}" for name, value in settings.items())
 
 
-def development(evaluation: Evaluation, splits: Sequence[str] | None) -> librispeech.Prepared:
+def development(evaluation: Evaluation, splits: Sequence[str] | None) -> Prepared:
     """The splits to tune on: never one that is tested."""
     hparams = evaluation.run.hparams
-    available = available_splits(librispeech.find_corpus(hparams["data_folder"]))
-    roles = choose_splits(available, [], splits or hparams["valid_splits"], hparams["test_splits"])
+    named = {**hparams, "valid_manifest": None} if splits else hparams
+    roles = Corpus.named_by(named).choose([], splits or hparams["valid_splits"], hparams["test_splits"])
     tested = [name for name in roles.valid if name in roles.test or name.startswith("test")]
     if tested:
         raise RecipeError(
             f"tuning on {tested[0]} would make its result worthless: give development splits to --tune_split"
         )
-    return evaluation.prepare(roles.valid)
+    return evaluation.prepare(valid=roles.valid, test=[])
 
 
-def word_error_rate(evaluation: Evaluation, prepared: librispeech.Prepared) -> float:
+def word_error_rate(evaluation: Evaluation, prepared: Prepared) -> float:
     """Of all splits together, in percent."""
-    results = [decode(evaluation.brain, split, manifest, prepared.root)[1] for split, manifest in prepared.test.items()]
+    results = [
+        decode(evaluation.brain, split, manifest, prepared.root)[1] for split, manifest in prepared.valid.items()
+    ]
     return 100 * sum(result.errors for result in results) / sum(result.words for result in results)

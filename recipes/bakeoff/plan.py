@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from speechbrain.utils.run_opts import RunOptions
 
-from data_prep import librispeech
+from data_prep.corpus import Corpus
 from data_prep.files import checksum
 from recipes.bakeoff.entries import Entry, make_entries, make_seeds
 from recipes.bakeoff.recipe import build, content_of
@@ -95,8 +95,7 @@ def make_plan(
     seeds = make_seeds(seeds, hparams["seed"])
     before = ComparisonRecord.read(folder)
     baseline = choose_baseline(baseline, entries, before)
-    prepared = librispeech.prepare(
-        hparams["data_folder"],
+    prepared = Corpus.named_by(hparams).prepare(
         folder / "manifests",
         train=hparams["train_splits"],
         valid=hparams["valid_splits"],

@@ -5,7 +5,7 @@ from itertools import chain
 import pytest
 from torch.utils.data import DataLoader
 
-from data_prep import librispeech
+from data_prep.corpus import Corpus
 from data_prep.lm_text import count
 from data_prep.tokenizer import load_tokenizer, train_tokenizer
 from recipes.asr import data
@@ -18,7 +18,7 @@ from tests.support.corpus import write_corpus
 def prepared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpus")
     write_corpus(folder, {"train-clean-5": (2, 4)})
-    made = librispeech.prepare(folder, folder / "out", valid=[], test=[], progress=False)
+    made = Corpus(folder).prepare(folder / "out", valid=[], test=[], progress=False)
     (manifest,) = made.train.values()
     return manifest, made.root, load_tokenizer(train_tokenizer(manifest, folder / "tokenizer", "char", 32))
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from data_prep.corpus import Corpus
 from data_prep.errors import DataError
-from data_prep.librispeech import main, prepare, prepare_split
+from data_prep.librispeech import main, prepare_split
 from data_prep.manifest import read_manifest
 from tests.support.corpus import write_corpus
 from tests.support.runs import ROOT
@@ -71,7 +72,7 @@ def test_speakers_are_counted_where_the_corpus_names_them(tmp_path, capsys):
 
 def test_folders_called_train_valid_and_test(tmp_path):
     write_corpus(tmp_path, {"train": (1, 2), "valid": (1, 1), "test": (1, 1)})
-    prepared = prepare(tmp_path, tmp_path / "out", progress=False)
+    prepared = Corpus(tmp_path).prepare(tmp_path / "out", progress=False)
     assert [list(use) for use in prepared[1:]] == [["train"], ["valid"], ["test"]]
 
 
@@ -218,7 +219,7 @@ def test_split_whose_name_is_not_utf8_is_a_single_line(tmp_path):
     name = b"train-caf\xe9".decode(errors="surrogateescape")
     shutil.move(tmp_path / "made", tmp_path / name)
     with pytest.raises(DataError, match=r"train-caf\\udce9 in .* is no UTF-8 name: rename the folder"):
-        prepare(tmp_path, tmp_path / "out", valid=[], test=[], progress=False)
+        Corpus(tmp_path).prepare(tmp_path / "out", valid=[], test=[], progress=False)
 
 
 def test_ascii_screen(tmp_path):

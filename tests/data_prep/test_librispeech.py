@@ -12,8 +12,11 @@ import pytest
 import soundfile
 
 from data_prep import audio, librispeech
+from data_prep.corpus import Corpus
 from data_prep.errors import DataError
-from data_prep.librispeech import find_corpus, prepare, prepare_split, read_manifest
+from data_prep.librispeech import prepare_split
+from data_prep.manifest import read_manifest
+from data_prep.splits import find_corpus
 from tests.support.corpus import write_corpus
 
 SPLIT = "train-clean-5"
@@ -50,7 +53,7 @@ def manifest_of(corpus, out):
 
 def test_manifest_has_the_stock_columns_and_the_corpus_words(tmp_path):
     texts = write_corpus(tmp_path / "corpus", {"dev-clean-2": (2, 3), "test-clean": (1, 2), SPLIT: (3, 4)})
-    root, *roles = prepare(tmp_path / "corpus", tmp_path / "out", progress=False)
+    root, *roles = Corpus(tmp_path / "corpus").prepare(tmp_path / "out", progress=False)
     assert root == tmp_path / "corpus"
     assert [list(role) for role in roles] == [[SPLIT], ["dev-clean-2"], ["test-clean"]]
     for split, manifest in (item for role in roles for item in role.items()):
@@ -111,7 +114,7 @@ def test_no_workers_is_an_error(corpus, tmp_path):
 
 def test_testing_on_dev_is_shown_on_screen(tmp_path, capsys):
     write_corpus(tmp_path, {SPLIT: (1, 1), "dev-clean-2": (1, 1), "dev-other": (1, 1)})
-    prepared = prepare(tmp_path, tmp_path / "out", progress=False)
+    prepared = Corpus(tmp_path).prepare(tmp_path / "out", progress=False)
     assert (list(prepared.valid), list(prepared.test)) == (["dev-clean-2"], ["dev-clean-2", "dev-other"])
     note = "No test* split here, so testing is on the dev splits: dev-clean-2, dev-other."
     assert note in capsys.readouterr().out

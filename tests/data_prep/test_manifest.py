@@ -5,15 +5,16 @@ import shutil
 
 import pytest
 
+from data_prep.corpus import Corpus
 from data_prep.errors import DataError, command_line
-from data_prep.librispeech import prepare, prepare_split
+from data_prep.librispeech import prepare_split
 from data_prep.manifest import merge, read_manifest, to_csv, utterances_by_id
 from tests.support.corpus import write_corpus
 
 
 def test_merge_keeps_order_and_does_not_write_an_unchanged_file_again(tmp_path):
     write_corpus(tmp_path, {"train-a": (1, 2), "train-b": (1, 3)})
-    manifests = list(prepare(tmp_path, tmp_path, valid=[], test=[], progress=False).train.values())
+    manifests = list(Corpus(tmp_path).prepare(tmp_path, valid=[], test=[], progress=False).train.values())
     merged = merge(manifests, tmp_path / "new" / "train.csv")
     assert list(read_manifest(merged)) == [row for manifest in manifests for row in read_manifest(manifest)]
     os.utime(merged, (1, 1))

@@ -1,6 +1,6 @@
 """Utterances and speakers that are in the training data and in a held-out split."""
 
-from data_prep.librispeech import prepare
+from data_prep.corpus import Corpus
 from data_prep.manifest import to_csv
 from data_prep.overlap import overlaps
 from tests.support.corpus import write_corpus
@@ -32,7 +32,7 @@ def test_preparation_shows_it(tmp_path, capsys):
     write_corpus(tmp_path, {"train": (1, 4), "dev": (1, 2)})
     (tmp_path / "train" / "101").rename(tmp_path / "dev" / "101")
     write_corpus(tmp_path, {"train": (1, 5)})
-    prepare(tmp_path, tmp_path / "out", progress=False)
+    Corpus(tmp_path).prepare(tmp_path / "out", progress=False)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
     assert lines == [
         "note: 4 of the 6 utterances of dev are in the training data too: 101-1101-0000, 101-1101-0001,"
@@ -43,5 +43,5 @@ def test_preparation_shows_it(tmp_path, capsys):
 
 def test_preparation_of_separate_splits_shows_nothing(tmp_path, capsys):
     write_corpus(tmp_path, {"train": (1, 4), "dev": (1, 2), "test": (1, 2)})
-    prepare(tmp_path, tmp_path / "out", progress=False)
+    Corpus(tmp_path).prepare(tmp_path / "out", progress=False)
     assert "note:" not in capsys.readouterr().out

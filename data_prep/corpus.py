@@ -1,0 +1,136 @@
+"""Where data come from: the splits of a corpus folder, or users' own manifests in place of them."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from data_prep.errors import DataError
+from data_prep.files import expand_user
+from data_prep.librispeech import prepare_split
+from data_prep.overlap import overlaps
+from data_prep.own import manifest_names, prepare_manifest
+from data_prep.split_manifest import SplitWriter
+from data_prep.splits import Roles, available_splits, choose_splits, find_corpus
+
+Texts = str | Sequence[str] | None
+USES = ("train", "valid", "test")
+
+
+def absolute(path) -> Path:
+    """With `~` replaced; links stay as they are."""
+    return Path(os.path.abspath(expand_user(path)))
+
+
+def as_list(texts: str | Sequence[str]) -> list[str]:
+    return [texts] if isinstance(texts, str) else list(texts)
+
+
+class Prepared(NamedTuple):
+    """The folder that `$data_root` stands for, and the manifest of each split by use, in order."""
+
+    root: Path
+    train: dict[str, Path]
+    valid: dict[str, Path]
+    test: dict[str, Path]
+
+
+class Corpus:
+    """A corpus folder, and own manifests (`data_prep.own`) that take the place of its splits for a use.
+
+    data_folder: None where every use has own manifests. train, valid, test: own manifests, one or several.
+    normalizer: of all words, see `data_prep.text.NORMALIZERS`. Raises DataError where a use has neither.
+    """
+
+    def __init__(
+        self, data_folder, *, train: Texts = None, valid: Texts = None, test: Texts = None, normalizer: str = "none"
+    ):
+        self.data_folder = None if data_folder is None else absolute(data_folder)
+        given = {use: texts for use, texts in zip(USES, (train, valid, test), strict=True) if texts is not None}
+        paths = {use: [absolute(text) for text in as_list(texts)] for use, texts in given.items()}
+        names = manifest_names(path for own in paths.values() for path in own)
+        self.manifests = {use: {names[path]: path for path in own} for use, own in paths.items()}
+        self.normalizer = normalizer
+
+    @classmethod
+    def named_by(cls, settings: Mapping) -> Self:
+        """The data that a recipe names by its keys data_folder, train_manifest, …, text_normalizer."""
+        manifests = {use: settings.get(f"{use}_manifest") for use in USES}
+        return cls(settings["data_folder"], **manifests, normalizer=settings.get("text_normalizer", "none"))
+
+    @property
+    def root(self) -> Path:
+        """What `$data_root` stands for: the corpus, or what holds all own manifests where there is none.
+
+        Raises DataError for a folder without corpus that is needed.
+        """
+        if len(self.manifests) < len(USES):
+            try:
+                return self.splits_root()
+            except DataError:
+                if not self.manifests:
+                    raise
+        if self.data_folder is not None:
+            return self.data_folder
+        folders = [path if path.is_dir() else path.parent for own in self.manifests.values() for path in own.values()]
+        return Path(os.path.commonpath(folders))
+
+    def splits_root(self) -> Path:
+        """The folder of the splits. Raises DataError where there is none."""
+        if self.data_folder is None:
+            raise DataError("data_folder is not set: give --data_folder PATH, or own manifests (docs/own_data.md)")
+        return find_corpus(self.data_folder)
+
+    def choose(self, train: Texts = "auto", valid: Texts = "auto", test: Texts = "auto") -> Roles:
+        """The names by use: of own manifests where there are such, else of splits, as `choose_splits` finds them.
+
+        An empty list asks for none. Raises DataError.
+        """
+        wanted = dict(zip(USES, (train, valid, test), strict=True))
+        own = {use: list(names) if wanted[use] != [] else [] for use, names in self.manifests.items()}
+        wanted = {use: [] if use in own else texts for use, texts in wanted.items()}
+        if not any(texts != [] for texts in wanted.values()):
+            return Roles(*(own.get(use, []) for use in USES), "")
+        root = self.splits_root()
+        try:
+            roles = choose_splits(available_splits(root), **wanted)
+        except DataError as error:
+            raise DataError(f"{root}: {error}") from None
+        return roles._replace(**own)
+
+    def prepare(
+        self,
+        out_folder,
+        train: Texts = "auto",
+        valid: Texts = "auto",
+        test: Texts = "auto",
+        *,
+        workers: int | None = None,
+        progress=True,
+        check=False,
+    ) -> Prepared:
+        """Write `out_folder/<split>.csv` for each split (see `SplitWriter`); prints reports and overlaps.
+
+        Raises DataError for a folder without corpus, a missing split or manifest, or one that is refused.
+        """
+        roles, root = self.choose(train, valid, test), self.root
+        if roles.note:
+            print(roles.note)
+        options = {"workers": workers, "progress": progress, "check": check, "normalizer": self.normalizer}
+        sources: dict[str, Path | None] = {}  # None: a split
+        for use in USES:
+            for name in getattr(roles, use):
+                manifest = self.manifests[use][name] if use in self.manifests else None
+                if sources.setdefault(name, manifest) != manifest:
+                    raise DataError(f"{name} is a split and the name of {sources[name] or manifest}: rename the file")
+        written = {}
+        for name, manifest in sources.items():
+            if manifest is None:
+                written[name] = prepare_split(self.splits_root(), name, out_folder, **options)
+            else:
+                writer = SplitWriter(name, out_folder, **options)
+                written[name] = prepare_manifest(manifest, root, writer, self.data_folder)
+        prepared = Prepared(root, *({name: written[name] for name in getattr(roles, use)} for use in USES))
+        for line in overlaps(prepared.train.values(), {**prepared.valid, **prepared.test}):
+            print(line)
+        return prepared

@@ -1,0 +1,8 @@
+"""Users' own recordings: manifests of several kinds, and Kaldi's data folders, turned into this project's manifests.
+
+Command: `python -m data_prep.own MANIFEST… OUT`. See docs/own_data.md.
+"""
+
+from data_prep.own.prepare import manifest_names, prepare_manifest
+
+__all__ = ["manifest_names", "prepare_manifest"]

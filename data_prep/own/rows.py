@@ -1,0 +1,80 @@
+"""A row of a user's manifest, whatever its format."""
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+# Names of columns or keys, by what they hold: SpeechBrain's, Hugging Face's, NeMo's and plain ones.
+NAMES = {
+    "id": ("id", "ID", "utt_id", "utterance"),
+    "audio": ("audio", "wav", "path", "audio_path", "audio_filepath", "file"),
+    "text": ("text", "wrd", "words", "transcript", "transcription", "sentence"),
+    "speaker": ("speaker", "spk_id", "speaker_id", "spk"),
+    "start": ("start", "offset"),
+    "end": ("end", "stop"),
+    "duration": ("duration",),
+}
+NEEDED = ("audio", "text")
+
+
+class Row(NamedTuple):
+    """An utterance. place: file and line. id, speaker: empty where none is given. start, end: seconds, or None."""
+
+    place: str
+    audio: str
+    text: str
+    id: str = ""
+    speaker: str = ""
+    start: float | None = None
+    end: float | None = None
+
+
+class BadRow(NamedTuple):
+    """A row that says too little, and why."""
+
+    place: str
+    reason: str
+
+
+def row_of(place: str, values: Mapping[str, object]) -> Row | BadRow:
+    """The row that these values, by the name of the column or key, say."""
+    fields = {field: _first(values, names) for field, names in NAMES.items()}
+    try:
+        texts = {field: _text(field, fields[field]) for field in ("audio", "text", "id", "speaker")}
+        start, end, duration = (_seconds(field, fields[field]) for field in ("start", "end", "duration"))
+    except ValueError as error:
+        return BadRow(place, str(error))
+    if not texts["audio"]:
+        return BadRow(place, "no audio")
+    if end is None and start is not None and duration is not None:
+        end = start + duration
+    return Row(place, **texts, start=start, end=end)
+
+
+def missing_fields(names: object) -> list[str]:
+    """What every row must say and no column of these names does, with the names that it could have."""
+    return [f"{field} ({', '.join(NAMES[field])})" for field in NEEDED if not set(NAMES[field]) & set(names)]
+
+
+def _first(values: Mapping[str, object], names: tuple[str, ...]) -> object:
+    return next((values[name] for name in names if values.get(name) is not None), None)
+
+
+def _text(field: str, value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(f"{field} is no text")
+    return str(value).strip()
+
+
+def _seconds(field: str, value: object) -> float | None:
+    if value is None or value == "":
+        return None
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not math.isfinite(seconds):
+        raise ValueError(f"{field} is no number of seconds")
+    return seconds

@@ -1,0 +1,194 @@
+"""The manifest of a split and its report, from utterances that were found; one rule for what is wrong with them.
+
+An utterance with a problem is left out and reported by name; a split with none left, or with more than a tenth left
+out, is refused. Only headers of audio files are read, unless all audio is to be decoded.
+"""
+
+import json
+import math
+import os
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from tqdm import tqdm
+
+from data_prep import audio
+from data_prep.errors import DataError
+from data_prep.files import checksum, write_atomically
+from data_prep.manifest import DATA_ROOT, csv_blocks, speaker_of
+from data_prep.problems import BEYOND_END, NO_LENGTH, NO_WORDS
+from data_prep.report import print_report, read_report, refusal
+from data_prep.segments import DECIMALS, Segment
+from data_prep.text import NORMALIZERS, printable
+
+LEFT_OUT_AT_MOST = 0.1  # of a split's utterances
+FILES_AT_A_TIME = 256  # per task of a thread
+DECODED_PER_SECOND = 2500  # seconds of speech that a core decodes in a second, about
+ROUNDING = 0.05  # seconds that a segment may reach beyond its file, where it is cut
+
+Result = TypeVar("Result")
+
+
+class Utterance(NamedTuple):
+    """What is known of an utterance without its audio. audio: as in the manifest, the file alone."""
+
+    id: str
+    audio: str
+    speaker: str  # the column spk_id
+    words: str
+    start: float | None = None
+    end: float | None = None
+
+
+@dataclass(frozen=True)
+class Content:
+    """What was found for a split, and already found wrong with it.
+
+    name: of the folder or the manifest, for messages. root: what `$data_root` stands for. utterances: in order.
+    count: of all, also those with a problem. problems: kind → names. first_lines: kind → the first line with it.
+    """
+
+    name: str
+    root: Path
+    utterances: list[Utterance]
+    count: int
+    problems: dict[str, list[str]]
+    first_lines: dict[str, str] = field(default_factory=dict)
+    several_formats: int = 0
+
+
+class SplitWriter:
+    """Writes `out_folder/<split>.csv` and its report `<split>.json`; both stay when the source has not changed.
+
+    workers: files read at a time, None: one a core. check: decode all audio, which finds damage inside files.
+    normalizer: of the words, see `data_prep.text.NORMALIZERS`.
+    """
+
+    def __init__(
+        self, split: str, out_folder, *, workers: int | None = None, progress=True, check=False, normalizer="none"
+    ):
+        self.workers = os.cpu_count() or 1 if workers is None else workers
+        if self.workers < 1:
+            raise DataError(f"workers is {workers}: give 1 or more")
+        if normalizer not in NORMALIZERS:
+            raise DataError(f"no text normalizer '{normalizer}'; choose among: {', '.join(NORMALIZERS)}")
+        self.split, self.progress, self.check, self.normalizer = split, progress, check, normalizer
+        Path(out_folder).mkdir(parents=True, exist_ok=True)
+        self.manifest, self.report_file = Path(out_folder, f"{split}.csv"), Path(out_folder, f"{split}.json")
+
+    def is_unchanged(self, fingerprint: str) -> bool:
+        """Whether the manifest that is there is of this source; then its report is shown."""
+        report = read_report(self.report_file)
+        unchanged = (
+            report.get("fingerprint") == fingerprint
+            and report["normalizer"] == self.normalizer
+            and (report["checked"] or not self.check)
+            and report["csv_sha256"] == (checksum(self.manifest) or "no file")
+        )
+        if unchanged:
+            print_report(report, self.report_file)
+        return unchanged
+
+    def write(self, content: Content, fingerprint: str) -> Path:
+        """Returns the manifest. The report holds counts, hours and every problem by name.
+
+        Raises DataError when the split is refused.
+        """
+        problems = {kind: list(names) for kind, names in content.problems.items()}
+        headers, normalize = self.read_headers(content), NORMALIZERS[self.normalizer]
+        rows, rates, several_channels, segments = [], Counter(), 0, 0
+        for utterance in content.utterances:
+            words, header = normalize(utterance.words), headers[utterance.audio]
+            located = header if isinstance(header, str) else locate(utterance, header)
+            if isinstance(located, str) or not words:
+                problems.setdefault(located if isinstance(located, str) else NO_WORDS, []).append(utterance.id)
+                continue
+            rates[header.rate] += 1
+            several_channels += header.channels > 1
+            segments += located.segment.end is not None
+            rows.append((utterance.id, located.seconds, str(located.segment), utterance.speaker, words))
+
+        refused = not rows or content.count - len(rows) > LEFT_OUT_AT_MOST * content.count
+        if not refused:
+            write_atomically(self.manifest, csv_blocks(rows))
+        report = {
+            "fingerprint": fingerprint,
+            "csv_sha256": None if refused else checksum(self.manifest),
+            "checked": self.check,
+            "normalizer": self.normalizer,
+            "split": self.split,
+            "utterances": len(rows),
+            "utterances_found": content.count,
+            "hours": round(sum(row[1] for row in rows) / 3600, 6),
+            "speakers": len({speaker_of(row[3]) for row in rows} - {None}),
+            "segments": segments,
+            "sample_rates": {str(rate): count for rate, count in sorted(rates.items())},
+            "several_channels": several_channels,
+            "several_formats": content.several_formats,
+            "problems": {kind: sorted(map(printable, names)) for kind, names in sorted(problems.items()) if names},
+            "first_lines": {kind: printable(line) for kind, line in content.first_lines.items()},
+        }
+        write_atomically(self.report_file, json.dumps(report, indent=1).encode())
+        print_report(report, self.report_file)
+        if refused:
+            raise DataError(refusal(report, content.name, self.report_file))
+        return self.manifest
+
+    def read_headers(self, content: Content) -> dict[str, audio.Header | str]:
+        """Header or kind of problem of each file, once for all of its segments."""
+        names = list(dict.fromkeys(utterance.audio for utterance in content.utterances))
+        paths = [name.replace(DATA_ROOT, str(content.root), 1) for name in names]
+        headers = self.map_files(audio.read_header, paths)
+        if self.check:
+            self.check_audio(paths, headers)
+        return dict(zip(names, headers, strict=True))
+
+    def check_audio(self, paths: list[str], headers: list[audio.Header | str]) -> None:
+        """Decode the files and put the kinds of problems in place of their headers."""
+        sound = [(index, header) for index, header in enumerate(headers) if not isinstance(header, str)]
+        seconds = sum(header.frames / header.rate for _, header in sound)
+        minutes = seconds / DECODED_PER_SECOND / min(self.workers, os.cpu_count() or 1) / 60
+        print(f"{self.split}: decoding {seconds / 3600:.1f} hours of audio, about {math.ceil(minutes)} min")
+        outcomes = self.map_files(audio.check, [paths[index] for index, _ in sound])
+        for (index, header), problem in zip(sound, outcomes, strict=True):
+            headers[index] = problem or header
+
+    def map_files(self, function: Callable[[str], Result], paths: list[str]) -> list[Result]:
+        """`function` of each path, in order, by threads: what takes time in it releases Python's lock."""
+        batches = [paths[start : start + FILES_AT_A_TIME] for start in range(0, len(paths), FILES_AT_A_TIME)]
+        results: list[Result] = []
+        shows = self.progress and bool(paths)
+        with (
+            ThreadPoolExecutor(self.workers) as pool,
+            tqdm(total=len(paths), desc=self.split, unit="file", disable=not shows, leave=False) as bar,
+        ):
+            for batch in pool.map(lambda batch: [function(path) for path in batch], batches):
+                results += batch
+                bar.update(len(batch))
+        return results
+
+
+class Located(NamedTuple):
+    """Where an utterance is, and how long."""
+
+    segment: Segment
+    seconds: float
+
+
+def locate(utterance: Utterance, header: audio.Header) -> Located | str:
+    """The whole file, or a part that lies in it; else the kind of problem."""
+    length = header.frames / header.rate
+    if utterance.start is None and utterance.end is None:
+        return Located(Segment(utterance.audio), round(length, DECIMALS))
+    start, end = utterance.start or 0.0, length if utterance.end is None else utterance.end
+    if end > length + ROUNDING or start >= length:
+        return BEYOND_END
+    segment = Segment(utterance.audio, round(start, DECIMALS), round(min(end, length), DECIMALS))
+    first, last = segment.samples(header.rate)
+    if start < 0 or not first < last:
+        return NO_LENGTH
+    return Located(segment, round(segment.end - segment.start, DECIMALS))
