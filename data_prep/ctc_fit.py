@@ -1,7 +1,7 @@
 """Utterances with more tokens than CTC can emit in their frames."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from sentencepiece import SentencePieceProcessor
@@ -17,20 +17,24 @@ def frames_needed(tokens: Sequence[int]) -> int:
 
 
 def too_many_tokens(
-    utterances: Mapping[str, Mapping], tokenizer: SentencePieceProcessor, frames: Callable[[float], int]
-) -> list[str]:
-    """IDs of the utterances whose tokens need more frames than there are, in order.
+    durations: Sequence[float],
+    texts: Sequence[str],
+    tokenizer: SentencePieceProcessor,
+    frames: Callable[[float], int],
+) -> list[int]:
+    """Which utterances' tokens need more frames than there are: their places, in order.
 
-    utterances: of `data_prep.manifest.utterances_by_id`. frames: encoder frames of so many seconds of audio.
+    durations: seconds. frames: encoder frames of so many seconds of audio.
     """
-    available = {name: frames(utterance["duration"]) for name, utterance in utterances.items()}
+    available = [frames(seconds) for seconds in durations]
     # Tokens take time, and few utterances come near the limit: the rest have frames for every single character.
-    doubtful = [name for name, count in available.items() if count < _most_frames(utterances[name]["wrd"])]
-    encoded = tokenizer.encode([utterances[name]["wrd"] for name in doubtful])
+    pairs = zip(available, texts, strict=True)
+    doubtful = [place for place, (count, words) in enumerate(pairs) if count < _most_frames(words)]
+    encoded = tokenizer.encode([texts[place] for place in doubtful])
     return [
-        name
-        for name, tokens in zip(doubtful, encoded, strict=True)
-        if available[name] < frames_needed([token for token in tokens if token != BLANK])
+        place
+        for place, tokens in zip(doubtful, encoded, strict=True)
+        if available[place] < frames_needed([token for token in tokens if token != BLANK])
     ]
 
 

@@ -43,19 +43,9 @@ def read_rows(manifest) -> Iterator[list[str]]:
             raise DataError(f"{manifest} is unreadable ({error}); prepare it again") from None
 
 
-def utterances_by_id(manifest, root) -> dict[str, dict]:
-    """The rows of a manifest as SpeechBrain's datasets take them: ID → duration (seconds), wav (a path), wrd.
-
-    `$data_root` stands for `root` in the column wav alone, so that a `$` among the words stays what it is.
-    Raises DataError as `read_manifest` does, and for an ID that occurs twice.
-    """
-    utterances = {}
-    for row in read_manifest(manifest):
-        if row["ID"] in utterances:
-            raise DataError(f"{manifest}: utterance {row['ID']} is in it twice; prepare it again")
-        path = row["wav"].replace(DATA_ROOT, str(root), 1)
-        utterances[row["ID"]] = {"duration": float(row["duration"]), "wav": path, "wrd": row["wrd"]}
-    return utterances
+def located(path: str, root) -> str:
+    """A path of the column wav, with `root` in place of `$data_root`."""
+    return path.replace(DATA_ROOT, str(root), 1)
 
 
 def merge(manifests: Iterable, out_csv) -> Path:

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from data_prep import audio
 from data_prep.errors import DataError
 from data_prep.files import checksum, write_atomically
-from data_prep.manifest import DATA_ROOT, csv_blocks, speaker_of
+from data_prep.manifest import csv_blocks, located, speaker_of
 from data_prep.problems import BEYOND_END, NO_LENGTH, NO_WORDS
 from data_prep.report import print_report, read_report, refusal
 from data_prep.segments import DECIMALS, Segment
@@ -141,7 +141,7 @@ class SplitWriter:
     def read_headers(self, content: Content) -> dict[str, audio.Header | str]:
         """Header or kind of problem of each file, once for all of its segments."""
         names = list(dict.fromkeys(utterance.audio for utterance in content.utterances))
-        paths = [name.replace(DATA_ROOT, str(content.root), 1) for name in names]
+        paths = [located(name, content.root) for name in names]
         headers = self.map_files(audio.read_header, paths)
         if self.check:
             self.check_audio(paths, headers)

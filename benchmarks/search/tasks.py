@@ -10,6 +10,7 @@ from data_prep.librispeech import find_corpus
 from data_prep.tokenizer import BLANK, END, START, load_tokenizer
 from recipes.asr import data
 from recipes.asr.audio import AudioReader
+from recipes.asr.utterances import read_utterances
 from recipes.config import load
 from recipes.errors import RecipeError
 from recipes.models import Encoded, TransformerDecoder
@@ -36,7 +37,7 @@ class RunTasks:
             raise RecipeError(f"{folder}: the run decodes by CTC alone, so there is no joint search to compare")
         self.model.load_state_dict(load_weights(folder / WEIGHTS))
         root, tokenizer = find_corpus(hparams["data_folder"]), load_tokenizer(folder / TOKENIZER)
-        dataset = data.utterances(manifests[0], root, AudioReader(), tokenizer)
+        dataset = read_utterances(manifests[0], root, AudioReader(), tokenizer)
         number = min(utterances, len(dataset))
         self.items = [dataset[index * len(dataset) // number] for index in range(number)]
 

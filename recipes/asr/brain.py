@@ -13,10 +13,11 @@ from tqdm import tqdm
 
 from data_prep.tokenizer import START
 from recipes.asr.audio import AudioReader
-from recipes.asr.data import Batch, detokenize
+from recipes.asr.data import Batch
 from recipes.asr.loss import count_right_tokens, joint_loss
 from recipes.asr.remarks import Remarks
 from recipes.asr.unread import UnreadAudio
+from recipes.asr.utterances import detokenize
 from recipes.config import Recipe
 from recipes.decoding.ctc import greedy_ctc
 from recipes.models.language_model import TransformerLM

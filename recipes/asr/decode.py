@@ -15,6 +15,7 @@ from data_prep.manifest import read_manifest
 from recipes.asr import data
 from recipes.asr.audio import AudioError, AudioReader
 from recipes.asr.brain import ASRBrain
+from recipes.asr.utterances import read_utterances
 from recipes.config import Recipe
 from recipes.errors import RecipeError
 from recipes.lm.saved_model import load_language_model
@@ -63,7 +64,7 @@ def decode(brain: ASRBrain, split: str, manifest: Path, root: Path) -> tuple[lis
 
     Utterances whose audio cannot be read are left out and counted. Raises AudioError where these are many.
     """
-    dataset = data.utterances(manifest, root, AudioReader(), brain.tokenizer)
+    dataset = read_utterances(manifest, root, AudioReader(), brain.tokenizer)
     batch_seconds, workers = brain.hparams.test_batch_seconds, brain.hparams.workers
     start = time.monotonic()
     try:

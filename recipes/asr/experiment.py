@@ -20,6 +20,7 @@ from recipes.asr.brain import ASRBrain
 from recipes.asr.decode import decode_splits, load_search_language_model, summarise
 from recipes.asr.memory import Found, TrainingSet, check_largest_batch, propose_batch_seconds
 from recipes.asr.remarks import Remarks, note_unknown_characters
+from recipes.asr.utterances import read_utterances
 from recipes.errors import RecipeError
 from recipes.scoring import RunSummary, read_pairs
 from recipes.training.experiment import Experiment
@@ -109,7 +110,7 @@ class ASRExperiment(Experiment):
 
     def utterances(self, use: str, reader: AudioReader, **limits):
         manifest = self.folder / "manifests" / "merged" / f"{use}.csv"
-        return data.utterances(manifest, self.data.root, reader, self.tokenizer, **limits)
+        return read_utterances(manifest, self.data.root, reader, self.tokenizer, **limits)
 
     def make_remarks(self) -> Remarks:
         """Name the utterances that the tokenizer cannot spell."""

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import torch
 from speechbrain.core import Stage
-from speechbrain.dataio.dataset import DynamicItemDataset
 
 from recipes.asr.batches import DurationBatches
 from recipes.asr.brain import ASRBrain
 from recipes.asr.data import Batch, collate
+from recipes.asr.utterances import Utterances
 from recipes.cost import TensorWatch
 from recipes.errors import RecipeError
 
@@ -29,7 +29,7 @@ class Found(SystemExit):
 class TrainingSet(NamedTuple):
     """What is trained on, and how it is batched."""
 
-    dataset: DynamicItemDataset
+    dataset: Utterances
     batches: DurationBatches
 
     def largest(self) -> list[int]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from data_prep.manifest import read_manifest, speaker_of
+from data_prep.manifest import located, read_manifest, speaker_of
 from recipes.scoring.results import DecodedUtterance, ScoredText
 
 
@@ -35,7 +35,7 @@ def decoded_utterances(
     utterances = []
     for transcription in transcriptions:
         row = rows[transcription.id]
-        audio = row["wav"].replace("$data_root", str(root))
+        audio = located(row["wav"], root)
         utterance = DecodedUtterance(
             id=transcription.id,
             speaker=speaker_of(row["spk_id"]) or transcription.id,

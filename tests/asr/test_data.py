@@ -15,8 +15,9 @@ from data_prep.manifest import read_rows, to_csv
 from data_prep.tokenizer import load_tokenizer, train_tokenizer
 from recipes.asr import data
 from recipes.asr.audio import AudioError, AudioReader
-from recipes.asr.data import Unread, collate, detokenize, tokenize, utterances
+from recipes.asr.data import Unread, collate
 from recipes.asr.remarks import TOO_MANY_TOKENS
+from recipes.asr.utterances import Utterance, detokenize, encoder_frames, read_utterances, tokenize
 from recipes.models import ConvFrontend, LogMel
 
 SENTENCES = ["THE QUEEN WALKED", "A BOX", "SEVEN GREEN STONES", "DON'T"]
@@ -45,7 +46,7 @@ def corpus(tmp_path):
 
 def dataset_of(corpus, **options):
     folder, tokenizer = corpus
-    return utterances(folder / "train.csv", folder, options.pop("reader", AudioReader()), tokenizer, **options)
+    return read_utterances(folder / "train.csv", folder, options.pop("reader", AudioReader()), tokenizer, **options)
 
 
 # --- audio --------------------------------------------------------------------------------------------------
@@ -137,11 +138,11 @@ def test_unusable_audio_is_named_in_a_line(tmp_path, damage, kind, message):
 def test_unusable_audio_is_left_out_of_its_batch(corpus, workers):
     """A batch of none but such is one of silence without utterances, for a process must not be without a batch."""
     dataset, folder = dataset_of(corpus), corpus[0]
-    broken = {"1-2-0003", *[dataset.data_ids[index] for index in data.test_batches(dataset, 2.0).batches()[0]]}
+    broken = {"1-2-0003", *[dataset.ids[index] for index in data.test_batches(dataset, 2.0).batches()[0]]}
     for name in broken:
         corrupted(folder / f"{name}.flac")
     batches = list(data.loader(dataset, data.test_batches(dataset, 2.0), workers))
-    assert sorted(chain(*(batch.ids for batch in batches))) == sorted({*dataset.data_ids} - broken)
+    assert sorted(chain(*(batch.ids for batch in batches))) == sorted(set(dataset.ids) - broken)
     unread = {utterance.id: utterance for batch in batches for utterance in batch.unread}
     assert unread.keys() == broken
     path = folder / "1-2-0003.flac"
@@ -186,13 +187,13 @@ def test_utterances_are_read_longest_first(corpus):
     dataset = dataset_of(corpus)
     items = [dataset[n] for n in range(len(dataset))]
     assert len(items) == 13
-    lengths = [len(item["audio"]) for item in items]
+    lengths = [len(item.audio) for item in items]
     assert lengths == sorted(lengths, reverse=True)
     for item in items:
-        number = int(item["id"][-4:])
-        assert item["wrd"] == SENTENCES[number % 4]
-        assert len(item["audio"]) == round(16000 * (0.2 + 0.1 * ((number * 5) % 13)))
-        assert item["tokens"].tolist() == tokenize(corpus[1], item["wrd"]).tolist()
+        number = int(item.id[-4:])
+        assert item.words == SENTENCES[number % 4]
+        assert len(item.audio) == round(16000 * (0.2 + 0.1 * ((number * 5) % 13)))
+        assert item.tokens.tolist() == tokenize(corpus[1], item.words).tolist()
 
 
 def test_utterances_are_read_by_the_reader_that_was_given(corpus):
@@ -201,7 +202,7 @@ def test_utterances_are_read_by_the_reader_that_was_given(corpus):
     dataset = dataset_of(corpus, reader=reader, longest=1.0)
     lengths = []
     for reader.epoch in (1, 2):
-        lengths.append([len(dataset[n]["audio"]) for n in range(len(dataset))])
+        lengths.append([len(dataset[n].audio) for n in range(len(dataset))])
     assert lengths[0] != lengths[1]
 
 
@@ -209,13 +210,13 @@ def test_a_dollar_in_a_transcript_is_text(corpus):
     folder, _ = corpus
     content = (folder / "train.csv").read_text()
     (folder / "train.csv").write_text(content.replace("A BOX", "A $BOX"))
-    assert "A $BOX" in [item["wrd"] for item in dataset_of(corpus)]
+    assert "A $BOX" in [item.words for item in dataset_of(corpus)]
 
 
 def test_longer_utterances_are_left_out(corpus):
     dataset = dataset_of(corpus, longest=0.75)
     assert len(dataset) == 6
-    assert max(len(dataset[n]["audio"]) for n in range(6)) == 16000 * 0.7
+    assert max(len(dataset[n].audio) for n in range(6)) == 16000 * 0.7
 
 
 @pytest.mark.parametrize("speeds", [(100,), (90, 100, 110), (100, 200)])
@@ -225,17 +226,17 @@ def test_frames_of_an_utterance_are_those_of_the_model(tmp_path, speeds, seconds
     seconds = soundfile.info(tmp_path / "a.wav").duration
     audio = AudioReader(speeds=(max(speeds),))(str(tmp_path / "a.wav"), "a")
     _, lengths = ConvFrontend(8)(*LogMel()(audio[None], torch.tensor([len(audio)])))
-    assert data.encoder_frames(AudioReader(speeds=speeds), seconds) == lengths.item()
+    assert encoder_frames(AudioReader(speeds=speeds), seconds) == lengths.item()
 
 
 def test_utterances_with_more_tokens_than_frames_are_left_out(corpus):
     folder, tokenizer = corpus
     rows = list(read_rows(folder / "train.csv"))
     dataset = dataset_of(corpus, fit_ctc=True)
-    frames = {row[0]: data.encoder_frames(AudioReader(), float(row[1])) for row in rows}
+    frames = {row[0]: encoder_frames(AudioReader(), float(row[1])) for row in rows}
     unfit = [row[0] for row in rows if frames[row[0]] < frames_needed(tokenizer.encode(row[4]))]
     assert list(dataset.left_out[TOO_MANY_TOKENS]) == unfit and 0 < len(unfit) < 13
-    assert sorted([*dataset.data_ids, *unfit]) == [row[0] for row in rows]
+    assert sorted(dataset.ids + unfit) == [row[0] for row in rows]
     assert len(dataset_of(corpus)) == 13
     faster = dataset_of(corpus, fit_ctc=True, reader=AudioReader(speeds=(100, 200)))
     assert set(unfit) < set(faster.left_out[TOO_MANY_TOKENS])
@@ -270,16 +271,11 @@ def test_collate_keeps_exact_lengths():
     """Also those that a share of the longest, in float32, would round."""
     lengths = [560_001, 559_999, 12_345, 1]
     items = [
-        {
-            "id": f"u{n}",
-            "audio": torch.full((length,), n + 1.0),
-            "tokens": torch.arange(3, 3 + n),
-            "wrd": "W " * n,
-        }
+        Utterance(f"u{n}", length / 16000, torch.full((length,), n + 1.0), torch.arange(3, 3 + n), "W " * n)
         for n, length in enumerate(lengths)
     ]
     batch = collate(items)
-    assert batch.ids == ["u0", "u1", "u2", "u3"] and batch.words == [item["wrd"] for item in items]
+    assert batch.ids == ["u0", "u1", "u2", "u3"] and batch.words == [item.words for item in items]
     assert batch.lengths.tolist() == lengths and batch.lengths.dtype == torch.int64
     assert batch.token_lengths.tolist() == [0, 1, 2, 3]
     assert batch.audio.shape == (4, 560_001) and batch.tokens.shape == (4, 3)
@@ -303,7 +299,7 @@ def test_every_epoch_has_every_utterance_once_in_new_batches(corpus, workers):
     for epoch in (1, 2, 3):
         sampler.epoch = epoch
         epochs.append([batch.ids for batch in data.loader(dataset, sampler, workers)])
-        assert sorted(chain(*epochs[-1])) == sorted(dataset.data_ids)
+        assert sorted(chain(*epochs[-1])) == sorted(dataset.ids)
         assert len(epochs[-1]) == len(sampler)
     assert epochs[0] != epochs[1] != epochs[2]
 
@@ -323,7 +319,7 @@ def test_evaluation_is_longest_first_and_the_same_each_time(corpus):
     dataset = dataset_of(corpus)
     loader = data.loader(dataset, data.test_batches(dataset, 2.0), 0)
     first = list(loader)
-    assert sorted(chain(*(batch.ids for batch in first))) == sorted(dataset.data_ids)
+    assert sorted(chain(*(batch.ids for batch in first))) == sorted(dataset.ids)
     longest = [batch.lengths.max().item() for batch in first]
     assert longest == sorted(longest, reverse=True)
     assert [batch.ids for batch in first] == [batch.ids for batch in loader]

@@ -10,6 +10,7 @@ from data_prep.lm_text import count
 from data_prep.tokenizer import load_tokenizer, train_tokenizer
 from recipes.asr import data
 from recipes.asr.audio import AudioReader
+from recipes.asr.utterances import read_utterances
 from recipes.lm.data import TextBatches
 from tests.support.corpus import write_corpus
 
@@ -27,7 +28,7 @@ def test_audio(prepared):
     """Each epoch is told to the processes, which read at the speeds of that epoch."""
     manifest, root, tokenizer = prepared
     reader = AudioReader(speeds=(80, 100, 120), seed=1)
-    dataset = data.utterances(manifest, root, reader, tokenizer)
+    dataset = read_utterances(manifest, root, reader, tokenizer)
     batches = data.train_batches(dataset, batch_seconds=3.0, buckets=2, seed=0)
     read = {}
     for epoch in (1, 2):

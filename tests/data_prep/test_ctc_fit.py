@@ -30,14 +30,11 @@ def test_the_short_cut_leaves_out_the_same_utterances(tmp_path, kind, size):
     (tmp_path / "train.csv").write_bytes(to_csv(rows))
     tokenizer = load_tokenizer(train_tokenizer(tmp_path / "train.csv", tmp_path, kind, size))
     sentences += [words.replace("B", "\u00c9") for words in sentences]
-    utterances = {
-        str(number): {"duration": draw.randint(1, 30) / 25, "wrd": words} for number, words in enumerate(sentences)
-    }
-    expected = []
-    for name, utterance in utterances.items():
-        tokens = [token for token in tokenizer.encode(utterance["wrd"]) if token != 0]
+    durations, expected = [draw.randint(1, 30) / 25 for _ in sentences], []
+    for place, (seconds, words) in enumerate(zip(durations, sentences, strict=True)):
+        tokens = [token for token in tokenizer.encode(words) if token != 0]
         repeats = sum(tokens[index] == tokens[index + 1] for index in range(len(tokens) - 1))
-        if round(25 * utterance["duration"]) < len(tokens) + repeats:
-            expected.append(name)
-    assert too_many_tokens(utterances, tokenizer, lambda seconds: round(25 * seconds)) == expected
+        if round(25 * seconds) < len(tokens) + repeats:
+            expected.append(place)
+    assert too_many_tokens(durations, sentences, tokenizer, lambda seconds: round(25 * seconds)) == expected
     assert 50 < len(expected) < 350

@@ -8,7 +8,7 @@ import pytest
 from data_prep.corpus import Corpus
 from data_prep.errors import DataError, command_line
 from data_prep.librispeech import prepare_split
-from data_prep.manifest import merge, read_manifest, to_csv, utterances_by_id
+from data_prep.manifest import located, merge, read_manifest, to_csv
 from tests.support.corpus import write_corpus
 
 
@@ -43,22 +43,9 @@ def test_merge_refuses_an_utterance_that_is_in_two_manifests(tmp_path):
     assert not (tmp_path / "all.csv").exists()
 
 
-ROWS = [["a", 1.5, "$data_root/x/$b.flac", "1-2", "PAY $data_root OR $5"], ["b", 2, "c.flac", "1-2", "GO"]]
-
-
-def test_the_root_is_put_into_paths_and_a_dollar_among_the_words_stays(tmp_path):
-    (tmp_path / "train.csv").write_bytes(to_csv(ROWS))
-    assert utterances_by_id(tmp_path / "train.csv", "/data/$b") == {
-        "a": {"duration": 1.5, "wav": "/data/$b/x/$b.flac", "wrd": "PAY $data_root OR $5"},
-        "b": {"duration": 2.0, "wav": "c.flac", "wrd": "GO"},
-    }
-
-
-def test_utterance_twice_in_a_manifest_is_refused(tmp_path):
-    (tmp_path / "train.csv").write_bytes(to_csv([*ROWS, ROWS[1]]))
-    with pytest.raises(DataError) as error:
-        utterances_by_id(tmp_path / "train.csv", "/data")
-    assert str(error.value) == f"{tmp_path}/train.csv: utterance b is in it twice; prepare it again"
+def test_the_root_is_put_into_a_path_once():
+    assert located("$data_root/x/$data_root.flac", "/data/$b") == "/data/$b/x/$data_root.flac"
+    assert located("c.flac", "/data") == "c.flac"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,66 @@
+"""A manifest in memory, by columns: a corpus of LibriSpeech's size takes a fifth of what a dict a row would."""
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, overload
+
+import numpy as np
+
+from data_prep.errors import DataError
+from data_prep.manifest import read_rows
+
+
+class TextColumn(Sequence[str]):
+    """Texts in one buffer. Processes that are forked share it: no text of it has a count of references to write to."""
+
+    def __init__(self, texts: Iterable[str] = ()):
+        self._bytes, self._ends = bytearray(), array("q", [0])
+        for text in texts:
+            self.append(text)
+
+    def append(self, text: str) -> None:
+        self._bytes += text.encode()
+        self._ends.append(len(self._bytes))
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        place = range(len(self))[index]
+        return self._bytes[self._ends[place] : self._ends[place + 1]].decode()
+
+    def __iter__(self) -> Iterator[str]:
+        start = 0
+        for end in self._ends[1:]:
+            yield self._bytes[start:end].decode()
+            start = end
+
+
+class Columns(NamedTuple):
+    """A manifest without its speakers. Durations in seconds; paths as the manifest has them."""
+
+    ids: TextColumn
+    durations: np.ndarray
+    paths: TextColumn
+    words: TextColumn
+
+
+def read_columns(manifest) -> Columns:
+    """Raises DataError as `read_rows` does, and for an ID that occurs twice."""
+    ids, durations, paths, words = TextColumn(), array("d"), TextColumn(), TextColumn()
+    seen = set()
+    for identifier, duration, path, _, text in read_rows(manifest):
+        if identifier in seen:
+            raise DataError(f"{manifest}: utterance {identifier} is in it twice; prepare it again")
+        seen.add(identifier)
+        ids.append(identifier)
+        durations.append(float(duration))
+        paths.append(path)
+        words.append(text)
+    return Columns(ids, np.frombuffer(durations, dtype=np.float64), paths, words)
