@@ -1,6 +1,9 @@
-"""JSON files of a run."""
+"""JSON files of a run, and folders that appear whole."""
 
 import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from data_prep.files import write_atomically
@@ -19,3 +22,31 @@ def read_json(path: Path) -> dict:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RecipeError(f"{path} cannot be read: {error}") from None
+
+
+def check_free(out: Path) -> None:
+    """Raises RecipeError where ``out`` is there already, unless as an empty folder."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RecipeError(f"{out} is there already: give another folder")
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """A folder to write into, which becomes ``out`` at the end: it appears whole or, after an error, not at all.
+
+    Raises RecipeError as `check_free` does, and where nothing can be written.
+    """
+    check_free(out)
+    unfinished = out.with_name(f".{out.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        unfinished.mkdir(parents=True)
+    except OSError as error:
+        raise RecipeError(f"{out} cannot be written: {error.strerror}; give another folder") from None
+    try:
+        yield unfinished
+        if out.is_dir():
+            out.rmdir()
+        unfinished.rename(out)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)

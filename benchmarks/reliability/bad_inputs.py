@@ -13,6 +13,7 @@ START = {
     "evaluate": "",
     "recipes.config": "",
     "recipes.describe": "",
+    "recipes.inference.release": "",
 }
 
 
@@ -155,5 +156,29 @@ ROWS = [
         "$here/mine.yaml: lr must be a number above 0, not -1",
         "recipes.describe",
         {"mine.yaml": "base: $recipe\nlr: -1\n"},
+    ),
+    # Releases.
+    BadInput(
+        "$none $run",
+        "$none is no run folder (it has no recipe.yaml): give first one that train.py wrote",
+        "recipes.inference.release",
+    ),
+    BadInput(
+        "$here/mine $run",
+        f"$here/mine/recipe.yaml, line 2: 'os.system' {NOT_LISTED}",
+        "recipes.inference.release",
+        {"mine/recipe.yaml": HOSTILE},
+    ),
+    BadInput(
+        "$here/made $run",
+        "$here/made is a release already: copy it",
+        "recipes.inference.release",
+        {"made/release.json": "{}"},
+    ),
+    BadInput(
+        "$here $here",
+        "$here is there already: give another folder",
+        "recipes.inference.release",
+        {"recipe.yaml": "a: 1"},
     ),
 ]

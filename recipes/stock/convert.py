@@ -21,6 +21,7 @@ from recipes.config.arguments import parse_arguments
 from recipes.config.layer_mixers import resolve
 from recipes.config.source import Source, compose
 from recipes.errors import RecipeError, command_line
+from recipes.files import check_free, new_folder
 from recipes.stock.checks import check_kind, check_sizes, check_tokenizer
 from recipes.stock.files import find_files, read_tensors
 from recipes.stock.language_model import renamed_lm, write_lm
@@ -41,8 +42,7 @@ def convert(folder: Path, recipe: Path, out: Path, overrides: dict[str, object] 
     """
     overrides = overrides or {}
     files = find_files(folder)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise RecipeError(f"{out} is there already: give another folder")
+    check_free(out)
     weights = read_tensors(files["weights"])
     kind, source = kind_of_weights(weights, files["weights"]), flattened(recipe, overrides)
     check_kind(kind, source, files["weights"])
@@ -57,18 +57,13 @@ def convert(folder: Path, recipe: Path, out: Path, overrides: dict[str, object] 
     check_tokenizer(files["tokenizer"], hparams["vocab_size"])
     model.load_state_dict(state)
 
-    out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = out.with_name(f".{out.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    (unfinished / "tokenizer").mkdir(parents=True)
-    if "language model" in files and convert_lm(files, stock, unfinished / "lm", out / "lm"):
-        options = {"lm_folder": str(out / "lm"), **options}
-    (unfinished / "recipe.yaml").write_text(flatten(recipe, options), encoding="utf-8")
-    save_weights(model.state_dict(), unfinished / WEIGHTS)
-    shutil.copyfile(files["tokenizer"], unfinished / "tokenizer" / "tokenizer.model")
-    if out.is_dir():
-        out.rmdir()
-    unfinished.rename(out)
+    with new_folder(out) as unfinished:
+        if "language model" in files and convert_lm(files, stock, unfinished / "lm", out / "lm"):
+            options = {"lm_folder": str(out / "lm"), **options}
+        (unfinished / "recipe.yaml").write_text(flatten(recipe, options), encoding="utf-8")
+        save_weights(model.state_dict(), unfinished / WEIGHTS)
+        (unfinished / "tokenizer").mkdir()
+        shutil.copyfile(files["tokenizer"], unfinished / "tokenizer" / "tokenizer.model")
     return out
 
 

@@ -1,0 +1,138 @@
+"""Make a folder of a trained run that others can load: `python -m recipes.inference.release RUN OUT`.
+
+OUT holds the weights as safetensors, the tokenizer, the flattened recipe, a model card (README.md: data, word error
+rates with their intervals, licence, commit, how to use it), hyperparams.yaml for SpeechBrain, and release.json. It
+needs no file of RUN, and no path of this machine stands in it. Load it by `Transcriber.load(OUT)`, transcribe.py, or
+SpeechBrain's EncoderDecoderASR; see docs/release.md.
+"""
+
+import argparse
+import datetime
+import shutil
+from pathlib import Path
+
+from ruamel.yaml.nodes import ScalarNode
+from safetensors.torch import save
+
+from data_prep.files import checksum, write_atomically
+from recipes.asr import SavedRun
+from recipes.config import read_recipe
+from recipes.config.flattening import flattened
+from recipes.config.merge import set_keys
+from recipes.config.source import STANDARD, Source
+from recipes.errors import RecipeError, command_line
+from recipes.files import check_free, new_folder, write_json
+from recipes.inference.hyperparams import hyperparams
+from recipes.inference.model_card import model_card
+from recipes.inference.release_folder import CARD, FORMAT, INFO, RECIPE, SPEECHBRAIN, TOKENIZER, WEIGHTS, is_release
+from recipes.provenance import commit
+from recipes.scoring import RunSummary
+from recipes.scoring.records import to_json
+from recipes.scoring.results import SUMMARY
+from recipes.training.run_data import RunData
+from recipes.training.run_folder import TOKENIZER as RUN_TOKENIZER
+
+DESCRIPTION = "Make a folder of a trained run that others can load: weights, tokenizer, recipe, model card."
+LICENCE = "apache-2.0"
+OF_THIS_MACHINE = ("decoded_by", "remarks")  # in a summary: may hold paths
+# In the recipe of a release: what is of one machine, or lies outside the folder.
+ELSEWHERE = {
+    "data_folder": ScalarNode("!PLACEHOLDER", ""),
+    "output_folder": ScalarNode("!ref", "runs/<recipe>/<mixer_name>/<seed>"),
+    "lm_folder": ScalarNode(f"{STANDARD}null", "null"),
+}
+
+
+def release(
+    run: SavedRun, out: Path, *, name: str | None = None, licence: str = LICENCE, data: str | None = None
+) -> Path:
+    """Write the release ``out`` of a run, with the weights that the run itself was tested with.
+
+    name: of the model, in the card; by default of recipe and mixer. licence: of the weights, an identifier of SPDX.
+    data: what the card says of the data beside their names and hours.
+    Raises RecipeError for an ``out`` that is there already, and for a search that reads a file outside.
+    ``out`` appears whole or not at all.
+    """
+    check_free(out)
+    check_search(run)
+    recipe = recipe_of(run)
+    facts = {
+        "format": FORMAT,
+        "name": name or f"{run.recipe.name}-{run.hparams['mixer_name']}",
+        "licence": licence,
+        "released": datetime.date.today().isoformat(),
+        "commit": commit(),
+        "recipe": run.recipe.name,
+        "recipe_hash": run.recipe.hash,
+        "mixer": run.hparams["mixer_name"],
+        "parameters": sum(parameter.numel() for parameter in run.hparams["model"].parameters()),
+        "weights": run.weights_name,
+        "language_model": run.hparams["lm_folder"] is not None,
+        "about_data": data,
+        "data": to_json(RunData.read(run.folder)),
+        "summary": results_of(run),
+    }
+    with new_folder(out) as unfinished:
+        # A tensor may share memory with another one, which safetensors does not write.
+        separate = {key: value.clone().contiguous() for key, value in run.weights.items()}
+        write_atomically(unfinished / WEIGHTS, save(separate))
+        shutil.copyfile(run.folder / RUN_TOKENIZER, unfinished / TOKENIZER)
+        write_atomically(unfinished / RECIPE, recipe.text)
+        write_atomically(unfinished / SPEECHBRAIN, hyperparams(recipe))
+        files = {file: checksum(unfinished / file) for file in (WEIGHTS, TOKENIZER)}
+        write_json(unfinished / INFO, facts | {"files": files})
+        write_atomically(unfinished / CARD, model_card(facts, recipe))
+    return out
+
+
+def results_of(run: SavedRun) -> dict | None:
+    """The run's own summary; None where it was not tested, or with another recipe than it has now."""
+    if not (run.folder / SUMMARY).is_file():
+        return None
+    summary = RunSummary.read(run.folder)
+    values = {key: value for key, value in to_json(summary).items() if key not in OF_THIS_MACHINE}
+    return values if summary.recipe_hash == run.recipe.hash else None
+
+
+def check_search(run: SavedRun) -> None:
+    """Raises RecipeError for a search that needs more than the folder will hold."""
+    ngram = getattr(run.hparams["test_search"], "ngram", None)
+    if ngram is not None:
+        raise RecipeError(
+            f"{run.folder / RECIPE} has a search that reads {ngram}, which a release does not hold: give it another one"
+        )
+
+
+def recipe_of(run: SavedRun) -> Source:
+    """The flattened recipe without the folders of this machine."""
+    source = flattened(run.source)
+    return set_keys(source, {key: value for key, value in ELSEWHERE.items() if source.find(key) is not None})
+
+
+@command_line
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        prog="python -m recipes.inference.release", description=DESCRIPTION, allow_abbrev=False
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="run folder that train.py wrote")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder to write")
+    parser.add_argument("--name", help="of the model, in its card; otherwise recipe and mixer")
+    parser.add_argument("--licence", default=LICENCE, help=f"of the weights, as SPDX names it (default: {LICENCE})")
+    parser.add_argument("--data", metavar="TEXT", help="what the card says of the data beside their names and hours")
+    parser.add_argument("--trust", action="store_true", help="the recipe may name classes that are not on the list")
+    arguments = parser.parse_args(argv)
+    if is_release(arguments.run):
+        raise RecipeError(f"{arguments.run} is a release already: copy it")
+    if not (arguments.run / RECIPE).is_file():
+        raise RecipeError(f"{arguments.run} is no run folder (it has no {RECIPE}): give first one that train.py wrote")
+    check_free(arguments.out)
+    source = read_recipe(arguments.run / RECIPE, trust=arguments.trust)
+    run = SavedRun(arguments.run, {}, source=source)
+    out = release(run, arguments.out, name=arguments.name, licence=arguments.licence, data=arguments.data)
+    print(f"{out}: released under {arguments.licence}, with the {run.weights_name}; do read {out / CARD}")
+    if run.hparams["lm_folder"] is not None:
+        print("the run was tested with a language model, which is not part of the release")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
