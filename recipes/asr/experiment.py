@@ -36,6 +36,7 @@ class ASRExperiment(Experiment):
     model_key, measure = "model", "WER"
     wrong_recipe = "no recipe of a recogniser, it has no key 'model': for a language model there is train_lm.py"
     data_keys = frozenset({"train_splits", "valid_splits"})
+    brain_type: type[ASRBrain] = ASRBrain
     brain: ASRBrain
     data: Prepared
 
@@ -95,7 +96,7 @@ class ASRExperiment(Experiment):
 
     def make_brain(self) -> None:
         self.train_reader = AudioReader(speeds=self.hparams["speeds"], seed=self.hparams["seed"])
-        self.brain = ASRBrain(
+        self.brain = self.brain_type(
             self.recipe,
             self.run_options,
             tokenizer=self.tokenizer,
