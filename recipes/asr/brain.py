@@ -1,6 +1,6 @@
 """The Brain of all recognisers: joint CTC/attention training, validation and decoding."""
 
-import math
+from collections import Counter
 from collections.abc import Sequence
 
 from sentencepiece import SentencePieceProcessor
@@ -11,10 +11,11 @@ from torch.nn.functional import pad
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from data_prep.tokenizer import START
+from data_prep.tokenizer import BLANK, START
+from mixers.base import lengths_to_mask
 from recipes.asr.audio import AudioReader
 from recipes.asr.data import Batch
-from recipes.asr.loss import count_right_tokens, joint_loss
+from recipes.asr.loss import JointLoss, count_right_tokens, joint_loss
 from recipes.asr.remarks import Remarks
 from recipes.asr.unread import UnreadAudio
 from recipes.asr.utterances import detokenize
@@ -22,9 +23,11 @@ from recipes.config import Recipe
 from recipes.decoding.ctc import greedy_ctc
 from recipes.models.language_model import TransformerLM
 from recipes.models.recogniser import Output
-from recipes.scoring import ScoredText, Transcription, align_words, homophone_scores
+from recipes.scoring import ScoredText, Transcription, align_words, character_error_rate, homophone_scores
 from recipes.training.processes import all_sum, gathered
 from recipes.training.trainer import Trainer
+
+SUMS = ("loss", "ctc_loss", "attention_loss", "utterances", "tokens_right", "tokens", "blanks", "frames")
 
 
 class ASRBrain(Trainer):
@@ -70,6 +73,8 @@ class ASRBrain(Trainer):
         )
         if stage == Stage.TRAIN:
             self.note(**loss.parts())
+        else:
+            self.add_valid_loss(loss, batch)
         return loss.joint
 
     def weigh(self, batch: Batch) -> int:
@@ -93,15 +98,15 @@ class ASRBrain(Trainer):
             output = self.compute_forward(batch, stage)
             if stage == Stage.VALID:
                 loss = self.compute_objectives(output, batch, stage)
-                self.add_valid_loss(float(loss), batch)
                 right, tokens = count_right_tokens(output, batch)
-                self.tokens_right, self.tokens = self.tokens_right + right, self.tokens + tokens
+                self.sums.update(tokens_right=right, tokens=tokens)
             self.transcriptions += self.transcribe_batch(output, batch, stage)
         return loss.detach().cpu()
 
     def transcribe_batch(self, output: Output, batch: Batch, stage: Stage) -> list[Transcription]:
         """By greedy CTC, and by the search of this stage where there is one."""
         log_probs = output.ctc_logits.float().log_softmax(-1)
+        self.count_blanks(log_probs, output.encoded.lengths)
         greedy = [detokenize(self.tokenizer, tokens) for tokens in greedy_ctc(log_probs, output.encoded.lengths)]
         nbest = [[ScoredText(text, None)] for text in greedy]
         if self.search is not None:
@@ -113,18 +118,27 @@ class ASRBrain(Trainer):
             ]
         return list(map(Transcription, batch.ids, batch.words, nbest, greedy))
 
-    def add_valid_loss(self, loss: float, batch: Batch) -> None:
-        if math.isfinite(loss):
-            self.loss_sum, self.utterances = self.loss_sum + loss * len(batch.ids), self.utterances + len(batch.ids)
+    def count_blanks(self, log_probs: Tensor, lengths: Tensor) -> None:
+        """Frames whose best token is CTC's blank, and all: near 100 % for a CTC head that has not begun to learn."""
+        real = lengths_to_mask(lengths, log_probs.shape[1])
+        blanks = (log_probs.argmax(-1) == BLANK) & real
+        self.sums.update(blanks=int(blanks.sum()), frames=int(real.sum()))
+
+    def add_valid_loss(self, loss: JointLoss, batch: Batch) -> None:
+        utterances = len(batch.ids)
+        if loss.joint.isfinite():
+            parts = {"loss": loss.joint} | loss.parts()
+            self.sums.update({key: float(value) * utterances for key, value in parts.items()}, utterances=utterances)
         else:
             self.logger.info(f"validation: the loss of {', '.join(batch.ids[:20])} is not finite, and not counted")
 
     # --- stages ---------------------------------------------------------------------------------------------
 
     def on_stage_start(self, stage, epoch=None):
-        self.transcriptions, self.tokens_right, self.tokens = [], 0, 0
+        self.transcriptions = []
+        # Over the utterances of this stage; the same keys on all processes, whether or not they have any.
+        self.sums = Counter(dict.fromkeys(SUMS, 0))
         self.search = self.search_of(stage, epoch)
-        self.loss_sum, self.utterances = 0.0, 0
         if stage == Stage.TRAIN:
             self.train_reader.epoch = epoch
         split = self.split if stage == Stage.TEST else stage.name.lower()
@@ -140,8 +154,7 @@ class ASRBrain(Trainer):
     def on_stage_end(self, stage, stage_loss, epoch=None):
         if stage != Stage.TRAIN:
             self.transcriptions = sorted(gathered(self.transcriptions), key=lambda item: item.id)
-            sums = all_sum([self.loss_sum, self.utterances, self.tokens_right, self.tokens])
-            self.loss_sum, self.utterances, self.tokens_right, self.tokens = sums
+            self.sums = dict(zip(SUMS, all_sum([self.sums[key] for key in SUMS]), strict=True))
         left_out = self.unread.gather()
         total = len(self.batches.durations) if stage == Stage.TRAIN else len(self.transcriptions) + left_out
         self.unread.report(self.remarks, total)
@@ -149,10 +162,11 @@ class ASRBrain(Trainer):
 
     def end_epoch(self, epoch: int) -> None:
         train_loss = self.train_metrics["train_loss"]
-        valid_loss = self.loss_sum / self.utterances if self.utterances else None
+        valid_loss = self.share("loss", "utterances")
         words = [item.words for item in self.transcriptions]
         greedy = [item.greedy for item in self.transcriptions]
         wer = 100 * align_words(words, greedy).wer
+        has_decoder = self.sums["tokens"] > 0
         search_wer = None
         if self.search is not None:
             search_wer = 100 * align_words(words, [item.hypothesis for item in self.transcriptions]).wer
@@ -160,7 +174,11 @@ class ASRBrain(Trainer):
             "valid_loss": valid_loss,
             "valid_wer": search_wer,
             "valid_wer_greedy_ctc": wer,
-            "valid_token_accuracy": 100 * self.tokens_right / self.tokens if self.tokens else None,
+            "valid_cer_greedy_ctc": character_error_rate(words, greedy),
+            "valid_ctc_loss": self.share("ctc_loss", "utterances"),
+            "valid_attention_loss": self.share("attention_loss", "utterances") if has_decoder else None,
+            "valid_blank_share": self.share("blanks", "frames", 100),
+            "valid_token_accuracy": self.share("tokens_right", "tokens", 100),
         }
         if self.homophones:
             scores = homophone_scores(self.homophones, words, greedy)
@@ -171,6 +189,9 @@ class ASRBrain(Trainer):
             f"valid WER {wer:.2f} % (greedy CTC)" + ("" if search_wer is None else f", {search_wer:.2f} % (search)")
         )
         self.checkpointer.save_epoch(self.hparams.average_checkpoints, self.hparams.keep_last_checkpoints, WER=wer)
+
+    def share(self, key: str, over: str, factor: float = 1.0) -> float | None:
+        return factor * self.sums[key] / self.sums[over] if self.sums[over] else None
 
     def transcribe(self, loader: DataLoader, name: str) -> list[Transcription]:
         """Decode a whole set with the recipe's search; in the order of the manifest's IDs. name: for the bar.

@@ -1,15 +1,17 @@
 """From samples to logits: the parts that a recipe puts together. YAML names this package, not its modules."""
 
+from recipes.models.augment import AdaptiveSpecAugment, SpecAugment
 from recipes.models.branchformer import Branchformer
 from recipes.models.conformer import Conformer
 from recipes.models.decoder import TransformerDecoder
 from recipes.models.encoder import Encoded, Encoder
-from recipes.models.features import GlobalNorm, LogMel, SpecAugment
+from recipes.models.features import GlobalNorm, LogMel
 from recipes.models.frontend import ConvFrontend
 from recipes.models.language_model import TransformerLM
 from recipes.models.recogniser import Output, Recogniser
 
 __all__ = [
+    "AdaptiveSpecAugment",
     "Branchformer",
     "Conformer",
     "ConvFrontend",

@@ -1,4 +1,4 @@
-"""From samples to features: log mel energies, global normalisation, SpecAugment. Padding reaches none of them.
+"""From samples to features: log mel energies, global normalisation. Padding reaches none of them.
 
 Frames are feature frames (10 ms) in this module.
 """
@@ -10,7 +10,7 @@ from speechbrain.processing.features import Filterbank
 from torch import Tensor, nn
 
 from mixers.base import lengths_to_mask, zero_padding
-from recipes.models.options import COUNT, NUMBER, POSITIVE, RANGE, SHARE, SIZE, check_options, or_null, whole
+from recipes.models.options import NUMBER, POSITIVE, SIZE, check_options, or_null, whole
 
 
 class LogMel(nn.Module):
@@ -108,86 +108,3 @@ class GlobalNorm(nn.Module):
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """``[B, T, n_mels]`` → the same shape, zero in padded frames. lengths: in frames."""
         return zero_padding((features - self.mean) / self.std, lengths_to_mask(lengths, features.shape[1]))
-
-
-class SpecAugment(nn.Module):
-    """Time warping, time masks and frequency masks (https://arxiv.org/abs/1904.08779), in training only.
-
-    Every utterance draws its own warp and masks, over its own length: in a padded batch a short utterance
-    is masked as much as it would be alone. Features are normalised, so a mask writes their mean, zero.
-
-    time_masks, freq_masks: their numbers; time_width, freq_width: [least, most] frames or bands of each mask.
-    max_share: no time mask is wider than this share of its utterance. warp: most frames that a point of time moves.
-    Raises ValueError for values outside these meanings.
-    """
-
-    def __init__(
-        self,
-        *,
-        time_masks: int = 4,
-        time_width: tuple[int, int] = (15, 25),
-        freq_masks: int = 4,
-        freq_width: tuple[int, int] = (10, 20),
-        warp: int = 5,
-        max_share: float = 0.1,
-    ):
-        super().__init__()
-        check_options(
-            "SpecAugment",
-            time_masks=(time_masks, COUNT),
-            time_width=(time_width, RANGE),
-            freq_masks=(freq_masks, COUNT),
-            freq_width=(freq_width, RANGE),
-            warp=(warp, COUNT),
-            max_share=(max_share, SHARE),
-        )
-        self.time_masks, self.time_width = time_masks, time_width
-        self.freq_masks, self.freq_width = freq_masks, freq_width
-        self.warp, self.max_share = warp, max_share
-
-    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """``[B, T, n_mels]`` → the same shape. lengths: in frames."""
-        if not self.training:
-            return features
-        if self.warp:
-            features = warp_time(features, lengths, self.warp)
-        bands = torch.full_like(lengths, features.shape[2])
-        widest = (lengths * self.max_share).long()
-        hidden = random_spans(lengths, features.shape[1], self.time_masks, self.time_width, widest)[:, :, None]
-        hidden = hidden | random_spans(bands, features.shape[2], self.freq_masks, self.freq_width, bands)[:, None]
-        return features.masked_fill(hidden, 0.0)
-
-
-def random_spans(lengths: Tensor, size: int, spans: int, width: tuple[int, int], widest: Tensor) -> Tensor:
-    """bool ``[B, size]``: the union of ``spans`` random spans inside each row's own length.
-
-    lengths: ``[B]``; width: [least, most]; widest: ``[B]``, an upper limit of the width for each row.
-    """
-    shape = (lengths.shape[0], spans)
-    widths = torch.randint(width[0], width[1] + 1, shape, device=lengths.device).minimum(widest[:, None])
-    starts = (torch.rand(shape, device=lengths.device) * (lengths[:, None] - widths + 1)).long()
-    position = torch.arange(size, device=lengths.device)
-    return ((position >= starts[..., None]) & (position < (starts + widths)[..., None])).any(1)
-
-
-def warp_time(features: Tensor, lengths: Tensor, most: int) -> Tensor:
-    """Move a random frame of each utterance by up to ``most`` frames: one side is stretched, the other compressed.
-
-    Both ends and the lengths stay; between frames the features are interpolated linearly.
-    """
-    draws = torch.rand(2, lengths.shape[0], device=lengths.device)
-    room = (lengths - 2 * most - 1).clamp(min=0)
-    centre = most + draws[0] * room
-    moved = centre + (2 * draws[1] - 1) * most * (room > 0)  # too short to warp: stays
-    last = (lengths - 1).to(moved)
-    target = torch.arange(features.shape[1], device=lengths.device)[None].to(moved)
-    before = target * (centre / moved.clamp(min=1e-3))[:, None]
-    slope = ((last - centre) / (last - moved).clamp(min=1e-3))[:, None]
-    after = centre[:, None] + (target - moved[:, None]) * slope
-    source = torch.where(target < moved[:, None], before, after)
-    source = torch.where(room[:, None] > 0, source, target).clamp(min=0).minimum(last[:, None])
-    left = source.floor().long()
-    right = (left + 1).minimum(last[:, None].long())
-    share = (source - left)[..., None].to(features.dtype)
-    index = left[..., None].expand_as(features), right[..., None].expand_as(features)
-    return features.gather(1, index[0]) * (1 - share) + features.gather(1, index[1]) * share

@@ -23,7 +23,13 @@ OPTIONAL_COLUMNS = {  # field of SplitResult: column, and the factor from one to
 }
 CURVES = (  # caption, axis, and {value of an epoch: name in the legend}
     ("Loss", "loss", {"train_loss": "training", "valid_loss": "validation"}),
+    ("CTC loss", "loss", {"train_ctc_loss": "training", "valid_ctc_loss": "validation"}),
+    ("Attention loss", "loss", {"train_attention_loss": "training", "valid_attention_loss": "validation"}),
     ("Validation WER", "WER, %", {"valid_wer_greedy_ctc": "greedy CTC", "valid_wer": "beam search"}),
+    ("Validation CER", "CER, %", {"valid_cer_greedy_ctc": "greedy CTC"}),
+    ("Frames whose best CTC token is blank", "frames, %", {"valid_blank_share": "validation"}),
+    ("Gradient norm", "norm", {"gradient_norm": "before clipping"}),
+    ("Clipped steps", "share of steps", {"clipped_steps": "clipped"}),
     ("Learning rate", "learning rate", {"lr": "learning rate"}),
     ("Homophone errors in validation", "errors, %", {"valid_homophone_error": "homophone errors"}),
 )

@@ -14,7 +14,7 @@ from recipes.scoring.results import (
 )
 from recipes.scoring.significance import bootstrap_interval, holm, matched_pairs, paired_bootstrap, spread
 from recipes.scoring.transcription import Transcription, decoded_utterances
-from recipes.scoring.wer import align_words, errors_by_utterance, score_split, table
+from recipes.scoring.wer import align_words, character_error_rate, errors_by_utterance, score_split, table
 
 __all__ = [
     "DecodedUtterance",
@@ -27,6 +27,7 @@ __all__ = [
     "Transcription",
     "align_words",
     "bootstrap_interval",
+    "character_error_rate",
     "decoded_file",
     "decoded_utterances",
     "errors_by_utterance",

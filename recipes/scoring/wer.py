@@ -18,6 +18,11 @@ def align_words(references: Sequence[str], hypotheses: Sequence[str]) -> jiwer.W
     return jiwer.process_words(list(references), list(hypotheses))
 
 
+def character_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> float:
+    """Percent, blanks between words included."""
+    return 100 * jiwer.cer(list(references), list(hypotheses))
+
+
 def errors_by_utterance(aligned: jiwer.WordOutput) -> list[int]:
     """Substitutions, deletions and insertions of each utterance."""
     return [
@@ -54,7 +59,7 @@ def score_split(transcriptions: Sequence[Transcription], homophones: Sequence[tu
         utterances=len(transcriptions),
         words=aligned.hits + aligned.substitutions + aligned.deletions,
         wer_greedy_ctc=round(100 * greedy.wer, 3),
-        cer=round(100 * jiwer.cer(words, hypotheses), 3),
+        cer=round(character_error_rate(words, hypotheses), 3),
         merged_wer=spelling.get("merged_wer"),
         homophone_error=spelling.get("homophone_error"),
         homophones_seen=spelling.get("homophones_seen"),

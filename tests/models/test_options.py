@@ -6,6 +6,7 @@ import pytest
 from torch import nn
 
 from recipes.models import (
+    AdaptiveSpecAugment,
     Branchformer,
     Conformer,
     ConvFrontend,
@@ -60,6 +61,13 @@ REFUSED = [
         f"SpecAugment: time_width must be {RANGE}, not [5]",
     ),
     (SpecAugment, "freq_width", [20, 10], f"SpecAugment: freq_width must be {RANGE}, not [20, 10]"),
+    (AdaptiveSpecAugment, "time_share", 1.5, "AdaptiveSpecAugment: time_share must be a number from 0 to 1, not 1.5"),
+    (
+        AdaptiveSpecAugment,
+        "freq_masks",
+        0.5,
+        "AdaptiveSpecAugment: freq_masks must be a whole number from 0 up, not 0.5",
+    ),
     (SpecAugment, "warp", -1, "SpecAugment: warp must be a whole number from 0 up, not -1"),
     (SpecAugment, "max_share", 2, "SpecAugment: max_share must be a number from 0 to 1, not 2"),
     (partial(Recogniser, **parts, d_model=8), "vocab_size", 0, f"Recogniser: vocab_size must be {SIZE}, not 0"),
