@@ -15,17 +15,15 @@ from tests.support import runs
 
 
 @pytest.mark.timeout(300)
-def test_short_form(tmp_path, capsys):
+def test_three_kills(tmp_path):
+    """The first part of the short form; the others are in test_reliability_parts.py, for another process."""
     out = tmp_path / "reliability.json"
-    options = "--parts kills bad_inputs manifests soak --kills 3 --every 30 --utterances 20000 --epochs 8".split()
-    assert main([*options, "--variants", "accumulation", "--folder", str(tmp_path), "--out", str(out)]) == 0
+    options = "--parts kills --kills 3 --variants accumulation".split()
+    assert main([*options, "--folder", str(tmp_path), "--out", str(out)]) == 0
     results = json.loads(out.read_text())
-    assert results.keys() == {"command", "machine", "commit", "kills", "bad_inputs", "manifests", "soak"}
+    assert results.keys() == {"command", "machine", "commit", "kills"}
     assert results["kills"]["tried"] == results["kills"]["bit_equal"] == 3, results["kills"]["differing"]
     assert results["kills"]["kills"] >= 3
-    assert results["bad_inputs"]["tried"] == results["bad_inputs"]["clear"] == -(-len(ROWS) // 30)
-    assert results["manifests"]["utterances"] == 20000 and 10 < results["manifests"]["peak_mb"] < 400
-    assert results["soak"]["epochs"] == 8 and results["soak"]["rss_growth_mb"] < 200
     assert list(tmp_path.iterdir()) == [out], "the temporary folder is removed"
 
 
