@@ -22,7 +22,7 @@ FRAMES_PER_SECOND = 25  # encoder frames
 class About(NamedTuple):
     """The keys of a recipe's `about`; empty where it does not have them."""
 
-    purpose: str = ""  # base, 960 h, 100 h, mini, demo, comparison, language model
+    purpose: str = ""  # base, 960 h, 100 h, mini, own data, demo, comparison, language model
     paper: str = ""
     published: str = ""  # the expected word error rates and their source
     published_details: str = ""

@@ -12,6 +12,7 @@ SECTIONS = {
     "960 h": "LibriSpeech, 960 hours",
     "100 h": "LibriSpeech, train-clean-100",
     "mini": "Mini LibriSpeech",
+    "own data": "A few hours of own recordings",
     "demo": "The demo",
     "comparison": "Comparisons of mixers",
     "language model": "Language models",
