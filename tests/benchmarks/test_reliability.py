@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks.reliability import kills, manifests, mistakes, tiny_run
-from benchmarks.reliability.bad_inputs import ROWS, BadInput
+from benchmarks.reliability.bad_inputs import BadInput
 from benchmarks.reliability.command import main
 from data_prep.manifest import read_manifest
 from recipes.scoring import EpochRecord
