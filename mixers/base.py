@@ -17,7 +17,21 @@ class Context(NamedTuple):
     left_chunks: int | None = None
 
 
-class Mixer(nn.Module):
+class Streaming(nn.Module):
+    """A module that can stream, or says why it cannot.
+
+    ``cannot_stream`` gives the reason why not; it is empty when the module can.
+    """
+
+    cannot_stream: str = ""
+
+    def check_streaming(self) -> None:
+        """Raise ValueError if this module cannot stream; its forward calls this when it gets a context."""
+        if self.cannot_stream:
+            raise ValueError(f"{type(self).__name__} cannot stream or take a context: {self.cannot_stream}")
+
+
+class Mixer(Streaming):
     """Mixes frames over time: ``[B, T, d_model]`` in, the same shape out.
 
     Every encoder relies on one promise: the content of padded frames never reaches a real frame. The output
@@ -29,7 +43,6 @@ class Mixer(nn.Module):
     """
 
     linear: bool = True
-    cannot_stream: str = ""
     paper: str | None = None
     year: int | None = None
 
@@ -58,11 +71,6 @@ class Mixer(nn.Module):
         """How many floating-point numbers a stream keeps after ``frames`` frames."""
         self.check_streaming()
         raise NotImplementedError
-
-    def check_streaming(self) -> None:
-        """Raise ValueError if this mixer cannot stream; its forward calls this when it gets a context."""
-        if self.cannot_stream:
-            raise ValueError(f"{type(self).__name__} cannot stream or take a context: {self.cannot_stream}")
 
 
 def zero_padding(x: Tensor, mask: Tensor | None) -> Tensor:

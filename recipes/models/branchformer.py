@@ -5,13 +5,14 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from mixers.base import Mixer, check_option, zero_padding
+from mixers.base import Context, Mixer, Streaming, check_option, zero_padding
+from recipes.models.depthwise import ConvState, DepthwiseConv
 from recipes.models.edges import ENDS, reflect_ends
-from recipes.models.encoder import Encoder, depthwise_conv
+from recipes.models.encoder import Block, BlockState, Encoder
 from recipes.models.options import EVEN, ODD, SHARE, SIZE, check_options
 
 
-class ConvGatingUnit(nn.Module):
+class ConvGatingUnit(Streaming):
     """Convolutional spatial gating unit (CSGU): one half of the units is gated by the other, convolved over time.
 
     SpeechBrain's takes no mask, so that padding leaks into the last frames; here the gate's input is zero
@@ -23,21 +24,30 @@ class ConvGatingUnit(nn.Module):
     def __init__(self, units: int, kernel_size: int, dropout: float, ends: str):
         super().__init__()
         check_option("Branchformer", "ends", ends, ENDS)
-        self.ends, self.half_kernel = ends, kernel_size // 2
+        self.ends = ends
         self.norm = nn.LayerNorm(units // 2)
-        self.depthwise = depthwise_conv("Branchformer", units // 2, kernel_size)
+        self.depthwise = DepthwiseConv("Branchformer", units // 2, kernel_size)
         self.dropout = nn.Dropout(dropout)
         nn.init.normal_(self.depthwise.weight, std=1e-6)
         nn.init.constant_(self.depthwise.get_parameter("bias"), 1.0)
         if ends == "reflect":
             self.depthwise.padding = (0,)  # the reflected frames take its place
+            self.cannot_stream = "with ends: reflect it mirrors the end of the utterance"
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None, context: Context | None = None) -> Tensor:
         """``[B, T, units]`` → ``[B, T, units / 2]``."""
+        if context is not None:
+            self.check_streaming()
         gated, gate = x.chunk(2, dim=-1)
         gate = self.norm(gate)
-        gate = zero_padding(gate, mask) if self.ends == "zeros" else reflect_ends(gate, mask, self.half_kernel)
-        return self.dropout(gated * self.depthwise(gate.transpose(1, 2)).transpose(1, 2))
+        gate = zero_padding(gate, mask) if self.ends == "zeros" else reflect_ends(gate, mask, self.depthwise.reach)
+        return self.dropout(gated * self.depthwise(gate, context))
+
+    def step(self, x: Tensor, state: ConvState) -> tuple[Tensor, ConvState]:
+        """``forward`` of the next chunk ``[B, <= chunk, units]``."""
+        gated, gate = x.chunk(2, dim=-1)
+        gate, state = self.depthwise.step(self.norm(gate), state)
+        return self.dropout(gated * gate), state
 
 
 class ConvGatingMLP(nn.Module):
@@ -58,12 +68,17 @@ class ConvGatingMLP(nn.Module):
         self.csgu = ConvGatingUnit(units, kernel_size, dropout, ends)
         self.down = nn.Linear(units // 2, d_model)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None, context: Context | None = None) -> Tensor:
         """``[B, T, d_model]`` → the same shape."""
-        return self.down(self.csgu(self.activation(self.up(self.norm(x))), mask))
+        return self.down(self.csgu(self.activation(self.up(self.norm(x))), mask, context))
+
+    def step(self, x: Tensor, state: ConvState) -> tuple[Tensor, ConvState]:
+        """``forward`` of the next chunk ``[B, <= chunk, d_model]``."""
+        x, state = self.csgu.step(self.activation(self.up(self.norm(x))), state)
+        return self.down(x), state
 
 
-class BranchformerBlock(nn.Module):
+class BranchformerBlock(Block):
     """The mixer and a convolutional gating MLP side by side; both are concatenated, projected and added."""
 
     def __init__(
@@ -82,11 +97,23 @@ class BranchformerBlock(nn.Module):
         self.merge = nn.Linear(2 * d_model, d_model)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """``[B, T, d_model]`` → the same shape. mask: bool ``[B, T]``, True = real frame; None = all are."""
-        mixed = self.dropout(self.mixer(self.mixer_norm(x), mask))
-        gated = self.dropout(self.cgmlp(x, mask))
+    @property
+    def depthwise(self) -> DepthwiseConv:
+        return self.cgmlp.csgu.depthwise
+
+    def forward(self, x: Tensor, mask: Tensor | None, context: Context | None = None) -> Tensor:
+        mixed = self.dropout(self.mixer(self.mixer_norm(x), mask, context))
+        gated = self.dropout(self.cgmlp(x, mask, context))
         return x + self.dropout(self.merge(torch.cat([mixed, gated], dim=-1)))
+
+    def init_state(self, batch: int, context: Context) -> BlockState:
+        self.cgmlp.csgu.check_streaming()
+        return super().init_state(batch, context)
+
+    def step(self, x: Tensor, state: BlockState) -> tuple[Tensor, BlockState]:
+        mixed, mixer = self.mixer.step(self.mixer_norm(x), state.mixer)
+        gated, conv = self.cgmlp.step(x, state.conv)
+        return x + self.merge(torch.cat([mixed, gated], dim=-1)), BlockState(mixer, conv)
 
 
 class Branchformer(Encoder):

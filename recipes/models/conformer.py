@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 from torch.nn.functional import glu, silu
 
-from mixers.base import Mixer, zero_padding
-from recipes.models.encoder import Encoder, FeedForward, depthwise_conv
+from mixers.base import Context, Mixer, zero_padding
+from recipes.models.depthwise import ConvState, DepthwiseConv
+from recipes.models.encoder import Block, BlockState, Encoder, FeedForward
 from recipes.models.options import ODD, SHARE, SIZE, check_options
 
 
@@ -21,19 +22,28 @@ class ConvModule(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(d_model)
         self.pointwise_in = nn.Linear(d_model, 2 * d_model)
-        self.depthwise = depthwise_conv("Conformer", d_model, kernel_size)
+        self.depthwise = DepthwiseConv("Conformer", d_model, kernel_size)
         self.depthwise_norm = nn.LayerNorm(d_model)
         self.pointwise_out = nn.Linear(d_model, d_model)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None, context: Context | None = None) -> Tensor:
         """``[B, T, d_model]`` → the same shape, to be added to ``x``."""
-        x = zero_padding(glu(self.pointwise_in(self.norm(x))), mask)
-        x = self.depthwise(x.transpose(1, 2)).transpose(1, 2)
+        return self.project_out(self.depthwise(zero_padding(self.project_in(x), mask), context))
+
+    def step(self, x: Tensor, state: ConvState) -> tuple[Tensor, ConvState]:
+        """``forward`` of the next chunk ``[B, <= chunk, d_model]``."""
+        x, state = self.depthwise.step(self.project_in(x), state)
+        return self.project_out(x), state
+
+    def project_in(self, x: Tensor) -> Tensor:
+        return glu(self.pointwise_in(self.norm(x)))
+
+    def project_out(self, x: Tensor) -> Tensor:
         return self.dropout(self.pointwise_out(silu(self.depthwise_norm(x))))
 
 
-class ConformerBlock(nn.Module):
+class ConformerBlock(Block):
     """Half feed-forward, mixer, convolution, half feed-forward, each residual; then a LayerNorm."""
 
     def __init__(
@@ -54,12 +64,23 @@ class ConformerBlock(nn.Module):
         self.ffn2 = FeedForward(d_model, d_ffn, dropout, activation)
         self.final_norm = nn.LayerNorm(d_model)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """``[B, T, d_model]`` → the same shape. mask: bool ``[B, T]``, True = real frame; None = all are."""
+    @property
+    def depthwise(self) -> DepthwiseConv:
+        return self.conv.depthwise
+
+    def forward(self, x: Tensor, mask: Tensor | None, context: Context | None = None) -> Tensor:
         x = x + 0.5 * self.ffn1(x)
-        x = x + self.dropout(self.mixer(self.mixer_norm(x), mask))
-        x = x + self.conv(x, mask)
+        x = x + self.dropout(self.mixer(self.mixer_norm(x), mask, context))
+        x = x + self.conv(x, mask, context)
         return self.final_norm(x + 0.5 * self.ffn2(x))
+
+    def step(self, x: Tensor, state: BlockState) -> tuple[Tensor, BlockState]:
+        x = x + 0.5 * self.ffn1(x)
+        mixed, mixer = self.mixer.step(self.mixer_norm(x), state.mixer)
+        x = x + self.dropout(mixed)
+        convolved, conv = self.conv.step(x, state.conv)
+        x = x + convolved
+        return self.final_norm(x + 0.5 * self.ffn2(x)), BlockState(mixer, conv)
 
 
 class Conformer(Encoder):

@@ -4,16 +4,24 @@ Frames are feature frames (10 ms) in this module.
 """
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import torch
 from speechbrain.processing.features import Filterbank
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
-from mixers.base import lengths_to_mask, zero_padding
+from mixers.base import Context, Streaming, lengths_to_mask, zero_padding
 from recipes.models.options import NUMBER, POSITIVE, SIZE, check_options, or_null, whole
 
 
-class LogMel(nn.Module):
+class SamplesState(NamedTuple):
+    """The samples of a stream that feature frames to come still need, ``[B, samples]``."""
+
+    samples: Tensor
+
+
+class LogMel(Streaming):
     """Log mel energies in dB, one feature frame every 10 ms.
 
     SpeechBrain's mel filters, with an absolute ``floor`` instead of its clamp at 80 dB below the loudest
@@ -21,6 +29,8 @@ class LogMel(nn.Module):
     floor: in dB; the default lies just above the rounding noise of 16-bit audio. window_length: in samples,
     25 ms where None. range_db: the clamp, for checkpoints of stock SpeechBrain: no band lies more than this
     below the loudest of its utterance; None for no clamp. Raises ValueError for values that make no features.
+
+    Frame t is the window around sample ``t * hop``; zeros stand before the first sample and after the last.
     """
 
     filters: Tensor  # [bins, n_mels]
@@ -45,7 +55,9 @@ class LogMel(nn.Module):
             range_db=(range_db, or_null(POSITIVE)),
         )
         self.window_length, self.hop = window_length or sample_rate // 40, sample_rate // 100
-        self.floor, self.range_db = 10 ** (floor / 10), range_db
+        self.sample_rate, self.floor, self.range_db = sample_rate, 10 ** (floor / 10), range_db
+        if range_db is not None:
+            self.cannot_stream = "its range_db needs the loudest frame of the whole utterance"
         bins = self.window_length // 2 + 1
         mel = Filterbank(
             n_mels, log_mel=False, n_fft=self.window_length, sample_rate=sample_rate, f_max=sample_rate / 2
@@ -57,23 +69,52 @@ class LogMel(nn.Module):
     def forward(self, audio: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """audio ``[B, samples]`` and its lengths in samples → features ``[B, T, n_mels]`` and lengths in frames."""
         audio = zero_padding(audio, lengths_to_mask(lengths, audio.shape[1]))
-        with torch.autocast(audio.device.type, enabled=False):  # energies span more than 16 bits can hold
+        half = self.window_length // 2
+        features, lengths = self.log_mel(pad(audio, (half, half))), 1 + lengths // self.hop
+        if self.range_db is not None:
+            padding = ~lengths_to_mask(lengths, features.shape[1])[..., None]
+            loudest = features.masked_fill(padding, float("-inf")).amax((1, 2), keepdim=True)
+            features = features.maximum(loudest - self.range_db)
+        return features, lengths
+
+    def log_mel(self, samples: Tensor) -> Tensor:
+        """The frames of all whole windows: ``[B, samples]`` → ``[B, 1 + (samples - window_length) // hop, n_mels]``."""
+        with torch.autocast(samples.device.type, enabled=False):  # energies span more than 16 bits can hold
             spectrum = torch.stft(
-                audio.float(),
-                self.window_length,
-                self.hop,
-                window=self.window,
-                center=True,
-                pad_mode="constant",
-                return_complex=True,
+                samples.float(), self.window_length, self.hop, window=self.window, center=False, return_complex=True
             )
             power = torch.view_as_real(spectrum).square().sum(-1).transpose(1, 2)
-            features, lengths = 10 * (power @ self.filters).clamp(min=self.floor).log10(), 1 + lengths // self.hop
-            if self.range_db is not None:
-                padding = ~lengths_to_mask(lengths, features.shape[1])[..., None]
-                loudest = features.masked_fill(padding, float("-inf")).amax((1, 2), keepdim=True)
-                features = features.maximum(loudest - self.range_db)
-            return features, lengths
+            return 10 * (power @ self.filters).clamp(min=self.floor).log10()
+
+    @property
+    def latency_samples(self) -> int:
+        """A frame is known so many samples after its own hop has ended: half a window less a hop."""
+        return max(self.window_length - self.window_length // 2 - self.hop, 0)
+
+    def init_state(self, batch: int, context: Context | None = None) -> SamplesState:
+        """Zeros before the first sample. context: of no effect, as frames see the same in a stream."""
+        self.check_streaming()
+        return SamplesState(self.window.new_zeros(batch, self.window_length // 2))
+
+    def step(self, audio: Tensor, state: SamplesState, last: bool = False) -> tuple[Tensor, SamplesState]:
+        """The next samples ``[B, n]``, however many → the frames that they complete, ``[B, T, n_mels]``.
+
+        last: no samples follow, so that zeros complete the frames that are left.
+        """
+        samples, half = torch.cat([state.samples, audio.to(state.samples)], 1), self.window_length // 2
+        if last:
+            samples = pad(samples, (0, half))
+        needed = self.window_length if last else max(self.window_length, self.hop)
+        frames = max(0, 1 + (samples.shape[1] - needed) // self.hop)
+        rest = SamplesState(samples[:, frames * self.hop :])
+        if not frames:
+            return samples.new_zeros(len(samples), 0, self.filters.shape[1]), rest
+        return self.log_mel(samples)[:, :frames], rest
+
+    def state_size(self, frames: int, context: Context | None = None) -> int:
+        """Numbers kept when a frame has just been completed."""
+        self.check_streaming()
+        return max(self.window_length - self.hop, 0)
 
 
 class GlobalNorm(nn.Module):
@@ -107,4 +148,8 @@ class GlobalNorm(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """``[B, T, n_mels]`` → the same shape, zero in padded frames. lengths: in frames."""
-        return zero_padding((features - self.mean) / self.std, lengths_to_mask(lengths, features.shape[1]))
+        return zero_padding(self.normalized(features), lengths_to_mask(lengths, features.shape[1]))
+
+    def normalized(self, features: Tensor) -> Tensor:
+        """Every frame by itself, so that a stream needs no state: ``[…, n_mels]`` → the same shape."""
+        return (features - self.mean) / self.std

@@ -2,9 +2,13 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
-from recipes.models.encoder import Encoded
+from mixers.base import Context, Streaming
+from recipes.models.encoder import Encoded, Encoder, EncoderState
+from recipes.models.features import GlobalNorm, LogMel, SamplesState
+from recipes.models.frontend import ConvFrontend, FrontendState
 from recipes.models.options import SIZE, check_options
 
 
@@ -14,6 +18,14 @@ class Output(NamedTuple):
     encoded: Encoded
     ctc_logits: Tensor
     attention_logits: Tensor | None
+
+
+class StreamState(NamedTuple):
+    """The streaming states of the recogniser's parts."""
+
+    features: SamplesState
+    frontend: FrontendState
+    encoder: EncoderState
 
 
 class Recogniser(nn.Module):
@@ -26,11 +38,11 @@ class Recogniser(nn.Module):
     def __init__(
         self,
         *,
-        features: nn.Module,
-        normalize: nn.Module,
+        features: LogMel,
+        normalize: GlobalNorm,
         augment: nn.Module,
-        frontend: nn.Module,
-        encoder: nn.Module,
+        frontend: ConvFrontend,
+        encoder: Encoder,
         decoder: nn.Module | None,
         d_model: int,
         vocab_size: int,
@@ -41,17 +53,72 @@ class Recogniser(nn.Module):
         self.frontend, self.encoder, self.decoder = frontend, encoder, decoder
         self.ctc = nn.Linear(d_model, vocab_size)
 
-    def encode(self, audio: Tensor, lengths: Tensor) -> Encoded:
-        """audio ``[B, samples]`` at 16 kHz, lengths in samples → encoder frames of 40 ms."""
+    def encode(self, audio: Tensor, lengths: Tensor, context: Context | None = None) -> Encoded:
+        """audio ``[B, samples]`` at 16 kHz, lengths in samples → encoder frames of 40 ms.
+
+        context: what a frame of the encoder may see, as in a stream; None: the whole utterance. Features and front
+        end see the same either way.
+        """
         features, lengths = self.features(audio, lengths)
         features = self.augment(self.normalize(features, lengths), lengths)
-        return self.encoder(*self.frontend(features, lengths))
+        return self.encoder(*self.frontend(features, lengths), context)
 
-    def forward(self, audio: Tensor, lengths: Tensor, tokens: Tensor | None = None) -> Output:
+    def forward(
+        self, audio: Tensor, lengths: Tensor, tokens: Tensor | None = None, context: Context | None = None
+    ) -> Output:
         """As ``encode``, and the heads. tokens ``[B, U]``: decoder input, the sentence start first.
 
         Without tokens or without decoder there are no attention logits.
         """
-        encoded = self.encode(audio, lengths)
+        encoded = self.encode(audio, lengths, context)
         attention = self.decoder(encoded, tokens) if self.decoder is not None and tokens is not None else None
         return Output(encoded, self.ctc(encoded.frames), attention)
+
+    # --- streaming ------------------------------------------------------------------------------------------
+
+    def check_streaming(self) -> None:
+        """Raise ValueError, naming the part and its reason, if a part of the model cannot stream."""
+        for module in self.modules():
+            if isinstance(module, Streaming):
+                module.check_streaming()
+
+    def init_state(self, batch: int, context: Context) -> StreamState:
+        """The state of ``batch`` streams before their first sample. Raises ValueError as ``check_streaming``."""
+        self.check_streaming()
+        return StreamState(
+            self.features.init_state(batch, context),
+            self.frontend.init_state(batch, context),
+            self.encoder.init_state(batch, context),
+        )
+
+    @torch.no_grad()
+    def step(self, audio: Tensor, state: StreamState, last: bool = False) -> tuple[Output, StreamState]:
+        """The next samples ``[B, n]``, however many → frames and CTC logits of the chunks that they complete.
+
+        All of them together are what ``forward(…, context)`` gives for the whole utterance: a frame of it depends
+        neither on how the samples were cut nor on the streams beside it. last: the streams end with these samples.
+        """
+        features, samples = self.features.step(audio, state.features, last)
+        frames, inputs = self.frontend.step(self.normalize.normalized(features), state.frontend, last)
+        frames, encoder = self.encoder.step(frames, state.encoder, last)
+        lengths = torch.full((len(frames),), frames.shape[1], device=frames.device)
+        return Output(Encoded(frames, lengths), self.ctc(frames), None), StreamState(samples, inputs, encoder)
+
+    def state_size(self, frames: int, context: Context | None = None) -> int:
+        """Numbers that a stream keeps after ``frames`` encoder frames, when a chunk has just been completed."""
+        parts = self.features, self.frontend, self.encoder
+        return sum(part.state_size(frames, context) for part in parts)
+
+    @property
+    def frame_samples(self) -> int:
+        """Samples from one encoder frame to the next."""
+        return self.features.hop * self.frontend.subsampling
+
+    def algorithmic_latency_ms(self, context: Context) -> float:
+        """How long the first sample of a chunk waits for its text at most, were computing to take no time.
+
+        A chunk of n frames is complete ``n * frame_samples`` samples after it began, and what its last window
+        still needs: 2.5 ms of the 25 ms window, as the other 22.5 ms lie in the chunk and before it.
+        """
+        samples = context.chunk * self.frame_samples + self.features.latency_samples
+        return 1000 * samples / self.features.sample_rate
