@@ -1,13 +1,12 @@
 """Decode with a saved run, with any search settings: python evaluate.py RUN_FOLDER --split test-clean test-other"""
 
 import argparse
-import json
 import os
 import shlex
 import sys
 from pathlib import Path
 
-from recipes.asr import Evaluation, SavedRun, tune
+from recipes.asr import Evaluation, SavedRun, tune, with_ngram
 from recipes.config.arguments import Arguments, parse_arguments
 from recipes.errors import RecipeError, command_line
 from recipes.training.processes import start
@@ -61,14 +60,7 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, Arguments]:
 
 def settings(own: argparse.Namespace, overrides: dict) -> dict:
     """The recipe's keys to change: those given, and those that evaluate.py's own options stand for."""
-    chosen = {}
-    if own.ngram:
-        if "test_search" in overrides:
-            raise RecipeError("--ngram and --test_search both choose the search: give one of them")
-        path = json.dumps(str(own.ngram), ensure_ascii=False)
-        chosen["test_search"] = f"!new:recipes.decoding.NgramCTCSearch {{ngram: {path}}}"
-    chosen |= overrides  # settings of the search come after its choice
-    return chosen | ({"test_splits": own.split} if own.split else {})
+    return with_ngram(own.ngram, overrides) | ({"test_splits": own.split} if own.split else {})
 
 
 @command_line

@@ -65,6 +65,11 @@ def load_tokenizer(model) -> sentencepiece.SentencePieceProcessor:
         raise DataError(f"{model} is no SentencePiece model, or cut short; remove it and train it again") from None
 
 
+def detokenize(tokenizer: sentencepiece.SentencePieceProcessor, tokens: list[int]) -> str:
+    """The words of token ids. Ids above the tokenizer's own, which models have for short texts, are left out."""
+    return tokenizer.decode([token for token in tokens if token < tokenizer.vocab_size()])
+
+
 def _train(sentences: list[str], kind: str, vocab_size: int) -> bytes:
     normalizer = sentencepiece.SentencePieceNormalizer(rule_name=NORMALIZATION)
     characters = {"▁"}.union(*(normalizer.normalize(sentence) for sentence in sentences))

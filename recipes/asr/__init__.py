@@ -3,7 +3,7 @@
 from recipes.asr.brain import ASRBrain
 from recipes.asr.evaluate import Evaluation
 from recipes.asr.experiment import ASRExperiment
-from recipes.asr.saved_run import SavedRun
+from recipes.asr.saved_run import SavedRun, with_ngram
 from recipes.asr.tune import tune
 
-__all__ = ["ASRBrain", "ASRExperiment", "Evaluation", "SavedRun", "tune"]
+__all__ = ["ASRBrain", "ASRExperiment", "Evaluation", "SavedRun", "tune", "with_ngram"]

@@ -11,14 +11,13 @@ from torch.nn.functional import pad
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from data_prep.tokenizer import BLANK, START
+from data_prep.tokenizer import BLANK, START, detokenize
 from mixers.base import lengths_to_mask
 from recipes.asr.audio import AudioReader
 from recipes.asr.data import Batch
 from recipes.asr.loss import JointLoss, count_right_tokens, joint_loss
 from recipes.asr.remarks import Remarks
 from recipes.asr.unread import UnreadAudio
-from recipes.asr.utterances import detokenize
 from recipes.config import Recipe
 from recipes.decoding.ctc import greedy_ctc
 from recipes.models.language_model import TransformerLM

@@ -1,7 +1,6 @@
 """Decode test sets with a trained model, and write what comes of it: for train.py and for evaluate.py."""
 
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,8 +17,6 @@ from recipes.asr.brain import ASRBrain
 from recipes.asr.utterances import read_utterances
 from recipes.config import Recipe
 from recipes.errors import RecipeError
-from recipes.lm.saved_model import load_language_model
-from recipes.models.language_model import TransformerLM
 from recipes.reports.run_report import write_report
 from recipes.scoring import (
     DecodedUtterance,
@@ -35,28 +32,6 @@ from recipes.scoring import (
 )
 from recipes.training.experiment import summary_fields
 from recipes.training.processes import on_main_process
-from recipes.training.run_folder import TOKENIZER
-
-
-def load_search_language_model(hparams: Mapping, run: Path) -> TransformerLM | None:
-    """The language model in `lm_folder` for the test search; None where the recipe names none.
-
-    run: the recogniser's folder. Raises RecipeError for a folder without a language model, and for one that does not
-    fit the recogniser or its search.
-    """
-    folder, search = hparams["lm_folder"], hparams["test_search"]
-    if folder is None:
-        return None
-    if search is not None and not search.takes_lm:
-        raise RecipeError(f"{type(search).__name__} takes no language model: give --lm_folder null")
-    language_model = load_language_model(Path(str(folder)), run / TOKENIZER)
-    outputs = hparams["model"].ctc.out_features
-    if language_model.vocab_size != outputs:
-        raise RecipeError(
-            f"the language model in {folder} has {language_model.vocab_size} outputs and the recogniser {outputs}: "
-            f"train it with --vocab_size {outputs}"
-        )
-    return language_model
 
 
 def decode(brain: ASRBrain, split: str, manifest: Path, root: Path) -> tuple[list[Transcription], SplitResult]:

@@ -17,9 +17,10 @@ from data_prep.tokenizer import train_tokenizer
 from recipes.asr import data
 from recipes.asr.audio import AudioReader
 from recipes.asr.brain import ASRBrain
-from recipes.asr.decode import decode_splits, load_search_language_model, summarise
+from recipes.asr.decode import decode_splits, summarise
 from recipes.asr.memory import Found, TrainingSet, check_largest_batch, propose_batch_seconds
 from recipes.asr.remarks import Remarks, note_unknown_characters
+from recipes.asr.saved_run import load_search_language_model
 from recipes.asr.utterances import read_utterances
 from recipes.errors import RecipeError
 from recipes.scoring import RunSummary, read_pairs
@@ -100,7 +101,8 @@ class ASRExperiment(Experiment):
             self.recipe,
             self.run_options,
             tokenizer=self.tokenizer,
-            language_model=load_search_language_model(self.hparams, self.folder),  # errors of it come before training
+            # Errors of it come before training.
+            language_model=load_search_language_model(self.hparams, self.folder / TOKENIZER),
             train_reader=self.train_reader,
             remarks=self.make_remarks(),
             homophones=read_pairs(self.data.root),

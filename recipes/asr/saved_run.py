@@ -1,5 +1,7 @@
 """A trained recogniser, loaded from its run folder to decode with."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from data_prep.files import checksum
@@ -7,12 +9,35 @@ from recipes.config import load, read_recipe
 from recipes.config.keys import Role, free_keys, keys_of
 from recipes.config.source import Source, written
 from recipes.errors import RecipeError
+from recipes.lm.saved_model import load_language_model
+from recipes.models.language_model import TransformerLM
 from recipes.training.averaging import average_checkpoints, load_weights
 from recipes.training.run_data import tokenizer_of
 from recipes.training.run_folder import WEIGHTS
 from recipes.training.stored_checkpoints import StoredCheckpoints
 
 DECODING_KEYS = free_keys() - keys_of(Role.ABOUT) | {"data_folder"}
+
+
+def with_ngram(ngram: Path | None, overrides: dict) -> dict:
+    """The overrides, with the search for this word n-gram where there is one. Raises RecipeError for two searches."""
+    if ngram is None:
+        return overrides
+    if "test_search" in overrides:
+        raise RecipeError("--ngram and --test_search both choose the search: give one of them")
+    path = json.dumps(str(ngram), ensure_ascii=False)
+    # Settings of the search come after its choice.
+    return {"test_search": f"!new:recipes.decoding.NgramCTCSearch {{ngram: {path}}}", **overrides}
+
+
+def check_decoding_keys(overrides: Mapping[str, object], hparams: Mapping) -> None:
+    """Raises RecipeError for a key that says more than how to decode."""
+    keys = {name.split(".")[0] for name in overrides}
+    if keys - DECODING_KEYS:
+        raise RecipeError(
+            f"--{min(keys - DECODING_KEYS)} says what was trained and cannot change any more; evaluate.py takes "
+            + ", ".join(f"--{key}" for key in sorted(DECODING_KEYS & {*hparams}))
+        )
 
 
 class SavedRun:
@@ -32,7 +57,7 @@ class SavedRun:
         self.hparams = self.recipe.hparams
         if "model" not in self.hparams:
             raise RecipeError(f"{folder} is no run of a recogniser: a language model is for --lm_folder")
-        self.check_overrides()
+        check_decoding_keys(overrides, self.hparams)
         self.tokenizer = tokenizer_of(folder)
         self.weights, self.weights_name = self.find_weights()
         try:
@@ -40,14 +65,6 @@ class SavedRun:
         except RuntimeError:
             recipe = folder / "recipe.yaml"
             raise RecipeError(f"the {self.weights_name} do not fit {recipe}: was it changed?") from None
-
-    def check_overrides(self) -> None:
-        keys = {name.split(".")[0] for name in self.overrides}
-        if keys - DECODING_KEYS:
-            raise RecipeError(
-                f"--{min(keys - DECODING_KEYS)} says what was trained and cannot change any more; evaluate.py takes "
-                + ", ".join(f"--{key}" for key in sorted(DECODING_KEYS & {*self.hparams}))
-            )
 
     def find_weights(self) -> tuple[dict, str]:
         """A state dict, and in words what it is."""
@@ -68,3 +85,24 @@ class SavedRun:
         """Take further keys into the recipe; its objects have been changed already."""
         self.overrides = self.overrides | overrides
         self.recipe = self.recipe._replace(hash=load(self.source, self.overrides).hash)
+
+
+def load_search_language_model(hparams: Mapping, tokenizer: Path) -> TransformerLM | None:
+    """The language model in `lm_folder` for the test search; None where the recipe names none.
+
+    tokenizer: the recogniser's `tokenizer.model`. Raises RecipeError for a folder without a language model, and for
+    one that does not fit the recogniser or its search.
+    """
+    folder, search = hparams["lm_folder"], hparams["test_search"]
+    if folder is None:
+        return None
+    if search is not None and not search.takes_lm:
+        raise RecipeError(f"{type(search).__name__} takes no language model: give --lm_folder null")
+    language_model = load_language_model(Path(str(folder)), tokenizer)
+    outputs = hparams["model"].ctc.out_features
+    if language_model.vocab_size != outputs:
+        raise RecipeError(
+            f"the language model in {folder} has {language_model.vocab_size} outputs and the recogniser {outputs}: "
+            f"train it with --vocab_size {outputs}"
+        )
+    return language_model

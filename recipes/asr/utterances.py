@@ -116,8 +116,3 @@ def encoder_frames(reader: AudioReader, seconds: float) -> int:
 def tokenize(tokenizer: SentencePieceProcessor, words: str) -> Tensor:
     """Token ids `[U]`. Characters that the tokenizer never saw are left out: their id is CTC's blank."""
     return torch.tensor([token for token in tokenizer.encode(words) if token != BLANK], dtype=torch.long)
-
-
-def detokenize(tokenizer: SentencePieceProcessor, tokens: list[int]) -> str:
-    """The words of token ids. Ids above the tokenizer's own, which models have for short texts, are left out."""
-    return tokenizer.decode([token for token in tokens if token < tokenizer.vocab_size()])

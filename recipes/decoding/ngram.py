@@ -54,6 +54,7 @@ class NgramCTCSearch(Search):
     """
 
     takes_lm = False
+    thread_safe = False  # the states of an utterance are kept in the language model
 
     def __init__(
         self,

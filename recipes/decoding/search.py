@@ -46,6 +46,7 @@ class Search(ABC):
     """From encoder frames to sentences. A search that is used in a recipe keeps its options as attributes."""
 
     takes_lm = True  # whether it can use a neural language model
+    thread_safe = True  # whether several threads may search at once
 
     def prepare(self, tokenizer: SentencePieceProcessor) -> None:
         """Called once, before the first utterance, with the tokenizer of the run."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from sentencepiece import SentencePieceProcessor
 
-from data_prep.tokenizer import BLANK
+from data_prep.tokenizer import BLANK, detokenize
 from recipes.inference.transcript import Word
 
 WORD_MARK = "▁"  # begins the first piece of a word
@@ -50,7 +50,7 @@ def words_of(
     """
     words = []
     for group in word_groups(spans, tokenizer):
-        text = tokenizer.decode([span.token for span in group]).strip()
+        text = detokenize(tokenizer, [span.token for span in group]).strip()
         if text:
             start, end = ((frame - 0.5) * frame_seconds for frame in (group[0].start, group[-1].end))
             confidence = math.exp(sum(math.log(max(span.probability, 1e-30)) for span in group) / len(group))

@@ -5,10 +5,12 @@ import pytest
 import evaluate
 import train
 import train_lm
+import transcribe
 
 COMMANDS = {
     train: ["usage: ", "Train a recogniser from a recipe", "--mixer", "--device"],
     train_lm: ["usage: ", "Train a language model", "--tokenizer", "--device"],
+    transcribe: ["usage: ", "RUN", "--format", "--window", "--onnx"],
     evaluate: ["usage: ", "RUN_FOLDER", "--average", "--tune", "--ngram"],
 }
 

@@ -20,6 +20,7 @@ PROGRAMS = ("python", ".venv/bin/python", "torchrun", "make", "pip")
 RUN = "runs/quickstart/summarymixing/1234"
 PLACEHOLDERS = {"$RUN": RUN, "RUN": RUN, "FOLDER": "folder", "OUT": "out"}
 TAKE_A_RECIPE = ("train.py", "train_lm.py", "recipes.config")  # and hand all of the command line to parse_arguments
+TAKE_A_RUN = ("evaluate.py", "transcribe.py")  # and hand the options that are not their own to parse_arguments
 OTHER_FOLDERS = {"out": "conformer_small"}  # run folders that are not named after their recipe
 LINKED = ("Makefile", "hparams", "results", "tests")
 
@@ -85,8 +86,8 @@ def check_python(words: list[str], monkeypatch) -> None:
             check_recipe(argv)
     else:
         options, remaining = parsed(program, argv, monkeypatch)
-        if program == "evaluate.py":
-            check_recipe([str(options.run / "recipe.yaml"), *remaining])
+        if program in TAKE_A_RUN and options.run and not getattr(options, "onnx", None):
+            check_recipe([str(Path(options.run) / "recipe.yaml"), *remaining])
         elif program == "compare.py":
             for entry in options.mixers or []:
                 mixer, *settings = entry.split(",")

@@ -1,0 +1,170 @@
+"""From the samples of recordings to their transcripts, one batch at a time."""
+
+import contextlib
+import threading
+from collections.abc import Iterable, Sequence
+from heapq import nlargest
+from itertools import product
+from typing import NamedTuple, cast
+
+import torch
+from sentencepiece import SentencePieceProcessor
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from data_prep.tokenizer import detokenize
+from recipes.asr.batches import DurationBatches
+from recipes.decoding import Hypothesis, Search
+from recipes.decoding.search import Decoder
+from recipes.inference.alignment import align
+from recipes.inference.audio import SAMPLE_RATE
+from recipes.inference.long import WHOLE, Windows, is_linear, pieces, samples_per_frame
+from recipes.inference.recordings import Recording
+from recipes.inference.transcript import Transcript
+from recipes.inference.words import TokenSpan, greedy_path, spans_of_path, words_of
+from recipes.models import Encoded, Recogniser, TransformerLM
+from recipes.scoring import ScoredText
+from recipes.scoring.transcription import distinct
+
+
+class LoadedModel(NamedTuple):
+    """A model with its weights, its tokenizer, how it is to be searched (None: greedy CTC), and in words what it is."""
+
+    model: Recogniser
+    tokenizer: SentencePieceProcessor
+    search: Search | None
+    language_model: TransformerLM | None
+    name: str
+
+
+class Encoding(NamedTuple):
+    """A recording, encoded: frames ``[T, d_model]``, and CTC's log probabilities ``[T, vocab_size]`` in float32."""
+
+    frames: Tensor
+    log_probs: Tensor
+
+
+class Part(NamedTuple):
+    """Frames of a recording, the last one excluded, and their hypotheses, best first; None for greedy CTC."""
+
+    start: int
+    end: int
+    hypotheses: list[Hypothesis] | None
+
+
+class Recognition:
+    """A model on its device with its search. Calling it changes nothing, so that threads may share it.
+
+    window: seconds; see `recipes.inference.transcriber.Transcriber`. autocast: the dtype of mixed precision, or None.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        device: torch.device,
+        *,
+        window: float | None,
+        batch_seconds: float,
+        autocast: torch.dtype | None,
+    ):
+        self.device, self.batch_seconds, self.dtype = device, batch_seconds, autocast
+        self.model, self.tokenizer, self.search = loaded.model.to(device).eval(), loaded.tokenizer, loaded.search
+        self.decoder = cast(Decoder | None, self.model.decoder)
+        lm = loaded.language_model
+        self.language_model = lm.to(device).eval() if lm is not None else None
+        self.hop = samples_per_frame(self.model)
+        self.frame_seconds = self.hop / SAMPLE_RATE
+        self.linear = is_linear(self.model)
+        longest = window if window is not None or self.linear else WHOLE
+        self.windows = Windows(longest, self.frame_seconds) if longest is not None else None
+        safe = self.search is None or self.search.thread_safe
+        self.turn = contextlib.nullcontext() if safe else threading.Lock()
+
+    @torch.inference_mode()
+    def __call__(self, batch: Sequence[tuple[Recording, Tensor]], nbest: int) -> list[Transcript]:
+        """The transcripts of recordings with their samples, ``[samples]`` on the CPU."""
+        encodings = self.encode([audio.to(self.device) for _, audio in batch])
+        return [
+            self.transcript(recording, len(audio) / SAMPLE_RATE, encoding, parts, nbest)
+            for (recording, audio), encoding, parts in zip(batch, encodings, self.search_all(encodings), strict=True)
+        ]
+
+    def autocast(self) -> contextlib.AbstractContextManager:
+        return torch.autocast(self.device.type, self.dtype) if self.dtype else contextlib.nullcontext()
+
+    def encode(self, audios: Sequence[Tensor]) -> list[Encoding]:
+        """Encodings of recordings ``[samples]``. Each is what it would be alone."""
+        frames: dict[int, Tensor] = {}
+        with self.autocast():
+            for number, audio in enumerate(audios):
+                if self.windows is not None and len(audio) > self.windows.frames * self.hop:
+                    at_once = max(int(self.batch_seconds / self.windows.seconds), 1)
+                    frames[number] = self.windows.encode(self.model.encode, audio, self.hop, at_once)
+            whole = [number for number in range(len(audios)) if number not in frames]
+            if whole:
+                lengths = torch.tensor([len(audios[number]) for number in whole], device=self.device)
+                padded = pad_sequence([audios[number] for number in whole], batch_first=True)
+                encoded = self.model.encode(padded, lengths)
+                for number, row, length in zip(whole, encoded.frames, encoded.lengths.tolist(), strict=True):
+                    frames[number] = row[:length]
+            logits = [self.model.ctc(frames[number]) for number in range(len(audios))]
+        return [Encoding(frames[number], row.float().log_softmax(-1)) for number, row in enumerate(logits)]
+
+    def search_all(self, encodings: Sequence[Encoding]) -> list[list[Part]]:
+        """The parts of each recording in their order, long ones cut at silences, with what the search found."""
+        if self.search is None:
+            return [[Part(0, len(encoding.frames), None)] for encoding in encodings]
+        cut = [
+            (number, start, end)
+            for number, encoding in enumerate(encodings)
+            for start, end in pieces(encoding.log_probs, self.frame_seconds)
+        ]
+        results: dict[int, list[Hypothesis]] = {}
+        seconds = [(end - start) * self.frame_seconds for _, start, end in cut]
+        for batch in DurationBatches(seconds, self.batch_seconds).batches():
+            chosen = [(encodings[number], slice(start, end)) for number, start, end in (cut[index] for index in batch)]
+            lengths = torch.tensor([part.stop - part.start for _, part in chosen], device=self.device)
+            frames = pad_sequence([encoding.frames[part] for encoding, part in chosen], batch_first=True)
+            log_probs = pad_sequence([encoding.log_probs[part] for encoding, part in chosen], batch_first=True)
+            with self.turn, self.autocast():
+                hypotheses = self.search(self.decoder, Encoded(frames, lengths), log_probs, self.language_model)
+            results |= dict(zip(batch, hypotheses, strict=True))
+        parts: list[list[Part]] = [[] for _ in encodings]
+        for index, (number, start, end) in enumerate(cut):
+            parts[number].append(Part(start, end, results[index]))
+        return parts
+
+    def transcript(
+        self, recording: Recording, duration: float, encoding: Encoding, parts: Sequence[Part], nbest: int
+    ) -> Transcript:
+        """The best of the parts as one text, with the times of its words."""
+        spans: list[TokenSpan] = []
+        for part in parts:
+            log_probs = encoding.log_probs[part.start : part.end].cpu()
+            if part.hypotheses is None:
+                own = spans_of_path(*greedy_path(log_probs.numpy()))
+            else:
+                own = align(log_probs, part.hypotheses[0].tokens)
+            spans += [span._replace(start=span.start + part.start, end=span.end + part.start) for span in own]
+        searched = [part.hypotheses for part in parts if part.hypotheses is not None]
+        joined = join(searched, nbest) if searched else []
+        readings = [ScoredText(detokenize(self.tokenizer, tokens), score) for tokens, score in joined]
+        return Transcript(
+            id=recording.id,
+            text=detokenize(self.tokenizer, [span.token for span in spans]),
+            duration=duration,
+            words=words_of(spans, self.tokenizer, self.frame_seconds, duration),
+            score=readings[0].score if readings else None,
+            nbest=distinct(readings)[:nbest] if nbest > 1 else [],
+            audio=recording.path,
+        )
+
+
+def join(parts: Iterable[Sequence[Hypothesis]], count: int) -> list[Hypothesis]:
+    """The best readings of the whole, of those of its parts: scores add up."""
+    joined = [Hypothesis([], 0.0)]
+    for hypotheses in parts:
+        pairs = product(joined, hypotheses)
+        both = (Hypothesis(head.tokens + tail.tokens, head.score + tail.score) for head, tail in pairs)
+        joined = nlargest(count, both, key=lambda hypothesis: hypothesis.score)
+    return joined

@@ -1,0 +1,159 @@
+"""A trained recogniser, ready to transcribe: `Transcriber.load(RUN).transcribe("a.flac").text`."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from recipes.asr.batches import DurationBatches
+from recipes.errors import RecipeError
+from recipes.inference.audio import SAMPLE_RATE
+from recipes.inference.engine import Outcome, groups, read_batches
+from recipes.inference.loading import Settings, load_model
+from recipes.inference.long import WHOLE
+from recipes.inference.recognition import LoadedModel, Recognition
+from recipes.inference.recordings import Recording, recording_of
+
+BATCH_SECONDS = 100.0
+GROUP = 10  # batches whose recordings are sorted by length together; texts come in the order of the recordings
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Transcriber:
+    """A recogniser with its weights, tokenizer and search. Transcribing changes nothing in it: threads may share it.
+
+    loaded: what `load_model` returns. device: where it runs; None: the first GPU, or the CPU where there is none.
+    window: seconds; longer recordings are encoded in windows of this length that overlap. None: in one pass where all
+    mixers are linear, else in windows of 40 s. batch_seconds: of padded audio encoded, or searched, at once.
+    precision: fp32, bf16 or fp16. Raises RecipeError for values that cannot be, and for a device that is not there.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        *,
+        device: str | None = None,
+        window: float | None = None,
+        batch_seconds: float = BATCH_SECONDS,
+        precision: str = "fp32",
+    ):
+        if precision not in PRECISIONS:
+            raise RecipeError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision}")
+        for name, value in (("window", window), ("batch_seconds", batch_seconds)):
+            if value is not None and not value > 0:
+                raise RecipeError(f"{name} must be a number of seconds above 0, not {value}")
+        self.name, self.batch_seconds = loaded.name, batch_seconds
+        if loaded.search is not None:
+            loaded.search.prepare(loaded.tokenizer)
+        self.recognise = Recognition(
+            loaded,
+            usable_device(device),
+            window=window,
+            batch_seconds=batch_seconds,
+            autocast=PRECISIONS[precision],
+        )
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | Path,
+        *,
+        settings: Mapping[str, object] | None = None,
+        ngram: str | Path | None = None,
+        average: str | None = None,
+        **options: Any,
+    ) -> Self:
+        """The recogniser of a run folder, or of a release.
+
+        settings: keys of the recipe as evaluate.py takes them, `{"test_search.beam": 20, "lm_folder": "runs/lm"}`;
+        `{"test_search": None}` is greedy CTC. ngram: file of a word n-gram, to search with in place of the recipe's
+        search. average: of checkpoints, such as best-5. options: of the class. Raises RecipeError or DataError, one
+        line, for a folder that is incomplete and for what does not fit it.
+        """
+        chosen = Settings(settings or {}, Path(ngram) if ngram is not None else None, average)
+        return cls(load_model(Path(folder), chosen), **options)
+
+    def transcribe(self, audio: Any, rate: int | None = None, *, nbest: int = 1) -> Any:
+        """A recording's `Transcript`, or a list of them for a list (or tuple) of recordings.
+
+        audio: a path, or samples ``[samples]`` or ``[samples, channels]`` (an array, or a tensor on the CPU) of this
+        rate in Hz; whole numbers are shares of their type's range. nbest: readings to keep with their scores.
+        Raises DataError, which names the recording, for one that cannot be used.
+        """
+        several = isinstance(audio, (list, tuple))
+        recordings = [
+            recording_of(item, rate, f"recording {number}" if several else "recording")
+            for number, item in enumerate(audio if several else [audio])
+        ]
+        transcripts = []
+        for outcome in self.transcribe_each(recordings, nbest=nbest):
+            if outcome.error is not None:
+                raise outcome.error
+            transcripts.append(outcome.transcript)
+        return transcripts if several else transcripts[0]
+
+    def transcribe_each(
+        self, recordings: Sequence[Recording], *, nbest: int = 1, on_progress: Callable[[float], object] | None = None
+    ) -> Iterator[Outcome]:
+        """See `recipes.inference.engine.Engine`. Recordings of like length are padded together."""
+        for group in groups(recordings, GROUP * self.batch_seconds):
+            batches = DurationBatches([recording.seconds() for recording in group], self.batch_seconds).batches()
+            outcomes: dict[int, Outcome] = {}
+            for audios, errors in read_batches(group, batches):
+                outcomes |= {number: Outcome(group[number], None, error) for number, error in errors.items()}
+                batch = [(group[number], torch.from_numpy(audio)) for number, audio in audios.items()]
+                for number, transcript in zip(audios, self.recognise_batch(batch, nbest), strict=True):
+                    outcomes[number] = Outcome(group[number], transcript)
+                if on_progress:
+                    on_progress(sum(len(audio) for audio in audios.values()) / SAMPLE_RATE)
+            yield from (outcomes[number] for number in range(len(group)))
+
+    def recognise_batch(self, batch: list, nbest: int) -> list:
+        """As `Recognition`. Raises RecipeError where memory does not suffice."""
+        try:
+            return self.recognise(batch, nbest) if batch else []
+        except (torch.OutOfMemoryError, MemoryError):
+            raise RecipeError(
+                f"{self.recognise.device} has too little memory: lower --batch_seconds (now {self.batch_seconds:g}) or "
+                "--window, or take a narrower search"
+            ) from None
+
+    def describe(self, longest: float) -> list[str]:
+        """See `recipes.inference.engine.Engine`."""
+        recognise = self.recognise
+        lines = [f"{self.name}, on {recognise.device}", search_in_words(recognise)]
+        if longest > (recognise.windows.seconds if recognise.windows else WHOLE):
+            lines.append(long_in_words(recognise))
+        return lines
+
+
+def search_in_words(recognise: Recognition) -> str:
+    if recognise.search is None:
+        return "greedy CTC"
+    unused = "lm_" if recognise.search.takes_lm and recognise.language_model is None else "no such name"
+    values = [(name, value) for name, value in vars(recognise.search).items() if not name.startswith(unused)]
+    options = [f"{name} {value}" for name, value in values if isinstance(value, (int, float, str))]
+    lm = " and a language model" if recognise.language_model is not None else ""
+    return f"{type(recognise.search).__name__} with {', '.join(options)}{lm}"
+
+
+def long_in_words(recognise: Recognition) -> str:
+    windows = recognise.windows
+    if windows is None:
+        encoder = "long recordings: encoded in one pass, for all mixers are linear"
+    else:
+        why = "" if recognise.linear else ", for not all mixers are linear"
+        margin = windows.margin * recognise.frame_seconds
+        encoder = f"long recordings: encoded in windows of {windows.seconds:g} s that overlap by {2 * margin:g} s{why}"
+    return encoder + ("" if recognise.search is None else f"; above {WHOLE:g} s searched in pieces, cut at silences")
+
+
+def usable_device(name: str | None) -> torch.device:
+    """Raises RecipeError for a device that torch does not know or that this machine lacks."""
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise RecipeError(f"device {name} cannot be used: {str(error).splitlines()[0]}") from None
+    return device

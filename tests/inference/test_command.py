@@ -1,0 +1,150 @@
+"""transcribe.py: what it prints and writes, and each mistake as one line."""
+
+import io
+import json
+import os
+import shutil
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+
+from recipes.inference import Transcriber
+from transcribe import main
+
+ON = ("--device", "cpu")
+
+
+def text_of(run, path) -> str:
+    return Transcriber.load(run, device="cpu").transcribe(path).text
+
+
+def mistake(capsys, *arguments) -> str:
+    assert main(list(map(str, arguments))) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    return shown.err.splitlines()[-1]
+
+
+def stdin_of(content: bytes):
+    return SimpleNamespace(buffer=io.BytesIO(content))
+
+
+def test_one_recording_is_its_text_alone(run, recordings, capsys):
+    assert main([str(run), recordings[0], *ON]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == f"{text_of(run, recordings[0])}\n"
+    assert shown.err.splitlines() == [
+        f"{run}, {shown.err.partition(', ')[2].splitlines()[0]}",
+        "BeamSearch with beam 2, ctc_weight 0.4, length_bonus 0.0, temperature 1.0",
+    ]
+
+
+def test_several_say_whose_text_it_is(run, recordings, capsys):
+    assert main([str(run), *recordings[:2], *ON, "--test_search", "null"]) == 0
+    shown = capsys.readouterr()
+    assert [line.split("\t")[0] for line in shown.out.splitlines()] == recordings[:2]
+    assert "greedy CTC" in shown.err
+
+
+@pytest.mark.parametrize("form", ["txt", "json", "srt", "vtt", "ctm"])
+def test_every_format_holds_the_same_words(form, run, recordings, tmp_path, capsys):
+    assert main([str(run), *recordings, "--format", form, "--out", str(tmp_path / "out"), *ON]) == 0
+    files = sorted((tmp_path / "out").iterdir())
+    names = [path.rpartition("/")[2].replace(".flac", f".{form}") for path in recordings]
+    assert [file.name for file in files] == sorted(names)
+    text = text_of(run, recordings[0])
+    content = (tmp_path / "out" / names[0]).read_text()
+    if form == "json":
+        assert json.loads(content)["text"] == text
+    elif form == "ctm":
+        assert " ".join(line.split()[4] for line in content.splitlines()) == text
+    else:
+        lines = content.splitlines()
+        assert " ".join(line for line in lines if line and "-->" not in line and line not in ("1", "WEBVTT")) == text
+
+
+def test_a_stream_gives_the_text_of_its_file(run, recordings, monkeypatch, capsys):
+    samples, rate = soundfile.read(recordings[0], dtype="int16")
+    wav = io.BytesIO()
+    soundfile.write(wav, samples, rate, format="WAV")
+    expected = f"{text_of(run, recordings[0])}\n"
+    for content, options in ((wav.getvalue(), ()), (samples.astype("<i2").tobytes(), ("--rate", str(rate)))):
+        monkeypatch.setattr(sys, "stdin", stdin_of(content))
+        assert main([str(run), "-", *options, *ON]) == 0
+        assert capsys.readouterr().out == expected
+
+
+def test_nbest(run, recordings, capsys):
+    assert main([str(run), recordings[0], "--format", "json", "--nbest", "2", *ON]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["nbest"][0] == {"text": record["text"], "score": record["score"]} and len(record["nbest"]) == 2
+
+
+def test_a_bad_file_is_named_and_the_rest_goes_on(run, recordings, tmp_path, capsys):
+    (tmp_path / "notes.wav").write_text("no audio")
+    arguments = [str(run), str(tmp_path / "gone.wav"), recordings[0], str(tmp_path / "notes.wav"), recordings[1]]
+    assert main([*arguments, *ON]) == 2
+    shown = capsys.readouterr()
+    assert [line.split("\t")[0] for line in shown.out.splitlines()] == recordings[:2]
+    assert shown.err.splitlines()[-3:] == [
+        f"error: {tmp_path}/gone.wav: No such file or directory",
+        f"error: {tmp_path}/notes.wav: no audio that can be read (Format not recognised)",
+        "error: 2 of 4 recordings could not be transcribed; they are named above",
+    ]
+
+
+# --- mistakes -------------------------------------------------------------------------------------------------------
+
+
+def test_bad_audio_alone_is_one_line(run, tmp_path, capsys):
+    soundfile.write(tmp_path / "short.wav", np.zeros(320), 16000)
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0), 16000)
+    for name, reason in (
+        ("gone", "No such file or directory"),
+        ("short", "20 ms of audio hold no word; 100 ms is the least"),
+        ("empty", "empty audio file"),
+    ):
+        path = tmp_path / f"{name}.wav"
+        assert mistake(capsys, run, path, *ON) == f"error: {path}: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ((), "no audio to transcribe: give RUN, then files, folders, patterns or -, then options"),
+        (("RUN",), "no audio to transcribe: give RUN, then files, folders, patterns or -, then options"),
+        (("none", "a.wav"), "none is no run folder (there is no such folder): give first one that train.py wrote"),
+        (("RUN", "a.wav", "--nbest", "0"), "--nbest must be 1 or more, not 0"),
+        (("RUN", "a.wav", "--nbest", "2"), "--nbest 2: only --format json holds more than the best reading"),
+        (("RUN", "a.wav", "--window", "-3"), "--window must be a number of seconds above 0, not -3"),
+        (("RUN", "a.wav", "--batch_seconds", "nan"), "--batch_seconds must be a number of seconds above 0, not nan"),
+        (("RUN", "a.wav", "--threads", "0"), "--threads must be 1 or more, not 0"),
+        (("RUN", "a.wav", "b.wav", "--format", "srt"), "--format srt of 2 recordings needs files: give --out FOLDER"),
+        (("RUN", "x*.wav"), "x*.wav: no audio file matches"),
+        (("RUN", "a.wav", "--device", "cuda:99"), "device cuda:99 cannot be used: "),
+        (("RUN", "a.wav", "--lr", "1"), "--lr says what was trained and cannot change any more"),
+    ],
+)
+def test_mistakes(arguments, line, run, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    arguments = [run if word == "RUN" else word for word in arguments]
+    device = () if "--device" in arguments else ON
+    assert mistake(capsys, *arguments, *device).startswith(f"error: {line}")
+
+
+def test_nowhere_to_write(run, recordings, tmp_path, capsys, monkeypatch):
+    (tmp_path / "file").write_text("")
+    wanted = f"error: --out {tmp_path}/file/deep: Not a directory; give another folder"
+    assert mistake(capsys, run, recordings[0], "--out", tmp_path / "file" / "deep", *ON) == wanted
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # as root, tests may write everywhere
+    wanted = f"error: --out {tmp_path}: no permission to write there; give another folder"
+    assert mistake(capsys, run, recordings[0], "--out", tmp_path, *ON) == wanted
+
+
+def test_a_run_that_is_incomplete(run, recordings, tmp_path, capsys):
+    folder = shutil.copytree(run, tmp_path / "run")
+    (folder / "tokenizer" / "tokenizer.model").unlink()
+    assert "tokenizer.model is missing: it is the one that" in mistake(capsys, folder, recordings[0], *ON)

@@ -1,0 +1,16 @@
+"""Transcribe recordings with a trained run: python transcribe.py RUN talk.flac folder --format srt --out subtitles"""
+
+import sys
+
+from recipes.errors import command_line
+from recipes.inference.command import load_engine, parse, transcribe
+
+
+@command_line
+def main(argv=None):
+    request = parse(sys.argv[1:] if argv is None else argv)
+    transcribe(load_engine(request), request)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
