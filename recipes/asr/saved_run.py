@@ -53,7 +53,7 @@ class SavedRun:
         self.folder, self.overrides, self.which = folder, overrides, which
         self.source = source or read_recipe(folder / "recipe.yaml")
         self.own_data_folder = written(self.source.find("data_folder"))
-        self.recipe = load(self.source, overrides)
+        self.recipe = load(self.source, overrides, training=False)
         self.hparams = self.recipe.hparams
         if "model" not in self.hparams:
             raise RecipeError(f"{folder} is no run of a recogniser: a language model is for --lm_folder")
@@ -84,7 +84,7 @@ class SavedRun:
     def change(self, overrides: dict) -> None:
         """Take further keys into the recipe; its objects have been changed already."""
         self.overrides = self.overrides | overrides
-        self.recipe = self.recipe._replace(hash=load(self.source, self.overrides).hash)
+        self.recipe = self.recipe._replace(hash=load(self.source, self.overrides, training=False).hash)
 
 
 def load_search_language_model(hparams: Mapping, tokenizer: Path) -> TransformerLM | None:

@@ -28,12 +28,13 @@ class Recipe(NamedTuple):
     path: Path
 
 
-def load(recipe: Path | Source, overrides: Overrides = (), *, trust: bool = False) -> Recipe:
+def load(recipe: Path | Source, overrides: Overrides = (), *, trust: bool = False, training: bool = True) -> Recipe:
     """Flatten a recipe with `overrides` (see `recipes.config.flattening.flatten`) and build its objects.
 
-    recipe: a file, or what `read_recipe` read of it. trust: for a file, see `read_recipe`. Raises RecipeError, one
-    line with the file and the key, for whatever keeps the recipe from being built: what `flatten` raises, a
-    `!PLACEHOLDER` that was not set, an error in a constructor, and a value out of its limits behind a reference."""
+    recipe: a file, or what `read_recipe` read of it. trust: for a file, see `read_recipe`. training: try whether
+    optimizer and schedule can be made, which takes a second. Raises RecipeError, one line with the file and the key,
+    for whatever keeps the recipe from being built: what `flatten` raises, a `!PLACEHOLDER` that was not set, an error
+    in a constructor, and a value out of its limits behind a reference."""
     source = flattened(recipe, overrides, trust=trust)
     path = Path(source.name)
     missing = placeholders(source)
@@ -52,7 +53,8 @@ def load(recipe: Path | Source, overrides: Overrides = (), *, trust: bool = Fals
     except (ValueError, TypeError, ruamel.yaml.error.YAMLError) as error:
         raise RecipeError(f"{path}: {_in_one_line(error)}") from error
     check_values(source.name, hparams)
-    check_training(source.name, hparams)
+    if training:
+        check_training(source.name, hparams)
     name = source.find("recipe")
     name = path.stem if name is None else name.value
     return Recipe(source.text, hparams, recipe_hash(source), name, path)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from sentencepiece import SentencePieceProcessor
@@ -60,7 +61,8 @@ def load_release(folder: Path, overrides: Overrides = (), *, trust: bool = False
     info = read_info(folder)
     check_files(folder, info)
     source = read_recipe(folder / RECIPE, trust=trust)
-    recipe = load(source, {"data_folder": ".", **dict(overrides)})
+    with torch.random.fork_rng():  # the recipe seeds torch before it draws weights
+        recipe = load(source, {"data_folder": ".", **dict(overrides)}, training=False)
     recogniser = recipe.hparams.get("model")
     if not isinstance(recogniser, Recogniser):
         raise RecipeError(f"{folder / RECIPE} describes no recogniser")

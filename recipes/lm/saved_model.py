@@ -27,7 +27,7 @@ def load_language_model(folder: Path, tokenizer_model: Path | None = None) -> Tr
             raise RecipeError(f"{folder} holds no {name}: {hint}")
     check_same_tokenizer(folder / TOKENIZER, tokenizer_model)
     with torch.random.fork_rng():  # the recipe seeds torch before it draws weights
-        model = load(folder / "recipe.yaml").hparams.get("language_model")
+        model = load(folder / "recipe.yaml", training=False).hparams.get("language_model")
     if not isinstance(model, TransformerLM):
         raise RecipeError(f"{folder / 'recipe.yaml'} is no recipe of a language model: give a folder of train_lm.py")
     weights = load_weights(folder / WEIGHTS)

@@ -1,6 +1,7 @@
 """One training loop for recognisers and language models: groups of batches, exact resumption, nothing silent."""
 
 import json
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
 from dataclasses import asdict, dataclass, field
@@ -14,8 +15,6 @@ from speechbrain.utils.checkpoints import mark_as_loader, mark_as_saver, registe
 from speechbrain.utils.epoch_loop import EpochCounter
 from speechbrain.utils.run_opts import RunOptions
 from torch import Tensor, nn
-from torch._dynamo import OptimizedModule
-from torch._dynamo.exc import TorchDynamoException
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
 
@@ -106,7 +105,7 @@ class Trainer(Brain):
         model = self.modules["model"]
         if isinstance(model, (DistributedDataParallel, DataParallel)):  # around torch.compile's wrapper
             model = model.module
-        return model._orig_mod if isinstance(model, OptimizedModule) else model
+        return getattr(model, "_orig_mod", model)  # where torch.compile's wrapper has it
 
     @property
     def shows_progress(self) -> bool:
@@ -137,7 +136,9 @@ class Trainer(Brain):
         with StopRequest() as self.stop:
             try:
                 super().fit(*arguments, **options)
-            except TorchDynamoException as error:
+            except RuntimeError as error:
+                if not is_compile_error(error):
+                    raise
                 reason = " ".join(str(error).split())[:LONGEST_REASON]
                 raise RecipeError(f"--compile: torch.compile failed; train without it ({reason})") from error
 
@@ -384,3 +385,9 @@ def groups(batches: Iterable, size: int) -> Iterator[list]:
     rest = iter(batches)
     while group := list(islice(rest, size)):
         yield group
+
+
+def is_compile_error(error: RuntimeError) -> bool:
+    """Whether torch.compile raised it. Its module, a second to import, is there where anything was compiled."""
+    module = sys.modules.get("torch._dynamo.exc")
+    return module is not None and isinstance(error, module.TorchDynamoException)

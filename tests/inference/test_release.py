@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import subprocess
 import sys
 
 import pytest
@@ -127,6 +128,20 @@ def test_a_recipe_that_was_changed_after_the_test_has_no_rates(run, tmp_path):
     assert main([str(changed), str(tmp_path / "out")]) == 0
     assert "Not tested with this recipe." in (tmp_path / "out" / "README.md").read_text()
     assert json.loads((tmp_path / "out" / "release.json").read_text())["summary"] is None
+
+
+def test_loading_is_light_and_leaves_random_numbers_alone(released):
+    """What only training needs is not loaded."""
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    load_release(released)
+    assert torch.equal(torch.get_rng_state(), state)
+    code = (
+        "import sys\nfrom recipes.inference.release_folder import load_release\nload_release(sys.argv[1])\n"
+        "print([name for name in ('torch._dynamo', 'recipes.asr', 'matplotlib') if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", code, str(released)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 # --- SpeechBrain's own interfaces -----------------------------------------------------------------------------------
