@@ -17,10 +17,12 @@ from data_prep.files import checksum
 from recipes.asr import SavedRun
 from recipes.decoding.ctc import greedy_ctc
 from recipes.errors import RecipeError
+from recipes.inference import Transcriber
 from recipes.inference.release import main
 from recipes.inference.release_folder import is_release, load_release
 from recipes.training.averaging import load_weights, save_weights
 from tests.support.runs import small_corpus, summary, train
+from transcribe import main as transcribe
 
 FILES = ["README.md", "hyperparams.yaml", "model.safetensors", "recipe.yaml", "release.json", "tokenizer.model"]
 
@@ -142,6 +144,18 @@ def test_loading_is_light_and_leaves_random_numbers_alone(released):
     )
     command = [sys.executable, "-c", code, str(released)]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_a_transcriber_of_the_release_is_that_of_the_run(run, released, corpus, tmp_path, capsys):
+    """Texts, words with their times and scores; transcribe.py too, in a copy that lies elsewhere."""
+    files = sorted(corpus.rglob("test-*/**/*.flac"))
+    transcripts = Transcriber.load(run).transcribe(files)
+    assert Transcriber.load(released).transcribe(files) == transcripts
+    assert all(transcript.text and transcript.words for transcript in transcripts)
+    moved = shutil.copytree(released, tmp_path / "moved")
+    options = ["--noprogressbar", "--device", "cpu", "--test_search.beam", "2"]
+    assert transcribe([str(moved), str(files[0]), *options]) == 0
+    assert capsys.readouterr().out == f"{transcripts[0].text}\n"
 
 
 # --- SpeechBrain's own interfaces -----------------------------------------------------------------------------------
