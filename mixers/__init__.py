@@ -11,6 +11,7 @@ from .attention import Attention
 from .base import Context, Mixer
 from .conv_only import ConvOnly
 from .cosformer import CosFormer
+from .directional_attention import DirectionalAttention
 from .fastformer import FastFormer
 from .hypermixing import HyperMixing
 from .linear_attention import LinearAttention
@@ -29,6 +30,7 @@ MIXERS: dict[str, type[Mixer]] = {
     "hypermixing": HyperMixing,
     "xnor": XNOR,
     "linear_attention": LinearAttention,
+    "directional_attention": DirectionalAttention,
     "cosformer": CosFormer,
     "fastformer": FastFormer,
     "mamba": Mamba,
@@ -44,6 +46,7 @@ __all__ = [
     "Context",
     "ConvOnly",
     "CosFormer",
+    "DirectionalAttention",
     "FastFormer",
     "HyperMixing",
     "LinearAttention",

@@ -1,5 +1,7 @@
 """cosFormer: linear attention whose scores decrease with distance."""
 
+from collections.abc import Sequence
+
 from .feature_map_attention import FeatureMapAttention
 
 
@@ -11,7 +13,8 @@ class CosFormer(FeatureMapAttention):
     The cosine of a difference is a sum of two products, so the features double and time stays linear.
     T is the utterance's own length, independent of its batch. heads: the product is taken per head.
     feature_map: ``relu`` as published, ``elu`` (+ 1), ``softmax`` over the head's features, or ``sigmoid``.
-    Raises ValueError for heads that do not divide d_model or an unknown feature map.
+    directions: what the heads see, in turn, as in DirectionalAttention; ``whole`` as published.
+    Raises ValueError for heads that do not divide d_model, an unknown feature map or an unknown direction.
     """
 
     paper = "2202.08791"
@@ -20,5 +23,7 @@ class CosFormer(FeatureMapAttention):
     cosine = True
     cannot_stream = "its cosine weights need the utterance's length"
 
-    def __init__(self, d_model: int, *, heads: int = 4, feature_map: str = "relu"):
-        super().__init__(d_model, heads=heads, feature_map=feature_map)
+    def __init__(
+        self, d_model: int, *, heads: int = 4, feature_map: str = "relu", directions: Sequence[str] = ("whole",)
+    ):
+        super().__init__(d_model, heads=heads, feature_map=feature_map, directions=directions)

@@ -1,8 +1,9 @@
 """Attention whose scores are products of positive features, so that keys and values can be summed first."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import pi, prod
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch.nn.functional import relu, sigmoid, softmax
 
 from .base import Mixer, check_heads, check_option, sum_dtype
 from .chunks import append, checkpointed, empty_past, from_chunks, left_sums, masked_chunks, sums_kept, visible_sum
+from .directions import DIRECTIONS, future_products, past_products, share_out
 from .products import apply_sums, product_dtype, sum_products
 
 
@@ -26,21 +28,34 @@ FEATURE_MAPS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+class Sums(NamedTuple):
+    """Of values by their scores, ``[…, T, d]``, and of these scores, ``[…, T, 1]``, in the dtype of sums."""
+
+    values: Tensor
+    scores: Tensor
+
+    def plus(self, other: "Sums") -> "Sums":
+        return Sums(self.values + other.values, self.scores + other.scores)
+
+
 class FeatureMapAttention(Mixer):
     """The common part of linear attention, cosFormer and XNOR: (phi(q) phi(k)^T) v as phi(q) (phi(k)^T v).
 
     Frames may be weighted: each feature a of frame t becomes [w_1 a ; w_2 a ; …] on both sides. Padded
     frames have weight zero; ``cosine`` weighs by sine and cosine of the frame's place in its utterance.
-    Raises ValueError for heads that do not divide d_model or an unknown feature map.
+    directions: what the heads see, in turn: ``past`` (u <= t), ``future`` (u >= t, under a context to the end of
+    the chunk) or ``whole``. The sum of a direction is that of the equation, over fewer frames.
+    Raises ValueError for heads that do not divide d_model, an unknown feature map or an unknown direction.
     """
 
     cosine = False
 
-    def __init__(self, d_model: int, *, heads: int, feature_map: str):
+    def __init__(self, d_model: int, *, heads: int, feature_map: str, directions: Sequence[str] = ("whole",)):
         super().__init__()
         check_heads(type(self).__name__, heads, d_model=d_model)
         check_option(type(self).__name__, "feature_map", feature_map, tuple(FEATURE_MAPS))
         self.heads = heads
+        self.shares = share_out(type(self).__name__, directions, heads)
         self.feature_map = FEATURE_MAPS[feature_map]
         self.qkv = nn.Linear(d_model, 3 * d_model)
         self.out = nn.Linear(d_model, d_model)
@@ -57,14 +72,54 @@ class FeatureMapAttention(Mixer):
         """
         return product_sums(weigh(k, weights), v)
 
-    def attend(self, q: Tensor, kv_sums: Tensor, weights: Tensor) -> Tensor:
-        """The mixed values of queries ``[…, heads, T, d_model / heads]``; the same shape."""
-        return weighted_mean(weigh(q, weights) if self.cosine else q, kv_sums)
+    def read(self, q: Tensor, kv_sums: Tensor, weights: Tensor) -> list[Sums]:
+        """What queries ``[…, heads, T, d_model / heads]`` find in ``kv_sums``, for each term of the equation."""
+        return [read_sums(weigh(q, weights) if self.cosine else q, kv_sums)]
 
-    def mix_chunks(self, q: Tensor, k: Tensor, v: Tensor, weights: Tensor, left_chunks: int | None) -> Tensor:
-        """Each chunk attends to itself and its left chunks: ``[B, C, …]``."""
-        kv_sums = self.kv_sums(k, v, weights)
-        return self.attend(q, kv_sums + left_sums(kv_sums, left_chunks), weights)
+    def feature_pairs(self, q: Tensor, k: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """The features of queries and keys whose products are the scores, for each term of the equation."""
+        return [(q, k)]
+
+    def combine(self, means: list[Tensor], weights: Tensor) -> Tensor:
+        """The mixed values ``[…, heads, T, d_model / heads]``, of the mean of each term."""
+        return means[0]
+
+    def mix(self, direction: str, q: Tensor, k: Tensor, v: Tensor, weights: Tensor, sums: Tensor | None) -> Tensor:
+        """The mixed values of heads of one direction: ``[…, heads, T, d_model / heads]``.
+
+        sums: what all frames see alike, as ``kv_sums`` are: of the past chunks, for ``whole`` of this one too.
+        """
+        far = None if sums is None else self.read(q, sums, weights)
+        terms = far if direction == "whole" else self.read_one_side(direction, q, k, v, weights, far)
+        return self.combine([weighted_mean(term).to(product_dtype(q)) for term in terms or ()], weights)
+
+    def read_one_side(
+        self, direction: str, q: Tensor, k: Tensor, v: Tensor, weights: Tensor, far: list[Sums] | None
+    ) -> list[Sums]:
+        """``read`` for queries that see the frames on one side of them, and what they find ``far`` away."""
+        products = past_products if direction == "past" else future_products
+        values = torch.cat([v, torch.ones_like(v[..., :1])], -1)
+        terms = []
+        for q_features, k_features in self.feature_pairs(q, k):
+            q_weighted = weigh(q_features, weights) if self.cosine else q_features
+            sums = products(q_weighted, weigh(k_features, weights), values)
+            terms.append(Sums(sums[..., :-1], sums[..., -1:]))
+        return terms if far is None else [near.plus(further) for near, further in zip(terms, far, strict=True)]
+
+    def mix_chunks(
+        self, direction: str, q: Tensor, k: Tensor, v: Tensor, weights: Tensor, left_chunks: int | None
+    ) -> Tensor:
+        """``mix`` for every chunk and its left chunks: ``[B, C, …]``."""
+        sums = None
+        if direction != "future":
+            kv_sums = self.kv_sums(k, v, weights)
+            sums = left_sums(kv_sums, left_chunks) + (kv_sums if direction == "whole" else 0)
+        return self.mix(direction, q, k, v, weights, sums)
+
+    def split_heads(self, q: Tensor, k: Tensor, v: Tensor) -> list[tuple[str, Tensor, Tensor, Tensor]]:
+        """Each direction that has heads, and these heads' part of q, k and v ``[…, heads, T, d_model / heads]``."""
+        parts = zip(DIRECTIONS, *(part.split(self.shares, -3) for part in (q, k, v)), strict=True)
+        return [part for part in parts if part[1].shape[-3]]
 
     def join_heads(self, y: Tensor) -> Tensor:
         """``[…, heads, T, d_model / heads]`` → ``[…, T, d_model]``, projected."""
@@ -78,17 +133,24 @@ class FeatureMapAttention(Mixer):
         real = chunk_mask.to(sum_dtype(x))
         weights = cosine_weights(real) if self.cosine else real[..., None]
         if context is None:
-            y = self.attend(q, self.kv_sums(k, v, weights), weights)
+            mixed = []
+            for direction, *heads in self.split_heads(q, k, v):
+                sums = self.kv_sums(heads[1], heads[2], weights) if direction == "whole" else None
+                mixed.append(self.mix(direction, heads[0], heads[1], heads[2], weights, sums))
         else:
             # There is a matrix for every chunk, so heads run one after the other to save memory.
-            heads = zip(*(part.split(1, -3) for part in (q, k, v)), strict=True)
-            y = torch.cat([checkpointed(self.mix_chunks, *head, weights, context.left_chunks) for head in heads], -3)
-        return from_chunks(self.join_heads(y), x.shape[1])
+            mixed = [
+                checkpointed(self.mix_chunks, direction, *head, weights, context.left_chunks)
+                for direction, *heads in self.split_heads(q, k, v)
+                for head in zip(*(part.split(1, -3) for part in heads), strict=True)
+            ]
+        # torch.cat copies, a single tensor too.
+        return from_chunks(self.join_heads(torch.cat(mixed, -3) if len(mixed) > 1 else mixed[0]), x.shape[1])
 
     def sum_shape(self) -> tuple[int, int, int]:
-        """The shape of a stream's ``kv_sums``: heads, rows, columns."""
+        """The shape of a stream's ``kv_sums``: heads that look back, rows, columns."""
         head_size = self.out.in_features // self.heads
-        return self.heads, head_size, head_size + 1
+        return self.shares.past + self.shares.whole, head_size, head_size + 1
 
     def init_state(self, batch, context):
         self.check_streaming()
@@ -98,9 +160,14 @@ class FeatureMapAttention(Mixer):
         self.check_streaming()
         q, k, v = self.project(x)
         weights = x.new_ones(*x.shape[:2], 1, dtype=sum_dtype(x))
-        kv_sums = self.kv_sums(k, v, weights)
-        y = self.attend(q, visible_sum(state) + kv_sums, weights)
-        return self.join_heads(y), append(state, kv_sums)
+        look_back = self.shares.past + self.shares.whole
+        kv_sums, past = self.kv_sums(k[:, :look_back], v[:, :look_back], weights), visible_sum(state)
+        sums = {"past": past[:, : self.shares.past], "whole": (past + kv_sums)[:, self.shares.past :]}
+        mixed = [
+            self.mix(direction, heads[0], heads[1], heads[2], weights, sums.get(direction))
+            for direction, *heads in self.split_heads(q, k, v)
+        ]
+        return self.join_heads(torch.cat(mixed, -3)), append(state, kv_sums)
 
     def state_size(self, frames, context=None):
         self.check_streaming()
@@ -130,10 +197,14 @@ def product_sums(k: Tensor, v: Tensor) -> Tensor:
     return torch.cat([sum_products(k, v), k.sum(-2, dtype=sum_dtype(v))[..., None]], -1)
 
 
-def weighted_mean(q: Tensor, kv_sums: Tensor) -> Tensor:
-    """The mean of values with weights q k^T: q ``[…, T, f]``, kv_sums ``[…, f, d + 1]`` → ``[…, T, d]``."""
-    values, weight = (apply_sums(q, part) for part in kv_sums.split([kv_sums.shape[-1] - 1, 1], -1))
-    smallest = torch.finfo(weight.dtype).eps
-    mean = values / weight.clamp(min=smallest)
+def read_sums(q: Tensor, kv_sums: Tensor) -> Sums:
+    """q ``[…, T, f]`` by sums over time ``[…, f, d + 1]``, the last column of which is that of the keys."""
+    return Sums(*(apply_sums(q, part) for part in kv_sums.split([kv_sums.shape[-1] - 1, 1], -1)))
+
+
+def weighted_mean(sums: Sums) -> Tensor:
+    """The mean of values ``[…, T, d]``."""
+    smallest = torch.finfo(sums.scores.dtype).eps
+    mean = sums.values / sums.scores.clamp(min=smallest)
     # A query that agrees with no key gets zeros, and no gradient: divided by a weight of zero, it would be infinite.
-    return mean.where(weight > smallest, 0.0).to(product_dtype(q))
+    return mean.where(sums.scores > smallest, 0.0)

@@ -1,11 +1,13 @@
 """XNOR attention: frames attend where they agree, both in present and in absent features."""
 
+from collections.abc import Sequence
+
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.functional import relu, sigmoid
 
 from .base import check_option
-from .feature_map_attention import FeatureMapAttention, product_sums, weigh, weighted_mean
+from .feature_map_attention import FeatureMapAttention, product_sums, read_sums, weigh
 
 
 class XNOR(FeatureMapAttention):
@@ -19,8 +21,9 @@ class XNOR(FeatureMapAttention):
     g_t = sigmoid(gate([A v ; B v]_t)) for each frame and head; ``term_gated``: the gate's input is averaged
     over time first, which gives a single gate for each utterance and head.
     feature_map: phi, ``softmax`` over the head's features or ``sigmoid``. heads: products are taken per head.
+    directions: what the heads see, in turn, as in DirectionalAttention; ``whole`` as published.
     ``cos`` and ``term_gated`` need the whole utterance and cannot stream.
-    Raises ValueError for an unknown variant or feature map, or heads that do not divide d_model.
+    Raises ValueError for an unknown variant, feature map or direction, or heads that do not divide d_model.
     """
 
     paper = "2210.16643"
@@ -28,10 +31,18 @@ class XNOR(FeatureMapAttention):
     variants = ("plain", "cos", "weighted", "gated", "term_gated")
     feature_maps = ("softmax", "sigmoid")
 
-    def __init__(self, d_model: int, *, heads: int = 4, variant: str = "plain", feature_map: str = "softmax"):
+    def __init__(
+        self,
+        d_model: int,
+        *,
+        heads: int = 4,
+        variant: str = "plain",
+        feature_map: str = "softmax",
+        directions: Sequence[str] = ("whole",),
+    ):
         check_option("XNOR", "variant", variant, self.variants)
         check_option("XNOR", "feature_map", feature_map, self.feature_maps)
-        super().__init__(d_model, heads=heads, feature_map=feature_map)
+        super().__init__(d_model, heads=heads, feature_map=feature_map, directions=directions)
         self.variant = variant
         self.cosine = variant == "cos"
         if variant == "weighted":
@@ -57,17 +68,20 @@ class XNOR(FeatureMapAttention):
         heads, rows, columns = super().sum_shape()
         return heads, rows + 1, columns
 
-    def attend(self, q, kv_sums, weights):
+    def read(self, q, kv_sums, weights):
         count = weights.shape[-1]
         agreeing, everything = kv_sums.split([kv_sums.shape[-2] - count, count], -2)
         differing = everything.repeat_interleave(q.shape[-1], -2) - agreeing
         not_q = 1 - q
         if self.cosine:
             q, not_q = weigh(q, weights), weigh(not_q, weights)
-        return self.combine(weighted_mean(q, agreeing), weighted_mean(not_q, differing), weights)
+        return [read_sums(q, agreeing), read_sums(not_q, differing)]
 
-    def combine(self, a: Tensor, b: Tensor, weights: Tensor) -> Tensor:
-        """The sum of both terms' values ``[…, heads, T, d]``, weighted as the variant has it."""
+    def feature_pairs(self, q, k):
+        return [(q, k), (1 - q, 1 - k)]
+
+    def combine(self, means, weights):
+        a, b = means
         if self.variant == "weighted":
             a_weight, b_weight = relu(self.term_weights)
             return a_weight * a + b_weight * b

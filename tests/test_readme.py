@@ -209,7 +209,7 @@ def figures():
     for mixer, frames in rows:
         if frames == 1500:
             row = rows[mixer, frames]
-            grows = ", grows" * ("attention" in mixer and mixer != "linear_attention")
+            grows = ", grows" * (mixer in ("attention", "relpos_attention"))
             work = f"{row['multiply_adds_per_frame'] / 1e6:.2f} M".replace("0.00 M", "0")
             state = "cannot stream" if row["state"] is None else f"{row['state']:,}"
             yield "README.md", f"| {work}{grows} | {rows[mixer, 12000]['peak_mb']:,.0f} | {state}{grows} |"

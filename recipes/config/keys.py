@@ -22,6 +22,7 @@ from recipes.config.values import (
     TEXTS,
     Values,
     choice,
+    choices,
     number,
     or_null,
     whole,
@@ -131,6 +132,7 @@ ARGUMENTS = {
     **dict.fromkeys(("time_masks", "max_time_masks", "freq_masks", "warp", "warmup_steps"), whole(0)),
     **dict.fromkeys(("time_width", "freq_width"), SPAN),
     "mixers": MIXERS,
+    "directions": choices("past", "whole", "future"),
     **dict.fromkeys(("features", "normalize", "augment", "frontend", "encoder", "activation"), OBJECT),
     "decoder": or_null(OBJECT),
 }

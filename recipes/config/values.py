@@ -48,6 +48,13 @@ def choice(*names: str) -> Values:
     return Values(f"{', '.join(names[:-1])} or {names[-1]}", lambda value: value in names)
 
 
+def choices(*names: str) -> Values:
+    return Values(
+        f"a list of {', '.join(names[:-1])} or {names[-1]}",
+        lambda value: isinstance(value, list) and bool(value) and all(name in names for name in value),
+    )
+
+
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 

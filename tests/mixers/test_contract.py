@@ -11,6 +11,7 @@ from mixers import (
     Context,
     ConvOnly,
     CosFormer,
+    DirectionalAttention,
     FastFormer,
     HyperMixing,
     LinearAttention,
@@ -40,6 +41,13 @@ VARIANTS = {
     "xnor-term_gated": partial(XNOR, variant="term_gated"),
     "linear_attention": LinearAttention,
     "linear_attention-heads1-softmax": partial(LinearAttention, heads=1, feature_map="softmax"),
+    "directional_attention": DirectionalAttention,
+    "directional_attention-softmax": partial(
+        DirectionalAttention, feature_map="softmax", directions=["past", "future"]
+    ),
+    "xnor-directions": partial(XNOR, variant="gated", directions=["past", "future", "whole", "whole"]),
+    "xnor-future": partial(XNOR, directions=["future"]),
+    "cosformer-directions": partial(CosFormer, directions=["whole", "future", "past"]),
     "cosformer": CosFormer,
     "fastformer": FastFormer,
     "fastformer-heads1-untied": partial(FastFormer, heads=1, tied=False),
@@ -110,6 +118,14 @@ ERRORS = {
     "linear_attention-feature_map": (
         lambda: LinearAttention(16, feature_map="gelu"),
         "LinearAttention: unknown feature_map 'gelu'; it is one of softmax, sigmoid, relu, elu",
+    ),
+    "directional_attention-unknown": (
+        lambda: DirectionalAttention(16, directions=["past", "left"]),
+        "DirectionalAttention: unknown direction 'left'; it is one of past, whole, future",
+    ),
+    "directional_attention-none": (
+        lambda: DirectionalAttention(16, directions="past"),
+        "DirectionalAttention: directions must be a list of past, whole, future, not 'past'",
     ),
     "cosformer-heads": (lambda: CosFormer(16, heads=5), "CosFormer: heads 5 must divide d_model 16"),
     "fastformer-heads": (lambda: FastFormer(16, heads=5), "FastFormer: heads 5 must divide d_model 16"),

@@ -15,12 +15,14 @@ from mixers import (
     Attention,
     Context,
     CosFormer,
+    DirectionalAttention,
     FastFormer,
     HyperMixing,
     LinearAttention,
     Mamba,
     RelposAttention,
     SummaryMixing,
+    directions,
     mamba,
 )
 from mixers.chunks import decayed_sum
@@ -51,6 +53,19 @@ def visible(frames, context):
     return ((distance >= 0) & (distance <= left_chunks)).double()
 
 
+def seen_by_heads(mixer, frames, context):
+    """``visible`` of each head ``[heads, T, T]``: the first look at the past, the last at the future."""
+    seen, (past, whole, future) = visible(frames, context), mixer.shares
+    to_come = seen.triu() if context is None else seen.triu() * visible(frames, Context(context.chunk, 0))
+    return torch.stack([seen.tril()] * past + [seen] * whole + [to_come] * future)
+
+
+def directional_attention(mixer, x, context):
+    q, k, v = (split(part) for part in mixer.qkv(x).chunk(3, -1))
+    scores = (elu(q) + 1) @ (elu(k) + 1).mT * seen_by_heads(mixer, len(x), context)
+    return mixer.out(join(scores / scores.sum(-1, keepdim=True) @ v))
+
+
 def linear_attention(mixer, x, context):
     q, k, v = (split(part) for part in mixer.qkv(x).chunk(3, -1))
     scores = (elu(q) + 1) @ (elu(k) + 1).mT * visible(len(x), context)
@@ -68,7 +83,8 @@ def cosformer(mixer, x, context):
 def xnor(mixer, x, context):
     q, k, v = (split(part) for part in mixer.qkv(x).chunk(3, -1))
     q, k = q.softmax(-1), k.softmax(-1)
-    a, b = q @ k.mT * visible(len(x), context), (1 - q) @ (1 - k).mT * visible(len(x), context)
+    seen = seen_by_heads(mixer, len(x), context)
+    a, b = q @ k.mT * seen, (1 - q) @ (1 - k).mT * seen
     return mixer.out(join((a / a.sum(-1, keepdim=True) + b / b.sum(-1, keepdim=True)) @ v))
 
 
@@ -150,8 +166,10 @@ def relpos_attention(mixer, x, context):
 
 EQUATIONS = {
     "linear_attention": (LinearAttention, linear_attention),
+    "directional_attention": (DirectionalAttention, directional_attention),
     "cosformer": (CosFormer, cosformer),
     "xnor": (XNOR, xnor),
+    "xnor-directions": (partial(XNOR, directions=["future", "past", "whole"]), xnor),
     "hypermixing": (partial(HyperMixing, heads=HEADS), hypermixing),
     "summarymixing": (SummaryMixing, summarymixing),
     "summarymixing-expdecay": (partial(SummaryMixing, variant="expdecay", decay=0.9), expdecay),
@@ -177,6 +195,23 @@ def test_equation(build, equation, context):
     mixer, x = random_mixer(build), noise(2, FRAMES, D_MODEL)
     for row, y in zip(x, mixer(x, None, context), strict=True):
         assert_near(y, equation(mixer, row, context))
+
+
+def test_directions_over_many_blocks():
+    mixer, x = random_mixer(DirectionalAttention), noise(1, 3 * directions.BLOCK + 5, D_MODEL)
+    for context in (None, Context(directions.BLOCK + 3), Context(7, 1)):
+        assert_near(mixer(x, None, context)[0], directional_attention(mixer, x[0], context), str(context))
+
+
+@pytest.mark.parametrize("include_own", [True, False])
+def test_decayed_products_over_many_blocks(include_own):
+    frames = 2 * directions.BLOCK + 5
+    q, k, v = noise(3, frames, 4), noise(3, frames, 4, seed=2), noise(3, frames, 2, seed=3)
+    frame = torch.arange(frames, dtype=torch.float64)
+    decays = (0.9 ** (frame[:, None] - frame).abs()).tril(0 if include_own else -1)
+    past = directions.past_products(q, k, v, 0.9, include_own)
+    assert_near(past, (q @ k.mT * decays) @ v)
+    assert_near(directions.future_products(q, k, v, 0.9, include_own), (q @ k.mT * decays.T) @ v)
 
 
 def test_mamba_over_many_blocks():

@@ -12,7 +12,17 @@ import mixers.testing
 from tests.support.runs import ROOT
 
 PUBLIC = [
-    *["Attention", "ConvOnly", "CosFormer", "FastFormer", "HyperMixing", "LinearAttention", "LocalOnly", "Mamba"],
+    *[
+        "Attention",
+        "ConvOnly",
+        "CosFormer",
+        "DirectionalAttention",
+        "FastFormer",
+        "HyperMixing",
+        "LinearAttention",
+        "LocalOnly",
+        "Mamba",
+    ],
     *["RelposAttention", "SummaryMixing", "XNOR", "Mixer", "Context", "MIXERS", "build", "__version__"],
 ]
 
@@ -61,7 +71,7 @@ ERRORS = {
     "near option": (("xnor", {"haeds": 4}), "XNOR has no option 'haeds'; did you mean 'heads'?"),
     "no near option": (
         ("xnor", {"zzz": 4}),
-        "XNOR has no option 'zzz'; there are heads, variant, feature_map",
+        "XNOR has no option 'zzz'; there are heads, variant, feature_map, directions",
     ),
     "no options": (("conv_only", {"heads": 4}), "ConvOnly has no option 'heads'; it has none"),
     "wrong value": (("xnor", {"heads": 5}), "XNOR: heads 5 must divide d_model 16"),
