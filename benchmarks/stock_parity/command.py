@@ -18,19 +18,19 @@ from pathlib import Path
 from speechbrain.utils.run_opts import RunOptions
 
 from benchmarks.stock_parity.figures import rounded
+from benchmarks.stock_parity.masks import masked_shares
 from benchmarks.stock_parity.our_training import RecordedExperiment
+from benchmarks.stock_parity.results import add_masks, add_run, markdown, read
 from benchmarks.stock_parity.stock_training import StockExperiment
 from benchmarks.stock_parity.systems import AUGMENTATION, CHANGES, STOCK, System, parse_system
 from recipes.config import load
 from recipes.config.arguments import parse_arguments
 from recipes.config.source import Source
-from recipes.errors import command_line
-from recipes.files import write_json
+from recipes.errors import RecipeError, command_line
 from recipes.provenance import machine, versions
 from recipes.training.processes import start
 
 RECIPE = Path(__file__).with_name("recipe.yaml")
-IDENTITY = ("corpus", "system", "seed", "augmentation", "keys")  # of a run in the file of results
 
 
 def arguments(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -42,12 +42,14 @@ def arguments(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
         allow_abbrev=False,
         epilog="changes: " + "; ".join(f"{name}: {change.meaning}" for name, change in CHANGES.items()),
     )
-    parser.add_argument("--data_folder", required=True, help="the corpus, in LibriSpeech's layout")
+    parser.add_argument("--data_folder", help="the corpus, in LibriSpeech's layout")
     parser.add_argument("--corpus", help="its name in the results (default: the folder's)")
     parser.add_argument("--systems", nargs="+", default=[STOCK, "relpos_attention"], metavar="SYSTEM")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
     parser.add_argument("--augmentation", action="store_true", help="published masks, speeds, dropout 0.1")
     parser.add_argument("--out", type=Path, help="the JSON file to which each run is added when it ends")
+    parser.add_argument("--masks", action="store_true", help="only count what the published masks hide of the corpus")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="only print the table of a file of results")
     return parser.parse_known_args(argv)
 
 
@@ -86,27 +88,40 @@ def epoch_text(name: str, seed: int, epoch: dict) -> str:
     )
 
 
-def add(run: dict, file: Path) -> None:
-    """Add a run to the file of results, in the place of an older one of the same."""
-    runs = json.loads(file.read_text(encoding="utf-8"))["runs"] if file.is_file() else []
-    kept = [other for other in runs if any(other[name] != run[name] for name in IDENTITY)]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_json(file, {"runs": [*kept, run]})
+def measure_masks(source: Source, keys: dict[str, object], run_options: RunOptions) -> dict:
+    """The shares of the corpus' training utterances that the published masks hide; see `masked_shares`."""
+    with tempfile.TemporaryDirectory() as folder:
+        recipe = load(source, {**AUGMENTATION, **keys, "output_folder": str(Path(folder) / "run")})
+        with StockExperiment(recipe, run_options, record=None) as experiment:
+            experiment.prepare()
+            batches, durations = experiment.batches().batches(), experiment.train_set.durations
+    return masked_shares(recipe.hparams["model"].augment, [durations[batch].tolist() for batch in batches])
 
 
 @command_line
 def main(argv=None) -> None:
     argv = list(sys.argv[1:] if argv is None else argv)
     options, rest = arguments(argv)
+    if options.table:
+        print(markdown(read(options.table)))
+        return
+    if options.data_folder is None:
+        raise RecipeError("give --data_folder, the corpus to train on, or --table, a file of results")
     systems = [parse_system(name) for name in options.systems]
     given = parse_arguments([str(RECIPE), *rest])
     corpus = options.corpus or Path(options.data_folder).name
     keys = {**(AUGMENTATION if options.augmentation else {}), **given.overrides, "data_folder": options.data_folder}
     run_options = start(given.run_options)
+    if options.masks:
+        shares = measure_masks(given.source, keys, run_options)
+        print(json.dumps(shares, indent=1))
+        if options.out:
+            add_masks(corpus, shares, options.out)
+        return
     for seed in options.seeds:
         for system in systems:
             run = train(system, seed, given.source, keys, run_options)
             about = {"corpus": corpus, "augmentation": options.augmentation, "keys": given.overrides}
             origin = {"machine": machine("cpu"), "versions": versions()}
             if options.out:
-                add({**about, **run, **origin}, options.out)
+                add_run({**about, **run, **origin}, options.out)

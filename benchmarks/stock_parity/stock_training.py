@@ -19,6 +19,7 @@ from benchmarks.stock_parity.stock_model import stock_augmenter, stock_features,
 from data_prep.tokenizer import BLANK, END, START
 from recipes.asr import data
 from recipes.asr.audio import AudioReader
+from recipes.asr.batches import DurationBatches
 from recipes.asr.experiment import ASRExperiment
 from recipes.models import Encoded
 from recipes.models.recogniser import Output
@@ -48,15 +49,22 @@ class StockExperiment(ASRExperiment):
         self.train_set = self.utterances("train", reader, longest=longest, fit_ctc=True)
         self.valid_set = self.utterances("valid", AudioReader())
 
-    def fit(self) -> None:
-        seconds = self.hparams["batch_seconds"]
-        self.brain.batches = data.train_batches(
-            self.train_set, batch_seconds=seconds, buckets=self.hparams["batch_buckets"], seed=self.hparams["seed"]
+    def batches(self) -> DurationBatches:
+        """To train on: those of ours, in the same order."""
+        return data.train_batches(
+            self.train_set,
+            batch_seconds=self.hparams["batch_seconds"],
+            buckets=self.hparams["batch_buckets"],
+            seed=self.hparams["seed"],
         )
+
+    def fit(self) -> None:
+        self.brain.batches = self.batches()
+        validation = data.test_batches(self.valid_set, self.hparams["batch_seconds"])
         self.brain.fit(
             epoch_counter=self.epoch_counter,
             train_set=data.loader(self.train_set, self.brain.batches, 0),
-            valid_set=data.loader(self.valid_set, data.test_batches(self.valid_set, seconds), 0),
+            valid_set=data.loader(self.valid_set, validation, 0),
             progressbar=False,
         )
 

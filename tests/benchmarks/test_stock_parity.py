@@ -9,9 +9,10 @@ from speechbrain.utils.run_opts import RunOptions
 from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
-from benchmarks.stock_parity.command import RECIPE, add, main
+from benchmarks.stock_parity.command import RECIPE, main
 from benchmarks.stock_parity.figures import TrainFigures
 from benchmarks.stock_parity.masks import masked_shares
+from benchmarks.stock_parity.results import add_run
 from benchmarks.stock_parity.stock_model import stock_modules, weights_under_our_names
 from benchmarks.stock_parity.stock_training import StockBrain
 from benchmarks.stock_parity.systems import AUGMENTATION, parse_system, take_features
@@ -168,9 +169,19 @@ def test_driver_trains_both_sides(tmp_path, capsys):
         first, last = run["epochs"]
         assert last["train"]["ctc_loss"] < first["train"]["ctc_loss"] and last["train"]["gradient_norm"] > 0
         assert last["dev"]["ctc_loss_per_token"] < last["dev"]["ctc_loss"] and 0 <= last["dev"]["blanks"] <= 1
-    add({**stock, "epochs": []}, out)  # the same run again
-    again = json.loads(out.read_text())["runs"]
-    assert [(run["system"], len(run["epochs"])) for run in again] == [("summarymixing", 2), ("stock", 0)]
+    assert main(["--data_folder", data, "--masks", "--out", str(out), "--device", "cpu"]) == 0
+    add_run({**stock, "epochs": stock["epochs"][:1]}, out)  # the same run again
+    results = json.loads(out.read_text())
+    assert [(run["system"], len(run["epochs"])) for run in results["runs"]] == [("summarymixing", 2), ("stock", 1)]
+    assert results["masks"]["corpus"].keys() == {"ours", "stock"}
+    capsys.readouterr()
+    assert main(["--table", str(out)]) == 0
+    header, _, stock_row, our_row, *masks = capsys.readouterr().out.splitlines()
+    assert header.startswith("| corpus | augmentation | system | seed | WER % by epoch |")
+    assert stock_row.startswith(f"| corpus | yes | stock | 1 | {stock['epochs'][0]['dev']['wer']:.1f} | ")
+    assert our_row.startswith("| corpus | yes | summarymixing | 1 | ") and masks[-1].startswith(
+        "masks on corpus, stock"
+    )
 
 
 def test_errors_of_systems(capsys):
@@ -180,3 +191,5 @@ def test_errors_of_systems(capsys):
     )
     assert main(["--data_folder", "none", "--systems", "stock:masks"]) == 2
     assert "stock itself has none" in capsys.readouterr().err
+    assert main([]) == 2
+    assert "give --data_folder, the corpus to train on, or --table, a file of results" in capsys.readouterr().err
