@@ -93,6 +93,8 @@ def check_python(words: list[str], monkeypatch) -> None:
                 mixer, *settings = entry.split(",")
                 mixer = mixer.rpartition("=")[2]
                 check_recipe([*remaining, f"--mixer={mixer}", *(f"--{setting}" for setting in settings)])
+        elif program == "benchmarks.stock_parity":
+            check_recipe([str(ROOT / "benchmarks" / "stock_parity" / "recipe.yaml"), *remaining])
         elif program == "recipes.stock":
             check_recipe([str(options.recipe), *remaining])
         else:
