@@ -5,11 +5,10 @@ from collections.abc import Callable
 import jiwer
 from sentencepiece import SentencePieceProcessor
 
-from data_prep.tokenizer import BLANK
+from data_prep.tokenizer import BLANK, detokenize
 from mixers.base import lengths_to_mask
 from recipes.asr.data import Batch
 from recipes.asr.loss import joint_loss
-from recipes.asr.utterances import detokenize
 from recipes.decoding import greedy_ctc
 from recipes.models.recogniser import Output
 from recipes.scoring import align_words
