@@ -8,6 +8,7 @@ from pathlib import Path
 
 from recipes.asr import Evaluation, SavedRun, tune, with_ngram
 from recipes.config.arguments import Arguments, parse_arguments
+from recipes.config.source import plain
 from recipes.errors import RecipeError, command_line
 from recipes.training.processes import start
 
@@ -58,9 +59,17 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, Arguments]:
     return arguments, parse_arguments([str(recipe), *rest])
 
 
-def settings(own: argparse.Namespace, overrides: dict) -> dict:
+def settings(own: argparse.Namespace, arguments: Arguments) -> dict:
     """The recipe's keys to change: those given, and those that evaluate.py's own options stand for."""
-    return with_ngram(own.ngram, overrides) | ({"test_splits": own.split} if own.split else {})
+    chosen = with_ngram(own.ngram, arguments.overrides)
+    if not own.split:
+        return chosen
+    if "test_manifest" in chosen:
+        raise RecipeError("--split and --test_manifest both choose the data: give one of them")
+    manifest = arguments.source.find("test_manifest")
+    if manifest is not None and plain(manifest) is not None:
+        chosen = chosen | {"test_manifest": None}  # which would take the place of the splits
+    return chosen | {"test_splits": own.split}
 
 
 @command_line
@@ -71,7 +80,7 @@ def main(argv=None):
     own, arguments = parse(argv)
     wants_tuning = own.tune or bool(own.tune_split)
     with Evaluation(
-        SavedRun(own.run, settings(own, arguments.overrides), own.average, source=arguments.source),
+        SavedRun(own.run, settings(own, arguments), own.average, source=arguments.source),
         start(arguments.run_options),
         output=own.output,
         label="tuned" if wants_tuning else "",

@@ -9,7 +9,7 @@ from data_prep.errors import DataError
 from data_prep.files import expand_user
 from data_prep.librispeech import prepare_split
 from data_prep.overlap import overlaps
-from data_prep.own import manifest_names, prepare_manifest
+from data_prep.own import check_source, manifest_names, prepare_manifest
 from data_prep.split_manifest import SplitWriter
 from data_prep.splits import Roles, available_splits, choose_splits, find_corpus
 
@@ -56,7 +56,7 @@ class Corpus:
     def named_by(cls, settings: Mapping) -> Self:
         """The data that a recipe names by its keys data_folder, train_manifest, …, text_normalizer."""
         manifests = {use: settings.get(f"{use}_manifest") for use in USES}
-        return cls(settings["data_folder"], **manifests, normalizer=settings.get("text_normalizer", "none"))
+        return cls(settings["data_folder"], **manifests, normalizer=settings.get("text_normalizer") or "none")
 
     @property
     def root(self) -> Path:
@@ -75,10 +75,19 @@ class Corpus:
         folders = [path if path.is_dir() else path.parent for own in self.manifests.values() for path in own.values()]
         return Path(os.path.commonpath(folders))
 
+    def check_named(self, uses: Sequence[str]) -> None:
+        """Raises DataError where a use has neither a folder nor a manifest, and for a manifest that does not exist."""
+        for use in uses:
+            for path in self.manifests.get(use, {}).values():
+                check_source(path)
+        missing = [use for use in uses if use not in self.manifests]
+        if missing and self.data_folder is None:
+            others = " ".join(f"--{use}_manifest FILE" for use in missing)
+            raise DataError(f"data_folder is not set: give --data_folder PATH, or {others}")
+
     def splits_root(self) -> Path:
         """The folder of the splits. Raises DataError where there is none."""
-        if self.data_folder is None:
-            raise DataError("data_folder is not set: give --data_folder PATH, or own manifests (docs/own_data.md)")
+        self.check_named([use for use in USES if use not in self.manifests])
         return find_corpus(self.data_folder)
 
     def choose(self, train: Texts = "auto", valid: Texts = "auto", test: Texts = "auto") -> Roles:

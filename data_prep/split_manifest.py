@@ -77,7 +77,6 @@ class SplitWriter:
         if normalizer not in NORMALIZERS:
             raise DataError(f"no text normalizer '{normalizer}'; choose among: {', '.join(NORMALIZERS)}")
         self.split, self.progress, self.check, self.normalizer = split, progress, check, normalizer
-        Path(out_folder).mkdir(parents=True, exist_ok=True)
         self.manifest, self.report_file = Path(out_folder, f"{split}.csv"), Path(out_folder, f"{split}.json")
 
     def is_unchanged(self, fingerprint: str) -> bool:
@@ -113,6 +112,7 @@ class SplitWriter:
             rows.append((utterance.id, located.seconds, str(located.segment), utterance.speaker, words))
 
         refused = not rows or content.count - len(rows) > LEFT_OUT_AT_MOST * content.count
+        self.manifest.parent.mkdir(parents=True, exist_ok=True)
         if not refused:
             write_atomically(self.manifest, csv_blocks(rows))
         report = {

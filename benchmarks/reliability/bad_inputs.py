@@ -6,6 +6,8 @@ files; `$run`: an output folder that must not appear. A row's options come after
 
 from typing import NamedTuple
 
+from data_prep.own.prepare import KINDS
+
 START = {
     "train": "$recipe --data_folder $none --output_folder $run",
     "train_lm": "$lm_recipe --tokenizer $none --train_text $none --valid_text $none --output_folder $run",
@@ -14,6 +16,7 @@ START = {
     "recipes.config": "",
     "recipes.describe": "",
     "recipes.inference.release": "",
+    "data_prep.own": "",
 }
 
 
@@ -106,6 +109,34 @@ ROWS = [
     BadInput("--lr", "command line: --lr needs a value"),
     BadInput("--data_folder=", "command line: --data_folder has no value"),
     BadInput("--data_folder", "command line: --data_folder needs a value"),
+    # Own data, and weights to begin with.
+    *values("text_normalizer", "none, upper or basic, or null", "lower"),
+    *values("score_normalizer", "basic or english, or null", "whisper"),
+    *values("new_tokenizer", f"{FLAG}, or null", "1"),
+    BadInput(
+        "--train_manifest $none --valid_manifest $none --test_manifest $none",
+        f"$recipe: no manifest $none: give {KINDS}",
+    ),
+    BadInput("$none $run", f"no manifest $none: give {KINDS}", "data_prep.own"),
+    BadInput(
+        "$here/mine.csv $run",
+        "$here/mine.csv: no column for text (text, wrd, words, transcript, transcription, sentence); its first line is "
+        "'id,audio'",
+        "data_prep.own",
+        {"mine.csv": "id,audio\nu1,a.wav\n"},
+    ),
+    BadInput(
+        "$here/mine.jsonl $run",
+        "$here/mine.jsonl is Lhotse's manifest of recordings: give one of cuts (lhotse cut simple makes it)",
+        "data_prep.own",
+        {"mine.jsonl": '{"id": "r", "sources": []}\n'},
+    ),
+    BadInput("--init_from $none", "init_from: $none does not exist: give the folder of a run or of a release"),
+    BadInput(
+        "--init_from $here",
+        "init_from: $here has neither recipe.yaml nor release.json: give the folder of a run or of a release",
+    ),
+    BadInput("--freeze encoder", "$recipe: freeze is for weights of another run: give --init_from"),
     # Keys that are SpeechBrain's run options too.
     *values("grad_accumulation_factor", UP_FROM_1, "0", "-1", recipe="command line"),
     *values("max_grad_norm", POSITIVE, "0.0", "-1.0", "nan", recipe="command line"),

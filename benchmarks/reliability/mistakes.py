@@ -13,7 +13,7 @@ from typing import NamedTuple
 from benchmarks.reliability.bad_inputs import START, BadInput
 from benchmarks.reliability.programs import ROOT
 
-MODULES = {"recipes.config": "recipes.config.__main__", "recipes.describe": "recipes.describe.__main__"}
+PACKAGES = ("recipes.config", "recipes.describe", "data_prep.own")  # whose program is in their __main__
 
 
 class Shown(NamedTuple):
@@ -49,7 +49,7 @@ def give(row: BadInput, folder: Path) -> Shown:
         (folder / name).write_text(Template(text).safe_substitute(substitutions))
     before, error, output = files_of(folder), io.StringIO(), io.StringIO()
     command = Template(f"{START[row.program]} {row.options}").safe_substitute(substitutions)
-    main = importlib.import_module(MODULES.get(row.program, row.program)).main
+    main = importlib.import_module(row.program + ".__main__" * (row.program in PACKAGES)).main
     with contextlib.redirect_stderr(error), contextlib.redirect_stdout(output):
         status = main(shlex.split(command))
     return Shown(status, error.getvalue(), output.getvalue(), sorted(files_of(folder) - before))

@@ -45,6 +45,14 @@ def manifest_names(paths: Iterable[Path]) -> dict[Path, str]:
     return names
 
 
+def check_source(source: Path) -> None:
+    """Raises DataError for what does not exist, and for another folder than Kaldi's."""
+    if source.is_dir() and not is_data_folder(source):
+        raise DataError(f"{source} is no manifest: give {KINDS}, with wav.scp and text")
+    if not source.exists():
+        raise DataError(f"no manifest {source}: give {KINDS}")
+
+
 def prepare_manifest(source: Path, root: Path, writer: SplitWriter, data_folder: Path | None = None) -> Path:
     """Write the manifest of `source`; what is there stays when neither `source` nor its audio has changed.
 
@@ -62,13 +70,10 @@ def prepare_manifest(source: Path, root: Path, writer: SplitWriter, data_folder:
 
 
 def _read(source: Path, digest) -> Iterator[Row | BadRow]:
+    check_source(source)
     if source.is_dir():
-        if not is_data_folder(source):
-            raise DataError(f"{source} is no manifest: give {KINDS}, with wav.scp and text")
         contents = {path.name: _text(path, digest) for path in files_of(source)}
         return kaldi_rows(source, contents)
-    if not source.is_file():
-        raise DataError(f"no manifest {source}: give {KINDS}")
     content = _text(source, digest)
     if source.name.lower().removesuffix(".gz").endswith(tuple(SEPARATORS)):
         return csv_rows(source, content)

@@ -2,12 +2,14 @@
 
 import random
 
+import numpy as np
 import soundfile
 import torch
 from torch import Tensor
 
 from data_prep.audio import DAMAGED, EMPTY, NOT_FINITE
 from data_prep.errors import DataError
+from data_prep.segments import Segment, parse_segment
 from recipes.asr.resample import resample
 
 
@@ -25,6 +27,21 @@ class NotFiniteAudio(AudioError):
     kind = NOT_FINITE
 
 
+def read_samples(segment: Segment) -> tuple[np.ndarray, int]:
+    """Float32 ``[samples, channels]`` of a file or a part of it, and the rate in Hz.
+
+    Raises OSError or RuntimeError (soundfile.LibsndfileError is one), also for a part that is not all in the file.
+    """
+    with soundfile.SoundFile(segment.path) as file:
+        first, last = segment.samples(file.samplerate)
+        if first:
+            file.seek(first)
+        samples = file.read(-1 if last is None else last - first, dtype="float32", always_2d=True)
+        if last is not None and len(samples) < last - first:
+            raise RuntimeError(f"it ends within the segment, after {(first + len(samples)) / file.samplerate:.2f} s")
+        return samples, file.samplerate
+
+
 class AudioReader:
     """Reads an utterance as 16 kHz mono float32, at a random speed of `speeds`, in percent.
 
@@ -36,10 +53,13 @@ class AudioReader:
         self.speeds, self.sample_rate, self.seed, self.epoch = tuple(speeds), sample_rate, seed, 0
 
     def __call__(self, path: str, utterance: str) -> Tensor:
-        """Returns `[samples]`. Raises AudioError, naming the file, when it cannot be read or used."""
+        """Returns `[samples]` of a file or a segment (`data_prep.segments`).
+
+        Raises AudioError, naming the file, when it cannot be read or used.
+        """
         try:
-            samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-        except (OSError, RuntimeError) as error:  # soundfile.LibsndfileError is a RuntimeError
+            samples, rate = read_samples(parse_segment(path))
+        except (OSError, RuntimeError) as error:
             raise AudioError(f"{path} cannot be read: {error}") from None
         if not len(samples):
             raise EmptyAudio(f"{path} holds no sample")

@@ -1,6 +1,7 @@
 """Decode test sets with a trained model, and write what comes of it: for train.py and for evaluate.py."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,12 +27,19 @@ from recipes.scoring import (
     decoded_file,
     decoded_utterances,
     read_pairs,
+    score_normalizer,
     score_split,
     table,
     write_alignments,
 )
 from recipes.training.experiment import summary_fields
 from recipes.training.processes import on_main_process
+
+
+def check_score_normalizer(hparams: Mapping) -> None:
+    """Raises RecipeError where the package of the recipe's score_normalizer is missing."""
+    if name := hparams.get("score_normalizer"):
+        score_normalizer(name)
 
 
 def decode(brain: ASRBrain, split: str, manifest: Path, root: Path) -> tuple[list[Transcription], SplitResult]:
@@ -54,7 +62,7 @@ def decode(brain: ASRBrain, split: str, manifest: Path, root: Path) -> tuple[lis
     seconds = time.monotonic() - start
     unread = brain.unread.found.values()
     audio = sum(float(row["duration"]) for row in read_manifest(manifest)) - sum(item.seconds for item in unread)
-    result = score_split(transcriptions, read_pairs(root))
+    result = score_split(transcriptions, read_pairs(root), vars(brain.hparams).get("score_normalizer"))
     speed = {"audio_seconds": round(audio, 1), "decode_seconds": round(seconds, 2), "rtf": round(seconds / audio, 5)}
     return transcriptions, replace(result, **speed, left_out=len(unread), manifest=checksum(manifest))
 

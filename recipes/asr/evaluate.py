@@ -12,7 +12,7 @@ from speechbrain.utils.run_opts import RunOptions
 from data_prep.corpus import Corpus, Prepared
 from data_prep.files import checksum, write_atomically
 from recipes.asr.brain import ASRBrain
-from recipes.asr.decode import decode_splits, summarise
+from recipes.asr.decode import check_score_normalizer, decode_splits, summarise
 from recipes.asr.identity import Identity, read_summary, short_hash
 from recipes.asr.remarks import Remarks, note_unknown_characters
 from recipes.asr.saved_run import SavedRun, load_search_language_model
@@ -45,6 +45,7 @@ class Evaluation:
         if output and (output.resolve() == run.folder.resolve() or (output / CHECKPOINTS).exists()):
             raise RecipeError(f"--output {output} holds a trained run, which would be lost: give another folder")
         self.machine = Machine(run.recipe, run_options)
+        check_score_normalizer(run.hparams)
         self.language_model = load_search_language_model(run.hparams, run.folder / TOKENIZER)
         self.prepared = self.prepare(valid=[], test=run.hparams["test_splits"])
         digests = {split: checksum(manifest) or "" for split, manifest in self.prepared.test.items()}

@@ -9,24 +9,28 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader, Subset
 
-from data_prep.corpus import Corpus, Prepared
-from data_prep.files import checksum
+from data_prep.corpus import USES, Corpus, Prepared
+from data_prep.errors import DataError
+from data_prep.files import checksum, write_atomically
 from data_prep.manifest import merge
 from data_prep.report import read_report
 from data_prep.tokenizer import train_tokenizer
 from recipes.asr import data
 from recipes.asr.audio import AudioReader
 from recipes.asr.brain import ASRBrain
-from recipes.asr.decode import decode_splits, summarise
+from recipes.asr.decode import check_score_normalizer, decode_splits, summarise
 from recipes.asr.memory import Found, TrainingSet, check_largest_batch, propose_batch_seconds
 from recipes.asr.remarks import Remarks, note_unknown_characters
 from recipes.asr.saved_run import load_search_language_model
+from recipes.asr.starting_point import read_starting_point
+from recipes.asr.transfer import Transfer, freeze
 from recipes.asr.utterances import read_utterances
 from recipes.errors import RecipeError
 from recipes.scoring import RunSummary, read_pairs
 from recipes.training.experiment import Experiment
+from recipes.training.processes import on_main_process
 from recipes.training.run_data import DataPart, RunData
-from recipes.training.run_folder import TOKENIZER
+from recipes.training.run_folder import TOKENIZER, has_weights
 
 Splits = str | Sequence[str]  # "auto" or names
 
@@ -48,6 +52,36 @@ class ASRExperiment(Experiment):
     def corpus(self) -> Corpus:
         return Corpus.named_by(self.hparams)
 
+    def check(self) -> None:
+        wanted = ("test",) if self.test_only else USES
+        try:
+            self.corpus.check_named([use for use in wanted if self.hparams[f"{use}_splits"] != []])
+        except DataError as error:
+            raise RecipeError(f"{self.recipe.path}: {error}") from None
+        check_score_normalizer(self.hparams)
+        if self.hparams.get("init_from"):
+            if not (self.test_only or has_weights(self.folder)):
+                _ = self.transfer  # errors of it come before anything is written
+        elif alone := [key for key in ("freeze", "new_tokenizer") if self.hparams.get(key)]:
+            raise RecipeError(f"{self.recipe.path}: {alone[0]} is for weights of another run: give --init_from")
+
+    @cached_property
+    def transfer(self) -> Transfer:
+        """What a training that begins takes from `init_from`."""
+        point = read_starting_point(Path(self.hparams["init_from"]))
+        return Transfer(point, self.model, new_tokenizer=bool(self.hparams["new_tokenizer"]))
+
+    def begin_with_other_weights(self) -> None:
+        """Where the recipe says so: load them, unless a checkpoint is to be loaded; keep parts of them as they are."""
+        if not (self.trains and self.hparams.get("init_from")):
+            return
+        if self.newest is None:
+            for line in self.transfer.apply(self.hparams["freeze"]):
+                self.logger.info(line)
+            on_main_process(lambda: self.transfer.write(self.folder))
+        if self.hparams["freeze"]:
+            self.logger.info(freeze(self.model, self.hparams["freeze"]))
+
     # --- data ------------------------------------------------------------------------------------------------
 
     def prepare_data(self) -> Prepared:
@@ -63,11 +97,17 @@ class ASRExperiment(Experiment):
         for use in splits:
             merge(getattr(prepared, use).values(), merged / f"{use}.csv")
         if self.newest is None:
-            tokenizer = train_tokenizer(
-                merged / "train.csv", self.folder / "tokenizer", self.hparams["token_type"], self.hparams["vocab_size"]
-            )
-            self.own_data(RunData(checksum(tokenizer), train, valid))
+            self.own_data(RunData(checksum(self.make_tokenizer(merged / "train.csv")), train, valid))
         return prepared
+
+    def make_tokenizer(self, manifest: Path) -> Path:
+        """Train it, or take the one that the weights to begin with know."""
+        tokenizer = self.folder / TOKENIZER
+        if not self.hparams.get("init_from") or self.hparams["new_tokenizer"]:
+            return train_tokenizer(manifest, tokenizer.parent, self.hparams["token_type"], self.hparams["vocab_size"])
+        tokenizer.parent.mkdir(exist_ok=True)
+        write_atomically(tokenizer, self.transfer.point.tokenizer.read_bytes())
+        return tokenizer
 
     def make_manifests(self, train: Splits, valid: Splits) -> Prepared:
         return self.corpus.prepare(
@@ -96,6 +136,7 @@ class ASRExperiment(Experiment):
         return {use: getattr(roles, use) for use in own}
 
     def make_brain(self) -> None:
+        self.begin_with_other_weights()
         self.train_reader = AudioReader(speeds=self.hparams["speeds"], seed=self.hparams["seed"])
         self.brain = self.brain_type(
             self.recipe,
@@ -119,7 +160,8 @@ class ASRExperiment(Experiment):
         """Name the utterances that the tokenizer cannot spell."""
         remarks, recorded = Remarks(self.folder, self.logger), RunData.read(self.folder)
         splits = {**self.data.valid, **self.data.test}
-        if recorded and recorded.earlier:  # the tokenizer does not come from these training data
+        keeps_tokenizer = self.hparams.get("init_from") and not self.hparams["new_tokenizer"]
+        if keeps_tokenizer or (recorded and recorded.earlier):  # it does not come from these training data
             splits |= self.data.train
         note_unknown_characters(remarks, splits, self.tokenizer)
         return remarks
@@ -139,7 +181,7 @@ class ASRExperiment(Experiment):
         self.announce_resumption()
         batch_seconds, workers = self.hparams["batch_seconds"], self.hparams["workers"]
         train, valid = self.train_set, self.valid_set
-        if self.newest is None:
+        if self.newest is None and not self.has_statistics():
             self.measure_features(train)
         self.brain.batches = data.train_batches(
             train, batch_seconds=batch_seconds, buckets=self.hparams["batch_buckets"], seed=self.hparams["seed"]
@@ -155,6 +197,10 @@ class ASRExperiment(Experiment):
             valid_set=data.loader(valid, data.test_batches(valid, batch_seconds), workers),
             progressbar=False,  # the Brain's own bar knows neither learning rate nor the end of the run
         )
+
+    def has_statistics(self) -> bool:
+        """Whether mean and variance of the features came with the weights, which know no others."""
+        return bool(self.hparams.get("init_from")) and not self.transfer.new & {"normalize.mean", "normalize.std"}
 
     def measure_features(self, train) -> None:
         """Mean and variance of the features over a random sample of the training set."""

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from data_prep.errors import DataError
 from data_prep.files import checksum
-from data_prep.splits import find_corpus
 from recipes.asr.saved_run import SavedRun
 from recipes.config import flatten, recipe_content
 from recipes.config.keys import Role, keys_of
@@ -52,7 +51,7 @@ class Identity:
         if shared:
             return not all(shared)
         try:
-            return find_corpus(self.run.own_data_folder).resolve() != root.resolve()
+            return self.run.own_corpus().root.resolve() != root.resolve()
         except DataError:  # it is there no more
             return True
 

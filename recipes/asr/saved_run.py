@@ -4,10 +4,11 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from data_prep.corpus import USES, Corpus
 from data_prep.files import checksum
 from recipes.config import load, read_recipe
 from recipes.config.keys import Role, free_keys, keys_of
-from recipes.config.source import Source, written
+from recipes.config.source import Source, plain
 from recipes.errors import RecipeError
 from recipes.lm.saved_model import load_language_model
 from recipes.models.language_model import TransformerLM
@@ -52,7 +53,6 @@ class SavedRun:
     def __init__(self, folder: Path, overrides: dict, which: str | None = None, *, source: Source | None = None):
         self.folder, self.overrides, self.which = folder, overrides, which
         self.source = source or read_recipe(folder / "recipe.yaml")
-        self.own_data_folder = written(self.source.find("data_folder"))
         self.recipe = load(self.source, overrides, training=False)
         self.hparams = self.recipe.hparams
         if "model" not in self.hparams:
@@ -65,6 +65,13 @@ class SavedRun:
         except RuntimeError:
             recipe = folder / "recipe.yaml"
             raise RecipeError(f"the {self.weights_name} do not fit {recipe}: was it changed?") from None
+
+    def own_corpus(self) -> Corpus:
+        """The data of the run itself, whatever is overridden. Raises DataError where they are there no more."""
+        keys = ("data_folder", *(f"{use}_manifest" for use in USES))
+        nodes = {key: node for key in keys if (node := self.source.find(key)) is not None}
+        values = {key: plain(node) for key, node in nodes.items() if node.tag != "!PLACEHOLDER"}
+        return Corpus.named_by({"data_folder": None, **values})
 
     def find_weights(self) -> tuple[dict, str]:
         """A state dict, and in words what it is."""

@@ -5,7 +5,7 @@ import json
 
 from ruamel.yaml.nodes import MappingNode
 
-from recipes.config.keys import Role, keys_of
+from recipes.config.keys import Role, came_later, keys_of
 from recipes.config.layer_mixers import resolve
 from recipes.config.source import Source, compose, plain
 from recipes.errors import RecipeError
@@ -33,6 +33,7 @@ def recipe_content(text: str, name: str = "recipe") -> dict:
 
 def _content(source: Source) -> dict:
     content = {key.value: plain(value) for key, value in source.root.value if key.value not in LEFT_OUT}
+    content = {key: value for key, value in content.items() if value is not None or not came_later(key)}
     if isinstance(source.find("mixers"), MappingNode):
         used = resolve(source)
         content["mixers"] = {name: value for name, value in content["mixers"].items() if name in used}

@@ -44,6 +44,7 @@ class Key(NamedTuple):
     role: Role
     values: Values
     free: bool = False  # may change between two commands for one run, though others of its role may not
+    later: bool = False  # a key that came later: null means what a recipe without it means
 
 
 SIZE, COUNT, SHARE, POSITIVE = whole(1), whole(1), number(least=0, most=1), number(above=0)
@@ -52,6 +53,9 @@ SEED = whole(0, 2**32 - 1)  # what numpy takes
 KEYS = {
     "recipe": Key(Role.WHERE, or_null(TEXT)),
     "data_folder": Key(Role.WHERE, TEXT),
+    # What own manifests hold is a run's own, wherever they lie.
+    "train_manifest": Key(Role.WHERE, or_null(TEXTS)),
+    "valid_manifest": Key(Role.WHERE, or_null(TEXTS)),
     "output_folder": Key(Role.WHERE, TEXT),
     "about": Key(Role.ABOUT, NOTES),
     # How a run is executed and kept.
@@ -64,6 +68,8 @@ KEYS = {
     "train_splits": Key(Role.DATA, TEXTS),
     "valid_splits": Key(Role.DATA, TEXTS),
     "test_splits": Key(Role.DATA, TEXTS, free=True),
+    "test_manifest": Key(Role.DATA, or_null(TEXTS), free=True, later=True),
+    "text_normalizer": Key(Role.DATA, or_null(choice("none", "upper", "basic")), later=True),
     "train_text": Key(Role.DATA, or_null(TEXTS)),
     "valid_text": Key(Role.DATA, or_null(TEXTS)),
     "test_text": Key(Role.DATA, or_null(TEXTS)),
@@ -88,6 +94,9 @@ KEYS = {
     "model": Key(Role.MODEL, OBJECT),
     "language_model": Key(Role.MODEL, OBJECT),
     # Training.
+    "init_from": Key(Role.TRAINING, or_null(TEXT), later=True),
+    "freeze": Key(Role.TRAINING, or_null(TEXTS), later=True),
+    "new_tokenizer": Key(Role.TRAINING, or_null(FLAG), later=True),
     "seed": Key(Role.TRAINING, SEED),
     "number_of_epochs": Key(Role.TRAINING, COUNT, free=True),
     "max_seconds": Key(Role.TRAINING, or_null(POSITIVE)),
@@ -116,8 +125,11 @@ KEYS = {
     "average_checkpoints": Key(Role.DECODING, COUNT),
     "lm_folder": Key(Role.DECODING, or_null(TEXT)),
     "test_search": Key(Role.DECODING, or_null(OBJECT)),
+    "score_normalizer": Key(Role.DECODING, or_null(choice("basic", "english")), later=True),
 }
 
+# Keys that may stay unset, and are null then, where one of these others is given.
+INSTEAD = {"data_folder": ("train_manifest", "valid_manifest", "test_manifest")}
 
 # Arguments of classes and functions on the list (see `recipes.config.trust`), wherever they stand in a recipe.
 ARGUMENTS = {
@@ -159,6 +171,11 @@ def free_keys() -> frozenset[str]:
     """What may change between two commands for one run: how long, how it is kept and decoded, what is tested."""
     free = {name for name, key in KEYS.items() if key.free}
     return keys_of(Role.KEPT, Role.DECODING, Role.ABOUT) | free
+
+
+def came_later(name: str) -> bool:
+    """Whether null for this key means what a recipe without it means, so that neither hash nor content changes."""
+    return name in KEYS and KEYS[name].later
 
 
 def values_of(name: str) -> Values:

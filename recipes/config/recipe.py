@@ -5,16 +5,17 @@ from typing import NamedTuple
 
 import ruamel.yaml
 from hyperpyyaml import load_hyperpyyaml
-from ruamel.yaml.nodes import MappingNode, SequenceNode
+from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from recipes.config.content import recipe_hash
 from recipes.config.flattening import flattened
+from recipes.config.keys import INSTEAD
 from recipes.config.limits import check_training, check_values
 from recipes.config.merge import dump
 from recipes.config.names import CALLABLE_TAGS
 from recipes.config.overrides import Overrides
 from recipes.config.references import placeholders
-from recipes.config.source import Source
+from recipes.config.source import STANDARD, Source
 from recipes.errors import RecipeError
 
 
@@ -34,10 +35,12 @@ def load(recipe: Path | Source, overrides: Overrides = (), *, trust: bool = Fals
     recipe: a file, or what `read_recipe` read of it. trust: for a file, see `read_recipe`. training: try whether
     optimizer and schedule can be made, which takes a second. Raises RecipeError, one line with the file and the key,
     for whatever keeps the recipe from being built: what `flatten` raises, a `!PLACEHOLDER` that was not set, an error
-    in a constructor, and a value out of its limits behind a reference."""
+    in a constructor, and a value out of its limits behind a reference. A `!PLACEHOLDER` that another key makes
+    needless (`recipes.config.keys.INSTEAD`) is null."""
     source = flattened(recipe, overrides, trust=trust)
     path = Path(source.name)
-    missing = placeholders(source)
+    unset = _needless(source)
+    missing = [key for key in placeholders(source) if key not in unset]
     if missing:
         options = [f"--{key} {'PATH' if key.endswith('folder') else 'VALUE'}" for key in missing]
         verb = "is" if len(missing) == 1 else "are"
@@ -45,14 +48,14 @@ def load(recipe: Path | Source, overrides: Overrides = (), *, trust: bool = Fals
     try:
         # HyperPyYAML writes a recipe out anew while it follows references, and fails on some comments and
         # brackets: a comment after a list of references, an object with one argument inside [ ].
-        text = dump(source.root, brackets=False)
+        text = dump(_with_nulls(source.root, unset), brackets=False)
         loader = type("Loader", (_Loader,), {"callables": _callables(source.root)})
         hparams = load_hyperpyyaml(text, loader=loader)
     except _ConstructionError as error:
         raise RecipeError(f"{path}: {error}") from error.__cause__
     except (ValueError, TypeError, ruamel.yaml.error.YAMLError) as error:
         raise RecipeError(f"{path}: {_in_one_line(error)}") from error
-    check_values(source.name, hparams)
+    check_values(source.name, {key: value for key, value in hparams.items() if key not in unset})
     if training:
         check_training(source.name, hparams)
     name = source.find("recipe")
@@ -96,6 +99,18 @@ class _Loader(ruamel.yaml.SafeLoader):
         elif isinstance(node, SequenceNode):
             for index, item in enumerate(node.value):
                 self._name_all(item, f"{key}.{index}")
+
+
+def _needless(source: Source) -> set[str]:
+    """The placeholders that other keys make needless."""
+    given = {key.value for key, node in source.root.value if node.tag not in ("!PLACEHOLDER", f"{STANDARD}null")}
+    return {key for key in placeholders(source) if not given.isdisjoint(INSTEAD.get(key, ()))}
+
+
+def _with_nulls(root: MappingNode, keys: set[str]) -> MappingNode:
+    null = ScalarNode(f"{STANDARD}null", "null")
+    pairs = [(key, null if key.value in keys else node) for key, node in root.value]
+    return MappingNode(root.tag, pairs, comment=root.comment, flow_style=root.flow_style)
 
 
 def _callables(root: MappingNode) -> frozenset[str]:

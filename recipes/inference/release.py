@@ -35,11 +35,12 @@ from recipes.training.run_folder import TOKENIZER as RUN_TOKENIZER
 DESCRIPTION = "Make a folder of a trained run that others can load: weights, tokenizer, recipe, model card."
 LICENCE = "apache-2.0"
 OF_THIS_MACHINE = ("decoded_by", "remarks")  # in a summary: may hold paths
+NULL = ScalarNode(f"{STANDARD}null", "null")
 # In the recipe of a release: what is of one machine, or lies outside the folder.
 ELSEWHERE = {
     "data_folder": ScalarNode("!PLACEHOLDER", ""),
     "output_folder": ScalarNode("!ref", "runs/<recipe>/<mixer_name>/<seed>"),
-    "lm_folder": ScalarNode(f"{STANDARD}null", "null"),
+    **dict.fromkeys(("lm_folder", "train_manifest", "valid_manifest", "test_manifest", "init_from"), NULL),
 }
 
 

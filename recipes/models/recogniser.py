@@ -35,6 +35,8 @@ class Recogniser(nn.Module):
     Everything that is trained is called in ``forward``, because distributed training wraps no other method.
     """
 
+    token_parts = ("ctc", "decoder.embedding", "decoder.out")  # a row for each token: of no use to another tokenizer
+
     def __init__(
         self,
         *,

@@ -9,6 +9,8 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from data_prep.segments import parse_segment
+
 TEMPLATES = Path(__file__).with_name("templates")
 
 
@@ -63,7 +65,7 @@ def environment() -> Environment:
         interval=interval_text,
         kinds_of_errors=kinds_of_errors,
         number=number_text,
-        quoted_path=quote,  # a colon or a percent sign must stay part of the file's name
+        quoted_path=quoted_path,
         sort_key=sort_key,
     )
     return environment
@@ -96,3 +98,9 @@ def kinds_of_errors(counts: tuple[int, int, int]) -> str:
     """(1, 0, 2) → 1 substitution, 2 insertions."""
     kinds = zip(counts, ("substitution", "deletion", "insertion"), strict=True)
     return ", ".join(f"{count} {kind}{'s' * (count > 1)}" for count, kind in kinds if count)
+
+
+def quoted_path(audio: str) -> str:
+    """A path for a browser: a colon or a percent sign stays part of the file's name, a segment stays a segment."""
+    segment = parse_segment(audio)
+    return quote(segment.path) + audio[len(segment.path) :]

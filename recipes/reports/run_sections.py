@@ -64,6 +64,8 @@ def results(summary: RunSummary, rates: list[Headline]) -> Table:
     columns = [Column("test set"), Column("WER %", 2), Column("95 % interval")]
     columns += [Column(head, 0) for head in ("sub", "del", "ins", "words", "utterances")]
     columns += [Column("greedy CTC WER %", 2), *(OPTIONAL_COLUMNS[field][0] for field in optional)]
+    normalizers = list(dict.fromkeys(result.normalizer for result in all_splits if result.normalizer))
+    columns += [Column(f"WER %, {name}", 2) for name in normalizers]
     rows = []
     for headline in rates:
         result = summary.splits[headline.split]
@@ -72,6 +74,7 @@ def results(summary: RunSummary, rates: list[Headline]) -> Table:
         for field in optional:
             value = getattr(result, field)
             row.append(None if value is None else value * OPTIONAL_COLUMNS[field][1])
+        row += [result.normalized_wer if result.normalizer == name else None for name in normalizers]
         rows.append(row)
     return Table("Errors by test set", columns, rows, sortable=False)
 

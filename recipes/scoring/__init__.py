@@ -2,6 +2,7 @@
 
 from recipes.scoring.alignments import write_alignments
 from recipes.scoring.homophones import homophone_scores, read_pairs
+from recipes.scoring.normalizers import score_normalizer
 from recipes.scoring.results import (
     DecodedUtterance,
     EpochRecord,
@@ -36,6 +37,7 @@ __all__ = [
     "matched_pairs",
     "paired_bootstrap",
     "read_pairs",
+    "score_normalizer",
     "score_split",
     "spread",
     "table",

@@ -44,6 +44,9 @@ class SplitResult:
     rtf: float | None = None
     left_out: int = 0  # whose audio cannot be read
     manifest: str | None = None
+    # Of a second comparison, after `recipes.scoring.score_normalizer` of this name.
+    normalizer: str | None = None
+    normalized_wer: float | None = None
     # Of corpora with homophones alone; see `recipes.scoring.homophones`.
     merged_wer: float | None = None
     homophone_error: float | None = None

@@ -163,7 +163,7 @@ def test_a_trained_run_is_not_overwritten(run, capsys, options):
 
 def test_settings_of_the_ngram_search_come_after_its_choice(run, capsys):
     own, arguments = parse([str(run), "--ngram", "it's.arpa", "--split", "dev", "--test_search.lm_weight", "0.7"])
-    overrides = settings(own, arguments.overrides)
+    overrides = settings(own, arguments)
     assert list(overrides) == ["test_search", "test_search.lm_weight", "test_splits"]
     assert "it's.arpa" in overrides["test_search"] and overrides["test_splits"] == ["dev"]
     message = "--ngram and --test_search both choose the search: give one of them"

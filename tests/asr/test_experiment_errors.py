@@ -68,8 +68,11 @@ def test_no_test_split_is_no_mistake(corpus, tmp_path):
 
 
 def test_missing_data_folder(tmp_path, error_of):
-    message = error_of(main, [str(RECIPE), *TINY, "--output_folder", str(tmp_path / "run")])
-    assert message == f"{RECIPE}: data_folder is not set: give --data_folder PATH"
+    begun = [str(RECIPE), *TINY, "--output_folder", str(tmp_path / "run")]
+    needed = f"{RECIPE}: data_folder is not set: give --data_folder PATH"
+    assert error_of(main, begun) == needed
+    own = ["--train_manifest", "a.csv", "--valid_manifest", "b.csv"]
+    assert error_of(main, begun + own) == f"{needed}, or --test_manifest FILE"
     assert not (tmp_path / "run").exists()
 
 

@@ -6,7 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from recipes.scoring import ScoredText, SplitResult, Transcription, align_words, errors_by_utterance, score_split, table
+from recipes.errors import RecipeError
+from recipes.scoring import (
+    ScoredText,
+    SplitResult,
+    Transcription,
+    align_words,
+    errors_by_utterance,
+    score_normalizer,
+    score_split,
+    table,
+)
 
 
 def transcription(name: str, words: str, hypothesis: str, greedy: str) -> Transcription:
@@ -125,3 +135,34 @@ def test_scoring_loads_neither_torch_nor_speechbrain():
     program = "import sys, recipes.scoring; print(*sorted({'torch', 'speechbrain', 'torchaudio'} & {*sys.modules}))"
     done = subprocess.run([sys.executable, "-c", program], text=True, capture_output=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_a_second_wer_of_normalised_texts_is_named_in_the_table():
+    """The plain one stays as it is."""
+    items = [
+        transcription("a", "Don't stop, Mr. Smith!", "don't stop mister smith", ""),
+        transcription("b", "A", "a", ""),
+        transcription("c", "B C D E F", "B C D E F", ""),
+    ]
+    plain, result = score_split(items), score_split(items, normalizer="basic")
+    assert (plain.wer, result.wer, result.normalizer, result.normalized_wer) == (50.0, 50.0, "basic", 10.0)
+    header, first, second = table({"test": result, "plain": plain}).split("\n")
+    assert header.endswith("   utterances   basic WER %") and first.endswith(" 3         10.00") and second[-1] == "-"
+    assert len(header) == len(first) == len(second)
+
+
+def test_english_is_normalised_as_for_whisper():
+    pytest.importorskip("whisper_normalizer")
+    item = transcription("a", "Mr. Smith paid $25, didn't he?", "MISTER SMITH PAID TWENTY FIVE DOLLARS DID NOT HE", "")
+    assert score_split([item], normalizer="english").normalized_wer == 0.0
+    assert score_split([item], normalizer="basic").normalized_wer > 50
+
+
+def test_normalising_may_leave_no_word():
+    assert score_split([transcription("a", "?!", "", "")], normalizer="basic").normalized_wer is None
+
+
+def test_the_english_normalizer_that_is_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "whisper_normalizer.english", None)
+    with pytest.raises(RecipeError, match=r"needs a package: pip install -r requirements-english\.txt"):
+        score_normalizer("english")

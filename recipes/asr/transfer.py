@@ -1,0 +1,111 @@
+"""Begin with the weights of another model: what fits by name and shape is loaded, and parts may be kept as they are."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+
+from recipes.errors import RecipeError
+from recipes.files import write_json
+from recipes.models import Recogniser
+from recipes.training.part_names import parameters_of, parts_of
+
+RECORD = "init_from.json"
+PARTS_SHOWN = 12
+
+
+class StartingPoint(NamedTuple):
+    """A state dict, in words what it is, and the tokenizer whose tokens it knows."""
+
+    folder: Path
+    weights: dict[str, Tensor]
+    weights_name: str
+    tokenizer: Path
+
+
+class Transfer:
+    """What a model takes of a starting point: tensors of the same name and shape, of a layer all or none.
+
+    With another tokenizer its heads (`Recogniser.token_parts`) are new, whatever their shapes. Raises RecipeError
+    where nothing of the encoder fits, and where the tokenizer is kept but the model has another number of outputs.
+    """
+
+    def __init__(self, point: StartingPoint, model: Recogniser, *, new_tokenizer: bool):
+        self.point, self.model = point, model
+        own = model.state_dict()
+        heads = tuple(f"{part}." for part in model.token_parts)
+        outputs = point.weights.get("ctc.weight")
+        if not new_tokenizer and outputs is not None and len(outputs) != len(own["ctc.weight"]):
+            raise RecipeError(
+                f"init_from: the tokenizer of {point.folder} goes with {len(outputs)} outputs and this recipe has "
+                f"{len(own['ctc.weight'])}: give --vocab_size {len(outputs)}, or --new_tokenizer for one of these data"
+            )
+        fits = {name for name, tensor in point.weights.items() if name in own and own[name].shape == tensor.shape}
+        misfits = {_module(name) for name in own.keys() & point.weights.keys() - fits}
+        self.loaded = {
+            name: point.weights[name]
+            for name in own  # in the order of the model
+            if name in fits and _module(name) not in misfits and not (new_tokenizer and name.startswith(heads))
+        }
+        self.new, self.left = own.keys() - self.loaded.keys(), point.weights.keys() - self.loaded.keys()
+        if not any(name.startswith("encoder.") for name in self.loaded):
+            raise RecipeError(
+                f"init_from: no weight of the encoder of {point.folder} fits by name and shape: is it of another kind, "
+                "or of another d_model?"
+            )
+
+    def apply(self, frozen: str | Sequence[str] | None = None) -> list[str]:
+        """Load what fits; returns three lines: what was loaded, what is new, what was left.
+
+        frozen: parts that will not be trained. Raises RecipeError where one of them is new.
+        """
+        if random := self.new & parameters_of(self.model, frozen or []).keys():
+            raise RecipeError(f"freeze: {parts_of(random, self.model.state_dict())[0]} is new, and would stay random")
+        self.model.load_state_dict(self.loaded, strict=False)
+        own, theirs = self.model.state_dict(), self.point.weights
+        total = sum(tensor.numel() for tensor in own.values())
+        count = sum(tensor.numel() for tensor in self.loaded.values())
+        return [
+            f"loaded from {self.point.folder} ({self.point.weights_name}): {count / 1e6:.2f} M of {total / 1e6:.2f} M "
+            f"numbers: {_listed(parts_of(self.loaded, own))}",
+            f"new, drawn at random: {_listed(parts_of(self.new, own))}",
+            f"left in {self.point.folder}: {_listed(parts_of(self.left, theirs))}",
+        ]
+
+    def write(self, folder: Path) -> None:
+        """Keep in a run's folder what its training began with."""
+        own = self.model.state_dict()
+        record = {
+            "from": str(self.point.folder),
+            "weights": self.point.weights_name,
+            "loaded": parts_of(self.loaded, own),
+            "new": parts_of(self.new, own),
+            "left": parts_of(self.left, self.point.weights),
+        }
+        write_json(folder / RECORD, record)
+
+
+def freeze(model: Recogniser, parts: str | Sequence[str]) -> str:
+    """Keep these parts as they are in training; returns a line for the screen.
+
+    Raises RecipeError for a part that the model has not, and where nothing would be left to train.
+    """
+    frozen = parameters_of(model, parts)
+    for parameter in frozen.values():
+        parameter.requires_grad_(False)
+    names = [name for name, _ in model.named_parameters()]
+    if len(frozen) == len(names):
+        raise RecipeError("freeze: nothing would be left to train")
+    count = sum(parameter.numel() for parameter in frozen.values())
+    return f"kept as they are: {', '.join(parts_of(frozen, names))} ({count / 1e6:.2f} M parameters)"
+
+
+def _module(name: str) -> str:
+    """The layer that a tensor is of: a weight is of no use without its bias."""
+    return name.rpartition(".")[0]
+
+
+def _listed(parts: list[str]) -> str:
+    more = f", … (all in {RECORD})" if len(parts) > PARTS_SHOWN else ""
+    return (", ".join(parts[:PARTS_SHOWN]) or "nothing") + more

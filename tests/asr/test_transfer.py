@@ -1,0 +1,162 @@
+"""Training that begins with other weights: what is loaded, what is kept, and that resuming does not begin again."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from recipes.training.part_names import parts_of
+from recipes.training.run_data import RunData
+from tests.support.runs import RECIPE, epochs, initial_model, same_weights, small_corpus, train, weights
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory) -> Path:
+    return small_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="module")
+def source(corpus, tmp_path_factory) -> Path:
+    """An attention run of two layers."""
+    output = tmp_path_factory.mktemp("source") / "run"
+    assert train(corpus, output, "--mixer", "attention") == 0
+    return output
+
+
+def shown(capsys, *names: str) -> list[str]:
+    """The lines on the screen that begin so."""
+    return [line for line in capsys.readouterr().out.splitlines() if line.startswith(names)]
+
+
+THREE = ("loaded from", "new, drawn at random", "left in")
+
+
+def test_without_training_the_model_is_the_source(corpus, source, tmp_path, capsys):
+    lr = ["--lr", "1e-30", "--mixer", "attention", "--opt_class.weight_decay", "0.0"]
+    assert train(corpus, tmp_path / "run", "--init_from", str(source), *lr) == 0
+    ours, theirs = weights(tmp_path / "run"), weights(source)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    lines = shown(capsys, *THREE)
+    assert lines[0].startswith(f"loaded from {source} (weights ")
+    assert lines[0].endswith("numbers: normalize, frontend, encoder, decoder, ctc")
+    assert lines[1:] == ["new, drawn at random: nothing", f"left in {source}: nothing"]
+    assert RunData.read(tmp_path / "run").tokenizer == RunData.read(source).tokenizer
+
+
+def test_mixers_may_differ(corpus, source, tmp_path, capsys):
+    swapped = ["--mixer", "[attention, summarymixing]", "--init_from", str(source)]
+    assert train(corpus, tmp_path / "run", *swapped) == 0
+    lines = shown(capsys, *THREE)
+    assert lines[1] == "new, drawn at random: encoder.blocks.1.mixer"
+    assert lines[2] == f"left in {source}: encoder.blocks.1.mixer"
+    record = json.loads((tmp_path / "run" / "init_from.json").read_text())
+    assert (record["from"], record["new"]) == (str(source), ["encoder.blocks.1.mixer"])
+    assert "encoder.blocks.0" in record["loaded"]
+
+
+def test_frozen_parts_stay_and_the_rest_learns_also_after_a_stop(corpus, source, tmp_path, capsys):
+    run, options = tmp_path / "run", ["--mixer", "attention", "--init_from", str(source)]
+    options += ["--freeze", "frontend encoder.blocks.0-1"]
+    assert train(corpus, run, *options) == 0
+    (line,) = shown(capsys, "kept as they are")
+    assert line.startswith("kept as they are: frontend, encoder.blocks (0.0")
+    moved_away = source.parent / "elsewhere"
+    source.rename(moved_away)  # a run that goes on needs it no more
+    try:
+        assert train(corpus, run, *options, "--number_of_epochs", "2") == 0
+    finally:
+        moved_away.rename(source)
+    assert not shown(capsys, "loaded from")
+    ours, theirs = weights(run), weights(source)
+    same = {name for name in ours if torch.equal(ours[name], theirs[name])}
+    names = [name for name, _ in initial_model(run).named_parameters()]
+    assert {name for name in names if name in same} == {
+        name for name in names if name.startswith(("frontend.", "encoder.blocks."))
+    }
+    assert len(epochs(run)) == 2
+
+
+def test_a_resumed_run_is_the_unbroken_one(corpus, source, tmp_path, capsys):
+    options = ["--mixer", "attention", "--init_from", str(source), "--freeze", "encoder.blocks.0"]
+    options += ["--number_of_epochs", "2", "--average_checkpoints", "2"]
+    assert train(corpus, tmp_path / "unbroken", *options) == 0
+    shutil.copytree(tmp_path / "unbroken", tmp_path / "broken")
+    shutil.rmtree(max((tmp_path / "broken" / "checkpoints").glob("CKPT*")))  # of the second epoch
+    capsys.readouterr()
+    assert train(corpus, tmp_path / "broken", *options) == 0
+    assert not shown(capsys, "loaded from")
+    assert same_weights(tmp_path / "broken", tmp_path / "unbroken")
+
+
+def test_a_new_tokenizer_has_new_heads(corpus, source, tmp_path, capsys):
+    options = ["--mixer", "attention", "--init_from", str(source), "--new_tokenizer", "--token_type", "bpe"]
+    assert train(corpus, tmp_path / "run", *options, "--vocab_size", "40") == 0
+    lines = shown(capsys, *THREE)
+    assert lines[1] == "new, drawn at random: decoder.embedding, decoder.out, ctc"
+    assert RunData.read(tmp_path / "run").tokenizer != RunData.read(source).tokenizer
+
+
+def test_a_release_is_a_source_too(corpus, source, tmp_path, capsys):
+    from recipes.inference.release import main as release  # which loads much
+
+    assert release([str(source), str(tmp_path / "release")]) == 0
+    options = ["--mixer", "attention", "--init_from", str(tmp_path / "release")]
+    assert train(corpus, tmp_path / "run", *options) == 0
+    lines = shown(capsys, *THREE)
+    assert lines[0].startswith(f"loaded from {tmp_path / 'release'} (weights of the release)")
+    assert lines[1] == "new, drawn at random: nothing"
+    (tmp_path / "release" / "model.safetensors").write_bytes(b"")
+    assert train(corpus, tmp_path / "other", *options) == 2
+    assert "model.safetensors is not the one that was released: copy it again" in capsys.readouterr().err
+
+
+WRONG = {
+    "nothing": (["--init_from", "{tmp}/none"], "init_from: {tmp}/none does not exist: give the folder of a run or of"),
+    "no run": (["--init_from", "{tmp}"], "init_from: {tmp} has neither recipe.yaml nor release.json: give the folder"),
+    "width": (
+        ["--init_from", "{source}", "--d_model", "24"],
+        "init_from: no weight of the encoder of {source} fits by name",
+    ),
+    "outputs": (
+        ["--init_from", "{source}", "--vocab_size", "40"],
+        "init_from: the tokenizer of {source} goes with 32 outputs and this recipe has 40: give --vocab_size 32, or",
+    ),
+    "alone": (["--freeze", "encoder"], f"{RECIPE}: freeze is for weights of another run: give --init_from"),
+    "part": (
+        ["--init_from", "{source}", "--freeze", "encoder.block.0"],
+        "the model has no part 'encoder.block.0' with parameters; did you mean 'encoder.blocks.0'?",
+    ),
+    "all": (["--init_from", "{source}", "--freeze", "frontend encoder decoder ctc"], "freeze: nothing would be left"),
+    "random": (
+        ["--init_from", "{source}", "--freeze", "encoder.blocks", "--mixer", "summarymixing"],
+        "freeze: encoder.blocks.0-1.mixer is new, and would stay random",
+    ),
+}
+
+
+@pytest.mark.parametrize(("options", "message"), WRONG.values(), ids=WRONG.keys())
+def test_a_mistake_is_one_line_before_anything_is_computed(corpus, source, tmp_path, capsys, options, message):
+    places = {"tmp": tmp_path, "source": source}
+    options = ["--mixer", "attention", *(option.format(**places) for option in options)]
+    assert train(corpus, tmp_path / "out", *options) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {message.format(**places)}") and error.count("\n") == 1
+    assert not list(tmp_path.glob("out/checkpoints/CKPT*"))
+
+
+def test_a_folder_of_speechbrain_is_to_be_converted(corpus, tmp_path, capsys):
+    (tmp_path / "stock").mkdir()
+    (tmp_path / "stock" / "asr.ckpt").touch()
+    assert train(corpus, tmp_path / "out", "--init_from", str(tmp_path / "stock")) == 2
+    assert f"turn it into a run first, python -m recipes.stock {tmp_path / 'stock'} --recipe" in capsys.readouterr().err
+
+
+def test_parts_are_written_short():
+    names = [f"encoder.blocks.{number}.{part}" for number in range(4) for part in ("mixer.q", "mixer.k", "ffn.up")]
+    names += ["ctc.weight", "ctc.bias"]
+    mixers = [name for name in names if ".mixer." in name and "blocks.3" not in name]
+    assert parts_of([*mixers, "ctc.bias"], names) == ["encoder.blocks.0-2.mixer", "ctc.bias"]
+    assert parts_of(names, names) == ["encoder", "ctc"]
+    assert parts_of([], names) == []
