@@ -2,12 +2,12 @@
 
 import re
 
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from recipes.config.merge import dump
 from recipes.config.references import REFERENCE_TAGS
 from recipes.config.source import STANDARD, Source
-from recipes.inference.release_folder import TOKENIZER, WEIGHTS
+from recipes.inference.release_folder import LM_WEIGHTS, TOKENIZER, WEIGHTS
 
 HEAD = """\
 # For SpeechBrain's EncoderASR (greedy CTC) and EncoderDecoderASR (the search below):
@@ -15,20 +15,11 @@ HEAD = """\
 # The packages mixers and recipes of the project must be importable (PYTHONPATH).
 
 """
-INTERFACE = f"""
+INTERFACE = """
 tokenizer: !new:sentencepiece.SentencePieceProcessor
 decoding_function: !name:recipes.inference.in_speechbrain.greedy_decoding
   recogniser: !ref <model>
   tokenizer: !ref <tokenizer>
-pretrainer: !new:recipes.inference.in_speechbrain.FilesOfRelease
-  loadables:
-    recogniser: !ref <model>
-    tokenizer: !ref <tokenizer>
-  paths:
-    recogniser: {WEIGHTS}
-    tokenizer: {TOKENIZER}
-  custom_hooks:
-    recogniser: !name:recipes.inference.in_speechbrain.put_weights
 modules:
   encoder: !new:recipes.inference.in_speechbrain.Encoder
     recogniser: !ref <model>
@@ -36,18 +27,42 @@ modules:
     recogniser: !ref <model>
     tokenizer: !ref <tokenizer>
 """
-SEARCH = "    search: !ref <test_search>\n"  # of the decoder, at the end
+OF_DECODER = {"test_search": "search", "language_model": "language_model"}  # its arguments by keys of the recipe
+FILES = {"model": WEIGHTS, "tokenizer": TOKENIZER, "language_model": LM_WEIGHTS}
 
 
 def hyperparams(recipe: Source) -> str:
-    """The text of the file: what the recipe says of model and search, and how SpeechBrain comes by them."""
-    search = recipe.find("test_search")
-    has_search = search is not None and search.tag != f"{STANDARD}null"
-    needed = needed_keys(recipe, ["model", *(["test_search"] if has_search else [])])
+    """The text of the file: what the recipe says of model and search, and how SpeechBrain comes by them.
+
+    recipe: of a release.
+    """
+    given = [key for key in OF_DECODER if is_given(recipe.find(key))]
+    needed = needed_keys(recipe, ["model", *given])
     pairs = [(key, value) for key, value in recipe.root.value if key.value in needed]
-    interface = INTERFACE + (SEARCH if has_search else "")
+    arguments = "".join(f"    {OF_DECODER[key]}: !ref <{key}>\n" for key in given)
+    files = [key for key in FILES if key in ("model", "tokenizer", *given)]
     # Without brackets: HyperPyYAML fails on some, see recipes.config.recipe.
-    return HEAD + dump(MappingNode(recipe.root.tag, pairs), brackets=False) + interface
+    model = dump(MappingNode(recipe.root.tag, pairs), brackets=False)
+    return HEAD + model + INTERFACE + arguments + pretrainer(files)
+
+
+def pretrainer(keys: list[str]) -> str:
+    """What reads the files of these keys, when all is built."""
+
+    def lines(values: dict[str, str]) -> str:
+        return "".join(f"    {key}: {value}\n" for key, value in values.items())
+
+    return (
+        "pretrainer: !new:recipes.inference.in_speechbrain.FilesOfRelease\n"
+        f"  loadables:\n{lines({key: f'!ref <{key}>' for key in keys})}"
+        f"  paths:\n{lines({key: FILES[key] for key in keys})}"
+        "  custom_hooks:\n"
+        + lines({key: "!name:recipes.inference.in_speechbrain.put_weights" for key in keys if key != "tokenizer"})
+    )
+
+
+def is_given(node: Node | None) -> bool:
+    return node is not None and node.tag != f"{STANDARD}null"
 
 
 def needed_keys(recipe: Source, keys: list[str]) -> set[str]:
@@ -68,3 +83,14 @@ def references(node: Node | None) -> list[str]:
     if isinstance(node, MappingNode):
         return [name for _, value in node.value for name in references(value)]
     return [name for item in node.value for name in references(item)] if node is not None else []
+
+
+def resolved(node: Node, recipe: Source) -> Node:
+    """The value with the values themselves in the place of its references to top-level keys."""
+    if isinstance(node, ScalarNode):
+        key = re.fullmatch(r"<(\w+)>", node.value) if node.tag in REFERENCE_TAGS else None
+        value = recipe.find(key[1]) if key else None
+        return node if value is None else resolved(value, recipe)
+    if isinstance(node, MappingNode):
+        return MappingNode(node.tag, [(key, resolved(value, recipe)) for key, value in node.value], flow_style=False)
+    return SequenceNode(node.tag, [resolved(item, recipe) for item in node.value], flow_style=node.flow_style)

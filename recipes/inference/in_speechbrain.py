@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from recipes.decoding.ctc import greedy_ctc
 from recipes.decoding.search import Search
 from recipes.inference.release_folder import put_weights
-from recipes.models import Encoded, Recogniser
+from recipes.models import Encoded, Recogniser, TransformerLM
 
 SearchResult = tuple[list[list[int]], None, list[float] | None, None]
 
@@ -56,12 +56,19 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Frames of `Encoder` → tokens of each utterance, and the rest of what SpeechBrain's searches return, as None.
 
-    search: that of the recipe; None: greedy CTC.
+    search: that of the recipe, with its language_model; None: greedy CTC.
     """
 
-    def __init__(self, recogniser: Recogniser, tokenizer: SentencePieceProcessor, search: Search | None = None):
+    def __init__(
+        self,
+        recogniser: Recogniser,
+        tokenizer: SentencePieceProcessor,
+        search: Search | None = None,
+        language_model: TransformerLM | None = None,
+    ):
         super().__init__()
         self.recogniser, self.tokenizer, self.search = recogniser, tokenizer, search
+        self.language_model = language_model
         self.prepared = search is None
 
     @torch.no_grad()
@@ -75,7 +82,7 @@ class Decoder(nn.Module):
             self.search.prepare(self.tokenizer)
             self.prepared = True
         decoder: Any = self.recogniser.decoder
-        best = [hypotheses[0] for hypotheses in self.search(decoder, encoded, log_probs)]
+        best = [hypotheses[0] for hypotheses in self.search(decoder, encoded, log_probs, self.language_model)]
         tokens = known_tokens([hypothesis.tokens for hypothesis in best], self.tokenizer)
         return tokens, None, [hypothesis.score for hypothesis in best], None
 

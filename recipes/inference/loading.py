@@ -43,8 +43,11 @@ def load_release(folder: Path, settings: Settings) -> LoadedModel:
     hparams = release.recipe.hparams
     check_decoding_keys(keys, hparams)
     language_model = load_search_language_model(hparams, folder / release_folder.TOKENIZER)
+    search = hparams["test_search"]
+    if "lm_folder" not in keys and search is not None and search.takes_lm:
+        language_model = release.language_model
     name = f"{folder}, release {release.info.name}"
-    return LoadedModel(release.recogniser, release.tokenizer, hparams["test_search"], language_model, name)
+    return LoadedModel(release.recogniser, release.tokenizer, search, language_model, name)
 
 
 # The file by which a folder is known, and what reads it; the first one that is there counts.

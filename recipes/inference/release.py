@@ -13,18 +13,30 @@ from pathlib import Path
 
 from ruamel.yaml.nodes import ScalarNode
 from safetensors.torch import save
+from torch import Tensor, nn
 
 from data_prep.files import checksum, write_atomically
 from recipes.asr import SavedRun
+from recipes.asr.saved_run import load_search_language_model
 from recipes.config import read_recipe
 from recipes.config.flattening import flattened
 from recipes.config.merge import set_keys
 from recipes.config.source import STANDARD, Source
 from recipes.errors import RecipeError, command_line
 from recipes.files import check_free, new_folder, write_json
-from recipes.inference.hyperparams import hyperparams
+from recipes.inference.hyperparams import hyperparams, resolved
 from recipes.inference.model_card import model_card
-from recipes.inference.release_folder import CARD, FORMAT, INFO, RECIPE, SPEECHBRAIN, TOKENIZER, WEIGHTS, is_release
+from recipes.inference.release_folder import (
+    CARD,
+    FORMAT,
+    INFO,
+    LM_WEIGHTS,
+    RECIPE,
+    SPEECHBRAIN,
+    TOKENIZER,
+    WEIGHTS,
+    is_release,
+)
 from recipes.provenance import commit
 from recipes.scoring import RunSummary
 from recipes.scoring.records import to_json
@@ -56,6 +68,7 @@ def release(
     """
     check_free(out)
     check_search(run)
+    language_model = load_search_language_model(run.hparams, run.folder / RUN_TOKENIZER)
     recipe = recipe_of(run)
     facts = {
         "format": FORMAT,
@@ -66,21 +79,22 @@ def release(
         "recipe": run.recipe.name,
         "recipe_hash": run.recipe.hash,
         "mixer": run.hparams["mixer_name"],
-        "parameters": sum(parameter.numel() for parameter in run.hparams["model"].parameters()),
+        "parameters": size_of(run.hparams["model"]),
         "weights": run.weights_name,
-        "language_model": run.hparams["lm_folder"] is not None,
+        "language_model_parameters": size_of(language_model) if language_model else None,
         "about_data": data,
         "data": to_json(RunData.read(run.folder)),
         "summary": results_of(run),
     }
     with new_folder(out) as unfinished:
-        # A tensor may share memory with another one, which safetensors does not write.
-        separate = {key: value.clone().contiguous() for key, value in run.weights.items()}
-        write_atomically(unfinished / WEIGHTS, save(separate))
+        write_weights(run.weights, unfinished / WEIGHTS)
+        if language_model is not None:
+            write_weights(language_model.state_dict(), unfinished / LM_WEIGHTS)
         shutil.copyfile(run.folder / RUN_TOKENIZER, unfinished / TOKENIZER)
         write_atomically(unfinished / RECIPE, recipe.text)
         write_atomically(unfinished / SPEECHBRAIN, hyperparams(recipe))
-        files = {file: checksum(unfinished / file) for file in (WEIGHTS, TOKENIZER)}
+        summed = (TOKENIZER, WEIGHTS, *([LM_WEIGHTS] if language_model is not None else []))
+        files = {file: checksum(unfinished / file) for file in summed}
         write_json(unfinished / INFO, facts | {"files": files})
         write_atomically(unfinished / CARD, model_card(facts, recipe))
     return out
@@ -105,9 +119,21 @@ def check_search(run: SavedRun) -> None:
 
 
 def recipe_of(run: SavedRun) -> Source:
-    """The flattened recipe without the folders of this machine."""
-    source = flattened(run.source)
-    return set_keys(source, {key: value for key, value in ELSEWHERE.items() if source.find(key) is not None})
+    """The flattened recipe without the folders of this machine, the language model in it."""
+    source, values = flattened(run.source), dict(ELSEWHERE)
+    if run.hparams["lm_folder"] is not None:
+        lm_recipe = flattened(read_recipe(Path(str(run.hparams["lm_folder"])) / RECIPE))
+        values["language_model"] = resolved(lm_recipe.find("language_model"), lm_recipe)
+    return set_keys(source, {key: value for key, value in values.items() if source.find(key) or key not in ELSEWHERE})
+
+
+def write_weights(weights: dict[str, Tensor], path: Path) -> None:
+    # A tensor may share memory with another one, which safetensors does not write.
+    write_atomically(path, save({key: value.clone().contiguous() for key, value in weights.items()}))
+
+
+def size_of(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 @command_line
@@ -131,8 +157,6 @@ def main(argv=None):
     run = SavedRun(arguments.run, {}, source=source)
     out = release(run, arguments.out, name=arguments.name, licence=arguments.licence, data=arguments.data)
     print(f"{out}: released under {arguments.licence}, with the {run.weights_name}; do read {out / CARD}")
-    if run.hparams["lm_folder"] is not None:
-        print("the run was tested with a language model, which is not part of the release")
 
 
 if __name__ == "__main__":

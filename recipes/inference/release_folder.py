@@ -20,17 +20,18 @@ from recipes.config import Recipe, load, read_recipe
 from recipes.config.overrides import Overrides
 from recipes.errors import RecipeError
 from recipes.files import read_json
-from recipes.models import Recogniser
+from recipes.models import Recogniser, TransformerLM
 from recipes.scoring.records import from_json
 
 FORMAT = 1  # goes up when folders are written that older versions would misread
 INFO, RECIPE, WEIGHTS, TOKENIZER = "release.json", "recipe.yaml", "model.safetensors", "tokenizer.model"
+LM_WEIGHTS = "language_model.safetensors"  # of the key language_model in the recipe, where there is one
 CARD, SPEECHBRAIN = "README.md", "hyperparams.yaml"
 
 
 @dataclass(frozen=True)
 class ReleaseInfo:
-    """What a loader needs of `release.json`. files: SHA-256 of weights and tokenizer, by name."""
+    """What a loader needs of `release.json`. files: SHA-256 of all weights and of the tokenizer, by name."""
 
     format: int
     name: str
@@ -38,12 +39,16 @@ class ReleaseInfo:
 
 
 class Release(NamedTuple):
-    """A loaded release. recogniser: with its weights, in evaluation mode, on the CPU; also recipe.hparams["model"]."""
+    """A loaded release. recogniser: with its weights, in evaluation mode, on the CPU; also recipe.hparams["model"].
+
+    language_model: of the recipe's search, alike; None where it has none.
+    """
 
     recogniser: Recogniser
     tokenizer: SentencePieceProcessor
     recipe: Recipe
     info: ReleaseInfo
+    language_model: TransformerLM | None
 
 
 def is_release(folder: Path) -> bool:
@@ -67,7 +72,10 @@ def load_release(folder: Path, overrides: Overrides = (), *, trust: bool = False
     if not isinstance(recogniser, Recogniser):
         raise RecipeError(f"{folder / RECIPE} describes no recogniser")
     put_weights(recogniser, folder / WEIGHTS)
-    return Release(recogniser.eval(), load_tokenizer(folder / TOKENIZER), recipe, info)
+    language_model = recipe.hparams.get("language_model")
+    if language_model is not None:
+        put_weights(language_model.eval(), folder / LM_WEIGHTS)
+    return Release(recogniser.eval(), load_tokenizer(folder / TOKENIZER), recipe, info, language_model)
 
 
 def read_info(folder: Path) -> ReleaseInfo:
@@ -87,18 +95,19 @@ def read_info(folder: Path) -> ReleaseInfo:
 
 def check_files(folder: Path, info: ReleaseInfo) -> None:
     """Raises RecipeError where a file is missing, or weights or tokenizer are not those that were released."""
-    for name in (RECIPE, TOKENIZER, WEIGHTS):
+    summed = (TOKENIZER, WEIGHTS, *([LM_WEIGHTS] if LM_WEIGHTS in info.files else []))
+    for name in (RECIPE, *summed):
         if not (folder / name).is_file():
             raise RecipeError(f"{folder} has no {name}: it is not the whole release, copy it again")
-    for name in (TOKENIZER, WEIGHTS):
+    for name in summed:
         if info.files.get(name) != checksum(folder / name):
             raise RecipeError(f"{folder / name} is damaged, or not the one that was released: copy it again")
 
 
-def put_weights(recogniser: nn.Module, path: Path) -> None:
+def put_weights(model: nn.Module, path: Path) -> None:
     """Load the weights of a file into a model. Raises RecipeError for a damaged file, or one of another model."""
     try:
-        recogniser.load_state_dict(read_weights(path))
+        model.load_state_dict(read_weights(path))
     except RuntimeError:
         raise RecipeError(f"the weights in {path} do not fit the recipe beside it: was that changed?") from None
 
@@ -107,5 +116,5 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file, on the CPU. Raises RecipeError for a damaged file."""
     try:
         return load_file(path)
-    except SafetensorError as error:
+    except (SafetensorError, FileNotFoundError) as error:
         raise RecipeError(f"{path} is damaged, or not of safetensors: {error}") from None

@@ -21,7 +21,8 @@ from recipes.inference import Transcriber
 from recipes.inference.release import main
 from recipes.inference.release_folder import is_release, load_release
 from recipes.training.averaging import load_weights, save_weights
-from tests.support.runs import small_corpus, summary, train
+from tests.support.runs import ROOT, small_corpus, summary, train
+from train_lm import main as train_lm
 from transcribe import main as transcribe
 
 FILES = ["README.md", "hyperparams.yaml", "model.safetensors", "recipe.yaml", "release.json", "tokenizer.model"]
@@ -193,6 +194,46 @@ def test_a_release_of_greedy_ctc(run, tmp_path):
     models = [interface.from_hparams(source=str(out)) for interface in (EncoderDecoderASR, EncoderASR)]
     texts = [model.transcribe_batch(*audio)[0] for model in models]
     assert texts[0] == texts[1]
+
+
+@pytest.fixture(scope="module")
+def with_language_model(run, corpus, tmp_path_factory):
+    """A run that is searched with a language model, whose folder then goes, and what it transcribes."""
+    folder = tmp_path_factory.mktemp("language_model")
+    options = "--device cpu --noprogressbar --d_model 16 --heads 2 --layers 1 --d_ffn 32 --number_of_epochs 1".split()
+    options += ["--vocab_size", "32", "--tokenizer", str(run / "tokenizer" / "tokenizer.model")]
+    texts = ["--train_text", str(run), "--valid_text", str(run), "--output_folder", str(folder / "lm")]
+    assert train_lm([str(ROOT / "hparams" / "lm_quickstart.yaml"), *texts, *options]) == 0
+    weights = load_weights(folder / "lm" / "averaged.ckpt")
+    weights["head.out.weight"] += 2 * torch.randn(weights["head.out.weight"].shape)
+    save_weights(weights, folder / "lm" / "averaged.ckpt")
+    own = shutil.copytree(run, folder / "run")
+    recipe = own / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("lm_folder: null", f"lm_folder: {folder / 'lm'}"))
+    results = json.loads((own / "summary.json").read_text())  # as if it had been tested so
+    (own / "summary.json").write_text(json.dumps(results | {"recipe_hash": SavedRun(own, {}).recipe.hash}))
+    files = sorted(corpus.rglob("test-*/**/*.flac"))
+    expected = Transcriber.load(own).transcribe(files)
+    assert main([str(own), str(folder / "out")]) == 0
+    shutil.rmtree(folder / "lm")
+    return folder / "out", files, expected
+
+
+def test_a_language_model_is_part_of_the_release(with_language_model, released):
+    folder, files, expected = with_language_model
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*FILES, "language_model.safetensors"])
+    assert Transcriber.load(folder).transcribe(files) == expected
+    model = EncoderDecoderASR.from_hparams(source=str(folder))
+    texts = [transcript.text for transcript in expected]
+    assert [model.transcribe_file(str(file)) for file in files] == texts
+    without = Transcriber.load(released).transcribe(files)
+    assert texts != [transcript.text for transcript in without]
+    assert Transcriber.load(folder, settings={"lm_folder": None}).transcribe(files) == without
+    greedy = Transcriber.load(folder, settings={"test_search": None}).transcribe(files)
+    assert greedy == Transcriber.load(released, settings={"test_search": None}).transcribe(files)
+    assert str(folder.parent) not in (folder / "recipe.yaml").read_text() + (folder / "hyperparams.yaml").read_text()
+    card = " ".join((folder / "README.md").read_text().split())
+    assert re.search(r"Search: BeamSearch \(.*\), with the language model of this folder \([\d,]+ parameters\)\.", card)
 
 
 # --- what is not run, and what goes wrong ---------------------------------------------------------------------------
