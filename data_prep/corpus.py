@@ -77,13 +77,13 @@ class Corpus:
 
     def check_named(self, uses: Sequence[str]) -> None:
         """Raises DataError where a use has neither a folder nor a manifest, and for a manifest that does not exist."""
-        for use in uses:
-            for path in self.manifests.get(use, {}).values():
-                check_source(path)
         missing = [use for use in uses if use not in self.manifests]
         if missing and self.data_folder is None:
             others = " ".join(f"--{use}_manifest FILE" for use in missing)
             raise DataError(f"data_folder is not set: give --data_folder PATH, or {others}")
+        for use in uses:
+            for path in self.manifests.get(use, {}).values():
+                check_source(path)
 
     def splits_root(self) -> Path:
         """The folder of the splits. Raises DataError where there is none."""

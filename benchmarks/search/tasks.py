@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from data_prep.librispeech import find_corpus
+from data_prep.corpus import Corpus
 from data_prep.tokenizer import BLANK, END, START, load_tokenizer
 from recipes.asr import data
 from recipes.asr.audio import AudioReader
@@ -36,7 +36,7 @@ class RunTasks:
         if self.model.decoder is None or self.search is None:
             raise RecipeError(f"{folder}: the run decodes by CTC alone, so there is no joint search to compare")
         self.model.load_state_dict(load_weights(folder / WEIGHTS))
-        root, tokenizer = find_corpus(hparams["data_folder"]), load_tokenizer(folder / TOKENIZER)
+        root, tokenizer = Corpus.named_by(hparams).root, load_tokenizer(folder / TOKENIZER)
         dataset = read_utterances(manifests[0], root, AudioReader(), tokenizer)
         number = min(utterances, len(dataset))
         self.items = [dataset[index * len(dataset) // number] for index in range(number)]

@@ -20,7 +20,7 @@ from recipes.asr.audio import AudioReader
 from recipes.asr.brain import ASRBrain
 from recipes.asr.decode import check_score_normalizer, decode_splits, summarise
 from recipes.asr.memory import Found, TrainingSet, check_largest_batch, propose_batch_seconds
-from recipes.asr.remarks import Remarks, note_unknown_characters
+from recipes.asr.remarks import UNKNOWN_CHARACTERS, Remarks, note_unknown_characters
 from recipes.asr.saved_run import load_search_language_model
 from recipes.asr.starting_point import read_starting_point
 from recipes.asr.transfer import Transfer, freeze
@@ -71,6 +71,10 @@ class ASRExperiment(Experiment):
         point = read_starting_point(Path(self.hparams["init_from"]))
         return Transfer(point, self.model, new_tokenizer=bool(self.hparams["new_tokenizer"]))
 
+    def keeps_tokenizer(self) -> bool:
+        """Whether it is that of `init_from`."""
+        return bool(self.hparams.get("init_from")) and not self.hparams["new_tokenizer"]
+
     def begin_with_other_weights(self) -> None:
         """Where the recipe says so: load them, unless a checkpoint is to be loaded; keep parts of them as they are."""
         if not (self.trains and self.hparams.get("init_from")):
@@ -103,7 +107,7 @@ class ASRExperiment(Experiment):
     def make_tokenizer(self, manifest: Path) -> Path:
         """Train it, or take the one that the weights to begin with know."""
         tokenizer = self.folder / TOKENIZER
-        if not self.hparams.get("init_from") or self.hparams["new_tokenizer"]:
+        if not self.keeps_tokenizer():
             return train_tokenizer(manifest, tokenizer.parent, self.hparams["token_type"], self.hparams["vocab_size"])
         tokenizer.parent.mkdir(exist_ok=True)
         write_atomically(tokenizer, self.transfer.point.tokenizer.read_bytes())
@@ -160,11 +164,23 @@ class ASRExperiment(Experiment):
         """Name the utterances that the tokenizer cannot spell."""
         remarks, recorded = Remarks(self.folder, self.logger), RunData.read(self.folder)
         splits = {**self.data.valid, **self.data.test}
-        keeps_tokenizer = self.hparams.get("init_from") and not self.hparams["new_tokenizer"]
-        if keeps_tokenizer or (recorded and recorded.earlier):  # it does not come from these training data
+        if self.keeps_tokenizer() or (recorded and recorded.earlier):  # it does not come from these training data
             splits |= self.data.train
         note_unknown_characters(remarks, splits, self.tokenizer)
+        if self.trains and self.keeps_tokenizer() and self.newest is None:
+            self.check_spelling(remarks)
         return remarks
+
+    def check_spelling(self, remarks: Remarks) -> None:
+        """Raises RecipeError where the tokenizer of `init_from` cannot spell most of what is to be learnt."""
+        counts = remarks.counts()
+        unspelt = sum(counts.get(split, {}).get(UNKNOWN_CHARACTERS, 0) for split in self.data.train)
+        total = int(part_of(self.data.train).counts["utterances"])
+        if 2 * unspelt > total:
+            raise RecipeError(
+                f"init_from: its tokenizer cannot spell {unspelt} of {total} utterances (all in {remarks.path}): "
+                "give --text_normalizer upper if it knows capital letters alone, or --new_tokenizer"
+            )
 
     def make_datasets(self) -> None:
         """What is trained and validated on; utterances that are left out are named."""

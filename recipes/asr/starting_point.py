@@ -22,7 +22,7 @@ def read_starting_point(folder: Path) -> StartingPoint:
         weights = read_weights(folder / release_files.WEIGHTS)
         return StartingPoint(folder, weights, "weights of the release", folder / release_files.TOKENIZER)
     if (folder / RECIPE).is_file():
-        run = SavedRun(folder, {})
+        run = SavedRun(folder, {"data_folder": "."})  # which a converted run has not, and nothing reads
         return StartingPoint(folder, run.weights, run.weights_name, folder / TOKENIZER)
     if any((folder / name).is_file() for name in OF_SPEECHBRAIN):
         raise RecipeError(

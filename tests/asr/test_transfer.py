@@ -7,9 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from data_prep.files import checksum
+from recipes.stock.convert import main as convert
 from recipes.training.part_names import parts_of
 from recipes.training.run_data import RunData
 from tests.support.runs import RECIPE, epochs, initial_model, same_weights, small_corpus, train, weights
+from tests.support.stock_models import Stock
+from train import main
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +148,27 @@ def test_a_mistake_is_one_line_before_anything_is_computed(corpus, source, tmp_p
     error = capsys.readouterr().err
     assert error.startswith(f"error: {message.format(**places)}") and error.count("\n") == 1
     assert not list(tmp_path.glob("out/checkpoints/CKPT*"))
+
+
+def test_text_that_the_tokenizer_cannot_spell(corpus, source, tmp_path, capsys):
+    options = ["--mixer", "attention", "--init_from", str(source), "--text_normalizer", "basic"]
+    assert train(corpus, tmp_path / "run", *options) == 2
+    shown = capsys.readouterr()
+    assert "note on train-clean-5: 24 of 24 utterances" in shown.out
+    assert "error: init_from: its tokenizer cannot spell 24 of 24 utterances (all in" in shown.err
+    assert train(corpus, tmp_path / "run", *options[:-1], "upper") == 0
+
+
+def test_a_converted_model_of_speechbrain_is_a_source(corpus, tmp_path, capsys):
+    stock = Stock("conformer", "RoPEMHA")
+    folder, ours = stock.save(tmp_path / "stock", hyperparams=True), tmp_path / "ours"
+    assert convert([str(folder), "--recipe", str(stock.recipe(tmp_path)), str(ours)]) == 0
+    capsys.readouterr()
+    options = ["--data_folder", str(corpus), "--output_folder", str(tmp_path / "run"), "--init_from", str(ours)]
+    options += "--number_of_epochs 1 --workers 0 --noprogressbar --batch_seconds 4 --test_search null".split()
+    assert main([str(ours / "recipe.yaml"), "--device", "cpu", *options]) == 0
+    assert shown(capsys, *THREE)[1:] == ["new, drawn at random: nothing", f"left in {ours}: nothing"]
+    assert RunData.read(tmp_path / "run").tokenizer == checksum(ours / "tokenizer" / "tokenizer.model")
 
 
 def test_a_folder_of_speechbrain_is_to_be_converted(corpus, tmp_path, capsys):
