@@ -19,8 +19,13 @@ COLUMNS: dict[str, Callable[[dict], str]] = {
     "blanks %": lambda run: f"{100 * run['epochs'][-1]['dev']['blanks']:.0f}",
     "gradient": lambda run: f"{run['epochs'][-1]['train']['gradient_norm']:.0f}",
     "clipped %": lambda run: f"{100 * run['epochs'][-1]['train']['clipped_steps']:.0f}",
-    "keys": lambda run: " ".join(f"{key}={value}" for key, value in sorted(run["keys"].items())) or "-",
+    "keys": lambda run: " ".join(f"{key}={value}" for key, value in changed_keys(run).items()) or "-",
 }
+
+
+def changed_keys(run: dict) -> dict:
+    """Those given on the command line, but for the number of epochs, which the figures show and no epoch depends on."""
+    return {key: value for key, value in sorted(run["keys"].items()) if key != "number_of_epochs"}
 
 
 def by_epoch(run: dict, name: str, digits: int) -> str:
@@ -57,7 +62,7 @@ def markdown(results: dict) -> str:
     runs = sorted(
         results["runs"], key=lambda run: [str(run[name]) for name in ("corpus", "augmentation", "system", "seed")]
     )
-    shown = [name for name in COLUMNS if name != "keys" or any(run["keys"] for run in runs)]
+    shown = [name for name in COLUMNS if name != "keys" or any(map(changed_keys, runs))]
     lines = [f"| {' | '.join(shown)} |", f"|{'---|' * len(shown)}"]
     lines += [f"| {' | '.join(COLUMNS[name](run) for name in shown)} |" for run in runs]
     for corpus, shares in results.get("masks", {}).items():

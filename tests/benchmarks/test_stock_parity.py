@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from benchmarks.stock_parity.command import RECIPE, main
 from benchmarks.stock_parity.figures import TrainFigures
 from benchmarks.stock_parity.masks import masked_shares
-from benchmarks.stock_parity.results import add_run
+from benchmarks.stock_parity.results import add_run, markdown, read
 from benchmarks.stock_parity.stock_model import stock_modules, weights_under_our_names
 from benchmarks.stock_parity.stock_training import StockBrain
 from benchmarks.stock_parity.systems import AUGMENTATION, parse_system, take_features
@@ -22,7 +22,7 @@ from recipes.asr.loss import joint_loss
 from recipes.config import load
 from recipes.models import SpecAugment
 from tests.support.models import randomised
-from tests.support.runs import small_corpus
+from tests.support.runs import ROOT, small_corpus
 from tests.support.stock_models import noise
 
 pytestmark = pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask")  # stock's decoder
@@ -193,3 +193,8 @@ def test_errors_of_systems(capsys):
     assert "stock itself has none" in capsys.readouterr().err
     assert main([]) == 2
     assert "give --data_folder, the corpus to train on, or --table, a file of results" in capsys.readouterr().err
+
+
+def test_the_page_has_the_table():
+    table = markdown(read(ROOT / "results" / "stock_parity.json")).split("\n\n")[0]
+    assert table in (ROOT / "docs" / "parity.md").read_text(encoding="utf-8")
