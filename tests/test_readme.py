@@ -219,6 +219,7 @@ def figures():
         yield "docs/comparisons.md", f"{mixer} {listed}"
     yield from figures_of_the_search()
     yield from figures_of_the_findings()
+    yield from figures_of_transcribing()
 
 
 def figures_of_the_search():
@@ -254,6 +255,17 @@ def figures_of_the_findings():
         split = mixers[name]["splits"]["test-clean"]
         error = f"{split['homophone_error']:.1f}" if "homophone_error" in split else "none recognised"
         yield "docs/findings.md", f"{start} {mixers[name]['valid_wer']:.1f} | {split['mean']:.1f} | {error} |"
+
+
+def figures_of_transcribing():
+    searches = {"recipe": "its own", "greedy": "greedy CTC"}
+    for row in read("timestamps.json")["rows"]:
+        start, end = (f"{row[f'{edge}_median_ms']:.0f} ms, {row[f'{edge}_p90_ms']:.0f} ms" for edge in ("start", "end"))
+        yield "docs/use.md", f"| {row['split']} | {searches[row['search']]} | {row['words']} | {start} | {end} |"
+    for row in read("long_recordings.json")["rows"]:
+        window = f"windows of {row['window']:.0f} s" if row["window"] else "one pass"
+        sizes = f"{row['minutes']:.1f} | {row['wer']:.2f} | {row['cpu_seconds']:.1f}"
+        yield "docs/use.md", f"| {searches[row['search']]} | {window} | {sizes} |"
 
 
 @pytest.mark.parametrize(("page", "text"), list(figures()))

@@ -13,6 +13,7 @@ START = {
     "train_lm": "$lm_recipe --tokenizer $none --train_text $none --valid_text $none --output_folder $run",
     "compare": "--mixers attention --data_folder $none --out $run",
     "evaluate": "",
+    "transcribe": "",
     "recipes.config": "",
     "recipes.describe": "",
     "recipes.inference.release": "",
@@ -181,6 +182,31 @@ ROWS = [
         "evaluate",
         {"run/recipe.yaml": HOSTILE},
     ),
+    *(
+        BadInput(
+            options, "no audio to transcribe: give RUN, then files, folders, patterns or -, then options", "transcribe"
+        )
+        for options in ("", "$here/run", "$here/run --format json")
+    ),
+    BadInput(
+        "$none a.wav",
+        "$none is no run folder (there is no such folder): give first one that train.py wrote",
+        "transcribe",
+    ),
+    BadInput(
+        "$here a.wav",
+        "$here is no run folder (it has no recipe.yaml): give first one that train.py wrote",
+        "transcribe",
+    ),
+    BadInput(
+        "$here/run a.wav",
+        f"$here/run/recipe.yaml, line 2: 'os.system' {NOT_LISTED}",
+        "transcribe",
+        {"run/recipe.yaml": HOSTILE},
+    ),
+    BadInput("$none a.wav --window 0", "--window must be a number of seconds above 0, not 0", "transcribe"),
+    BadInput("$none a.wav --nbest 0", "--nbest must be 1 or more, not 0", "transcribe"),
+    BadInput("$none a.wav --nbest 2", "--nbest 2: only --format json holds more than the best reading", "transcribe"),
     BadInput("$recipe --lr 0", "$recipe: lr must be a number above 0, not 0", "recipes.config"),
     BadInput(
         "$here/mine.yaml",

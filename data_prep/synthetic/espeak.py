@@ -38,6 +38,22 @@ VARIANTS = FEMALE_VARIANTS + MALE_VARIANTS
 # Numbers from speak_lib.h.
 _SYNCHRONOUS, _DO_NOT_EXIT, _UTF8 = 2, 0x8000, 1
 _RATE, _PITCH, _PITCH_RANGE, _WORD_GAP = 1, 3, 4, 7
+_LAST_EVENT, _WORD_BEGINS = 0, 1
+
+
+class _Event(ctypes.Structure):
+    """``espeak_EVENT`` of speak_lib.h."""
+
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("milliseconds", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("name", ctypes.c_char * 8),
+    )
 
 
 def find_espeak():
@@ -57,6 +73,9 @@ def find_espeak():
 class Espeak:
     """espeak-ng in this process, one voice at a time; ``sample_rate`` is in Hz.
 
+    ``word_starts``: of the sentence spoken last, the sample at which the word at this place of the text begins; words
+    that are spoken as one, such as "of a", have the first one's alone.
+
     The library keeps state between calls (filters, random numbers), so the same text gives the same bytes
     only when every speaker has a fresh process and speaks the same sentences in the same order.
     """
@@ -65,8 +84,10 @@ class Espeak:
         library_path, self._data_path = find_espeak()
         self._library = ctypes.CDLL(library_path)
         self._c_library = ctypes.CDLL(None)
-        self._blocks = []
-        callback_type = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+        self._blocks, self.word_starts = [], {}
+        callback_type = ctypes.CFUNCTYPE(
+            ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event)
+        )
         # espeak-ng keeps only the address: without this reference Python would free the callback.
         self._callback = callback_type(self._receive)
         self._library.espeak_Synth.argtypes = (
@@ -79,7 +100,12 @@ class Espeak:
             raise DataError(f"espeak-ng cannot read its data in {self._data_path}: reinstall espeakng-loader")
         self._library.espeak_SetSynthCallback(self._callback)
 
-    def _receive(self, samples, count, _events):
+    def _receive(self, samples, count, events):
+        number = 0
+        while events and events[number].type != _LAST_EVENT:
+            if events[number].type == _WORD_BEGINS:
+                self.word_starts[events[number].text_position - 1] = events[number].sample
+            number += 1
         if samples and count > 0:
             self._blocks.append(np.ctypeslib.as_array(samples, (count,)).copy())
         return 0
@@ -100,6 +126,7 @@ class Espeak:
     def speak(self, text, seed):
         """Samples (int16 array at ``sample_rate``) of one sentence; ``seed`` fixes its noise and flutter."""
         self._blocks.clear()
+        self.word_starts.clear()
         self._library.espeak_ng_SetRandSeed(seed)
         self._c_library.srand(seed)
         text = text.encode() + b"\0"

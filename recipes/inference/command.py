@@ -53,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     add("--ngram", type=Path, help="CTC search with this word n-gram in place of the recipe's search")
     add("--average", help="weights: best-5, last-5, or epochs 3-7; without it, those of the run's own test")
     add("--window", type=float, metavar="SECONDS", help="encode what is longer in overlapping windows of this length")
+    add("--piece", type=float, metavar="SECONDS", help="search what is longer in pieces of at most this length")
     add("--batch_seconds", type=float, metavar="SECONDS", help="padded audio computed at once (default: 100)")
     add("--rate", type=int, metavar="HZ", help="of bare samples on standard input: 16-bit, little-endian, one channel")
     add("--threads", type=int, metavar="N", help="of the CPU")
@@ -71,7 +72,7 @@ def parse(argv: Sequence[str]) -> Request:
         value = getattr(own, name)
         if value is not None and value < 1:
             raise RecipeError(f"--{name} must be 1 or more, not {value}")
-    for name in ("window", "batch_seconds"):
+    for name in ("window", "piece", "batch_seconds"):
         value = getattr(own, name)
         if value is not None and not value > 0:
             raise RecipeError(f"--{name} must be a number of seconds above 0, not {value:g}")

@@ -25,6 +25,7 @@ def load_transcriber(own: Namespace, rest: Sequence[str]) -> Transcriber:
         load_model(folder, Settings(arguments.overrides, own.ngram, own.average, trust)),
         device=options.device if "device" in options.overridden_args else None,
         window=own.window,
+        piece=own.piece,
         batch_seconds=own.batch_seconds or BATCH_SECONDS,
         precision=options.eval_precision,
     )

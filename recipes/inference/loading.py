@@ -4,12 +4,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from recipes import release_files
 from recipes.asr.saved_run import SavedRun, check_decoding_keys, load_search_language_model, with_ngram
 from recipes.config import read_recipe
 from recipes.errors import RecipeError
+from recipes.files import read_json
 from recipes.inference import release_folder
 from recipes.inference.recognition import LoadedModel
+from recipes.scoring.records import from_json
+from recipes.training.run_data import RunData
 from recipes.training.run_folder import RECIPE, TOKENIZER
 
 
@@ -32,7 +34,8 @@ def load_run(folder: Path, settings: Settings) -> LoadedModel:
     run = SavedRun(folder, keys, settings.average, source=source)
     language_model = load_search_language_model(run.hparams, folder / TOKENIZER)
     name = f"{folder}, {run.weights_name}"
-    return LoadedModel(run.hparams["model"], run.tokenizer, run.hparams["test_search"], language_model, name)
+    mean = mean_utterance(RunData.read(folder))
+    return LoadedModel(run.hparams["model"], run.tokenizer, run.hparams["test_search"], language_model, name, mean)
 
 
 def load_release(folder: Path, settings: Settings) -> LoadedModel:
@@ -43,16 +46,24 @@ def load_release(folder: Path, settings: Settings) -> LoadedModel:
     release = release_folder.load_release(folder, keys, trust=settings.trust)
     hparams = release.recipe.hparams
     check_decoding_keys(keys, hparams)
-    language_model = load_search_language_model(hparams, folder / release_files.TOKENIZER)
+    language_model = load_search_language_model(hparams, folder / release_folder.TOKENIZER)
     search = hparams["test_search"]
     if "lm_folder" not in keys and search is not None and search.takes_lm:
         language_model = release.language_model
     name = f"{folder}, release {release.info.name}"
-    return LoadedModel(release.recogniser, release.tokenizer, search, language_model, name)
+    data = read_json(folder / release_folder.INFO).get("data")
+    mean = mean_utterance(from_json(RunData, data, str(folder / release_folder.INFO)) if data else None)
+    return LoadedModel(release.recogniser, release.tokenizer, search, language_model, name, mean)
+
+
+def mean_utterance(data: RunData | None) -> float | None:
+    """Seconds, of what was trained on."""
+    counts = data.train.counts if data else {}
+    return 3600 * counts["hours"] / counts["utterances"] if counts.get("hours") and counts.get("utterances") else None
 
 
 # The file by which a folder is known, and what reads it; the first one that is there counts.
-KINDS: dict[str, Callable[[Path, Settings], LoadedModel]] = {release_files.INFO: load_release, RECIPE: load_run}
+KINDS: dict[str, Callable[[Path, Settings], LoadedModel]] = {release_folder.INFO: load_release, RECIPE: load_run}
 
 
 def load_model(folder: Path, settings: Settings) -> LoadedModel:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -12,9 +12,14 @@ from data_prep.tokenizer import BLANK
 from mixers.base import Mixer
 from recipes.models import ConvFrontend, Encoded, LogMel, Recogniser
 
-WHOLE = 40.0  # seconds: what is encoded and searched whole by any model. LibriSpeech's longest utterance has 35
-MARGIN = 5.0  # seconds of a window on each side that only serve as context
-PIECE = (10.0, 25.0)  # seconds of a piece to search: at least, and at most
+WINDOW = 40.0  # seconds, where nothing else is said. LibriSpeech's longest utterance has 35
+MARGIN = 1 / 8  # of a window, on each side, only serves as context
+# A search is lost in what is much longer than what its decoder was trained on: it ends too early. So recordings are
+# searched whole up to so many times the mean training utterance (12.3 s in LibriSpeech, whose tests go up to 35 s), and
+# longer ones in pieces of about this mean.
+WHOLE, PIECE = 3.0, 4 / 3
+UTTERANCE = 12.0  # seconds, where the mean is not known
+SHORTEST = 3 / 8  # of the longest piece
 
 
 def is_linear(model: Recogniser) -> bool:
@@ -34,7 +39,7 @@ class Windows:
     def __init__(self, seconds: float, frame_seconds: float):
         self.frames = max(round(seconds / frame_seconds), 3)
         self.seconds = self.frames * frame_seconds
-        self.margin = min(round(MARGIN / frame_seconds), self.frames // 3)
+        self.margin = round(MARGIN * self.frames)
 
     def starts(self, total: int) -> list[int]:
         """The first frames of the windows over so many frames."""
@@ -65,23 +70,37 @@ class Windows:
         return torch.cat(kept)
 
 
-def pieces(log_probs: Tensor, frame_seconds: float) -> list[tuple[int, int]]:
+class Cuts(NamedTuple):
+    """How long recordings are cut for a search, in seconds: none up to `whole`, then pieces of at most `piece`."""
+
+    whole: float
+    piece: float
+
+
+def choose_cuts(piece: float | None, utterance_seconds: float | None) -> Cuts:
+    """piece: what was asked for. utterance_seconds: the mean of training, None where it is not known."""
+    mean = utterance_seconds or UTTERANCE
+    return Cuts(WHOLE * mean, PIECE * mean) if piece is None else Cuts(piece, piece)
+
+
+def pieces(log_probs: Tensor, frame_seconds: float, cuts: Cuts) -> list[tuple[int, int]]:
     """Where to cut ``[T, vocab_size]`` of CTC for a search: [first frame, frame after the last] of each piece.
 
-    One piece where the whole is short enough. Else a cut lies in the middle of the longest stretch of frames in which
-    CTC's best output is the blank, among those in which a piece may end.
+    A cut lies in the middle of the longest stretch of frames in which CTC's best output is the blank, among those in
+    which a piece may end.
     """
-    total, cuts = len(log_probs), [0]
-    if total * frame_seconds > WHOLE:
-        shortest, longest = (round(seconds / frame_seconds) for seconds in PIECE)
+    total, bounds = len(log_probs), [0]
+    if total * frame_seconds > cuts.whole:
+        longest = max(round(cuts.piece / frame_seconds), 2)
+        shortest = max(round(SHORTEST * longest), 1)
         silent = (log_probs.argmax(-1) == BLANK).tolist()
-        while total - cuts[-1] > longest:
-            earliest, latest = cuts[-1] + shortest, min(cuts[-1] + longest, total - 1)
+        while total - bounds[-1] > longest:
+            earliest, latest = bounds[-1] + shortest, bounds[-1] + longest
             cut = middle_of_longest(silent[earliest:latest])
             if cut is None:  # no silence at all
                 cut = int(log_probs[earliest:latest, BLANK].argmax())
-            cuts.append(earliest + cut)
-    return list(pairwise([*cuts, total]))
+            bounds.append(earliest + cut)
+    return list(pairwise([*bounds, total]))
 
 
 def middle_of_longest(flags: Sequence[bool]) -> int | None:

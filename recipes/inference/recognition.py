@@ -18,7 +18,7 @@ from recipes.decoding import Hypothesis, Search
 from recipes.decoding.search import Decoder
 from recipes.inference.alignment import align
 from recipes.inference.audio import SAMPLE_RATE
-from recipes.inference.long import WHOLE, Windows, is_linear, pieces, samples_per_frame
+from recipes.inference.long import WINDOW, Windows, choose_cuts, is_linear, pieces, samples_per_frame
 from recipes.inference.recordings import Recording
 from recipes.inference.transcript import Transcript
 from recipes.inference.words import TokenSpan, greedy_path, spans_of_path, words_of
@@ -28,13 +28,17 @@ from recipes.scoring.transcription import distinct
 
 
 class LoadedModel(NamedTuple):
-    """A model with its weights, its tokenizer, how it is to be searched (None: greedy CTC), and in words what it is."""
+    """A model with its weights and tokenizer, how it is to be searched (None: greedy CTC), and in words what it is.
+
+    utterance_seconds: the mean of the training utterances; None where it is not known.
+    """
 
     model: Recogniser
     tokenizer: SentencePieceProcessor
     search: Search | None
     language_model: TransformerLM | None
     name: str
+    utterance_seconds: float | None = None
 
 
 class Encoding(NamedTuple):
@@ -55,7 +59,8 @@ class Part(NamedTuple):
 class Recognition:
     """A model on its device with its search. Calling it changes nothing, so that threads may share it.
 
-    window: seconds; see `recipes.inference.transcriber.Transcriber`. autocast: the dtype of mixed precision, or None.
+    window, piece: seconds; see `recipes.inference.transcriber.Transcriber`. autocast: the dtype of mixed
+    precision, or None.
     """
 
     def __init__(
@@ -64,6 +69,7 @@ class Recognition:
         device: torch.device,
         *,
         window: float | None,
+        piece: float | None,
         batch_seconds: float,
         autocast: torch.dtype | None,
     ):
@@ -75,8 +81,9 @@ class Recognition:
         self.hop = samples_per_frame(self.model)
         self.frame_seconds = self.hop / SAMPLE_RATE
         self.linear = is_linear(self.model)
-        longest = window if window is not None or self.linear else WHOLE
+        longest = window if window is not None or self.linear else WINDOW
         self.windows = Windows(longest, self.frame_seconds) if longest is not None else None
+        self.cuts = choose_cuts(piece, loaded.utterance_seconds)
         safe = self.search is None or self.search.thread_safe
         self.turn = contextlib.nullcontext() if safe else threading.Lock()
 
@@ -117,7 +124,7 @@ class Recognition:
         cut = [
             (number, start, end)
             for number, encoding in enumerate(encodings)
-            for start, end in pieces(encoding.log_probs, self.frame_seconds)
+            for start, end in pieces(encoding.log_probs, self.frame_seconds, self.cuts)
         ]
         results: dict[int, list[Hypothesis]] = {}
         seconds = [(end - start) * self.frame_seconds for _, start, end in cut]

@@ -11,7 +11,6 @@ from recipes.errors import RecipeError
 from recipes.inference.audio import SAMPLE_RATE
 from recipes.inference.engine import Outcome, groups, read_batches
 from recipes.inference.loading import Settings, load_model
-from recipes.inference.long import WHOLE
 from recipes.inference.recognition import LoadedModel, Recognition
 from recipes.inference.recordings import Recording, recording_of
 
@@ -25,8 +24,10 @@ class Transcriber:
 
     loaded: what `load_model` returns. device: where it runs; None: the first GPU, or the CPU where there is none.
     window: seconds; longer recordings are encoded in windows of this length that overlap. None: in one pass where all
-    mixers are linear, else in windows of 40 s. batch_seconds: of padded audio encoded, or searched, at once.
-    precision: fp32, bf16 or fp16. Raises RecipeError for values that cannot be, and for a device that is not there.
+    mixers are linear, else in windows of 40 s. piece: seconds; longer recordings are searched in pieces of at most this
+    length, cut at silences. None: what is longer than three mean training utterances, in pieces of four thirds of one.
+    batch_seconds: of padded audio encoded, or searched, at once. precision: fp32, bf16 or fp16. Raises RecipeError for
+    values that cannot be, and for a device that is not there.
     """
 
     def __init__(
@@ -35,12 +36,13 @@ class Transcriber:
         *,
         device: str | None = None,
         window: float | None = None,
+        piece: float | None = None,
         batch_seconds: float = BATCH_SECONDS,
         precision: str = "fp32",
     ):
         if precision not in PRECISIONS:
             raise RecipeError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision}")
-        for name, value in (("window", window), ("batch_seconds", batch_seconds)):
+        for name, value in (("window", window), ("piece", piece), ("batch_seconds", batch_seconds)):
             if value is not None and not value > 0:
                 raise RecipeError(f"{name} must be a number of seconds above 0, not {value}")
         self.name, self.batch_seconds = loaded.name, batch_seconds
@@ -50,6 +52,7 @@ class Transcriber:
             loaded,
             usable_device(device),
             window=window,
+            piece=piece,
             batch_seconds=batch_seconds,
             autocast=PRECISIONS[precision],
         )
@@ -122,10 +125,10 @@ class Transcriber:
     def describe(self, longest: float) -> list[str]:
         """See `recipes.inference.engine.Engine`."""
         recognise = self.recognise
+        limits = [recognise.windows.seconds if recognise.windows else recognise.cuts.whole]
+        limits += [recognise.cuts.whole] if recognise.search is not None else []
         lines = [f"{self.name}, on {recognise.device}", search_in_words(recognise)]
-        if longest > (recognise.windows.seconds if recognise.windows else WHOLE):
-            lines.append(long_in_words(recognise))
-        return lines
+        return [*lines, long_in_words(recognise)] if longest > min(limits) else lines
 
 
 def search_in_words(recognise: Recognition) -> str:
@@ -144,9 +147,11 @@ def long_in_words(recognise: Recognition) -> str:
         encoder = "long recordings: encoded in one pass, for all mixers are linear"
     else:
         why = "" if recognise.linear else ", for not all mixers are linear"
-        margin = windows.margin * recognise.frame_seconds
-        encoder = f"long recordings: encoded in windows of {windows.seconds:g} s that overlap by {2 * margin:g} s{why}"
-    return encoder + ("" if recognise.search is None else f"; above {WHOLE:g} s searched in pieces, cut at silences")
+        overlap = 2 * windows.margin * recognise.frame_seconds
+        encoder = f"long recordings: encoded in windows of {windows.seconds:g} s that overlap by {overlap:g} s{why}"
+    whole, piece = recognise.cuts
+    search = f"; above {whole:.1f} s searched in pieces of at most {piece:.1f} s, cut at silences"
+    return encoder + ("" if recognise.search is None else search)
 
 
 def usable_device(name: str | None) -> torch.device:

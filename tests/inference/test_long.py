@@ -10,10 +10,11 @@ import torch
 from data_prep.tokenizer import BLANK
 from recipes.config import load
 from recipes.inference import Transcriber
-from recipes.inference.long import Windows, is_linear, middle_of_longest, pieces, samples_per_frame
+from recipes.inference.long import Cuts, Windows, choose_cuts, is_linear, middle_of_longest, pieces, samples_per_frame
 from tests.support.models import randomised
 from tests.support.runs import RECIPE
 
+CUTS = Cuts(whole=40.0, piece=25.0)
 SIZES = {"data_folder": "x", "d_model": 16, "heads": 2, "layers": 2, "d_ffn": 32, "kernel_size": 3}
 
 
@@ -34,7 +35,7 @@ def test_windows_give_the_frames_of_one_pass(samples):
     """Of a model that sees no farther than a margin."""
     model = model_with("local_only")
     assert samples_per_frame(model) == 640
-    windows = Windows(2.0, 0.04)  # 50 frames, 16 of them margin on each side
+    windows = Windows(2.0, 0.04)  # 50 frames, 6 of them margin on each side
     audio = 0.1 * torch.randn(samples, generator=torch.Generator().manual_seed(0))
     whole = model.encode(audio[None], torch.tensor([samples])).frames[0]
     for at_once in (1, 3):
@@ -50,18 +51,23 @@ def speech(*spans: tuple[int, bool]) -> torch.Tensor:
 
 def test_cuts_lie_in_the_longest_silence():
     log_probs = speech((400, False), (10, True), (100, False), (20, True), (500, False), (4, True), (200, False))
-    assert pieces(log_probs, 0.04) == [(0, 520), (520, 1032), (1032, 1234)]
+    assert pieces(log_probs, 0.04, CUTS) == [(0, 520), (520, 1032), (1032, 1234)]
 
 
 def test_what_is_short_is_not_cut():
-    assert pieces(speech((450, False), (100, True), (450, False)), 0.04) == [(0, 1000)]
+    assert pieces(speech((450, False), (100, True), (450, False)), 0.04, CUTS) == [(0, 1000)]
 
 
 def test_without_silence_it_is_cut_all_the_same():
-    cut = pieces(speech((1700, False)), 0.04)
+    cut = pieces(speech((1700, False)), 0.04, CUTS)
     assert cut[0][0] == 0 and cut[-1][1] == 1700
     assert all(end == start for (_, end), (start, _) in pairwise(cut))
     assert max(end - start for start, end in cut) <= 625
+
+
+def test_pieces_are_of_the_length_of_training_utterances():
+    assert choose_cuts(None, 12.0) == choose_cuts(None, None) == Cuts(36.0, 16.0)
+    assert choose_cuts(None, 3.0) == Cuts(9.0, 4.0) and choose_cuts(7.0, 3.0) == Cuts(7.0, 7.0)
 
 
 @pytest.mark.parametrize(("flags", "middle"), [("", None), ("..", None), ("##", 1), (".##.###.", 5), ("#.#", 0)])
@@ -83,7 +89,7 @@ def test_one_pass_and_pieces_and_windows(search, run, minute):
     """A minute of letters: the words of a cut search stand where greedy CTC has them, in order, to the end."""
     model = Transcriber.load(run, device="cpu", settings={"test_search": search})
     transcript = model.transcribe(minute)
-    assert "one pass" in model.describe(60.0)[-1] and len(model.describe(30.0)) == 2
+    assert "one pass" in model.describe(60.0)[-1] and len(model.describe(1.0)) == 2
     times = [time for word in transcript.words for time in (word.start, word.end)]
     assert (
         times == sorted(times)
@@ -91,7 +97,7 @@ def test_one_pass_and_pieces_and_windows(search, run, minute):
         and [word.text for word in transcript.words] == transcript.text.split()
     )
     windowed = Transcriber.load(run, device="cpu", window=12, settings={"test_search": search})
-    assert "windows of 12 s that overlap by 8 s" in windowed.describe(13.0)[-1]
+    assert "windows of 12 s that overlap by 3.04 s" in windowed.describe(13.0)[-1]
     assert windowed.transcribe(minute).words[-1].end > 50
 
 
@@ -104,7 +110,7 @@ def test_a_cut_search_finds_what_each_piece_gives(run, minute):
     samples = torch.from_numpy(soundfile.read(minute, dtype="float32")[0])
     with torch.inference_mode():
         (encoding,) = recognise.encode([samples])
-        cut = pieces(encoding.log_probs, 0.04)
+        cut = pieces(encoding.log_probs, 0.04, recognise.cuts)
         single = [
             recognise.search_all(
                 [encoding._replace(frames=encoding.frames[start:end], log_probs=encoding.log_probs[start:end])]

@@ -1,5 +1,6 @@
 """Transcriber: the same text alone, batched, as samples, in threads, and as evaluate.py writes it."""
 
+import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,6 +15,7 @@ from recipes.errors import RecipeError
 from recipes.inference import Transcriber
 from recipes.inference.release import main as release
 from recipes.scoring import DecodedUtterance, decoded_file
+from tests.support.commands import ROOT, RUN
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +105,18 @@ def test_a_release_writes_the_same(run, recordings, transcriber, tmp_path):
             Transcriber.load(tmp_path / "out", **options)
 
 
+def test_the_examples_of_the_page(run, recordings, tmp_path, monkeypatch, capsys):
+    blocks = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / "use.md").read_text(), re.MULTILINE | re.DOTALL)
+    (tmp_path / RUN).parent.mkdir(parents=True)
+    (tmp_path / RUN).symlink_to(run)
+    (tmp_path / "talk.flac").symlink_to(recordings[0])
+    monkeypatch.chdir(tmp_path)
+    exec(compile("\n".join(blocks), "use.md", "exec"), {})
+    shown = capsys.readouterr().out.splitlines()
+    assert len(blocks) == 2 and len(shown) == 3
+    assert shown[0] == Transcriber.load(run).transcribe(recordings[0]).text
+
+
 # --- what cannot be -------------------------------------------------------------------------------------------------
 
 
@@ -121,6 +135,7 @@ def test_a_bad_recording_is_named(transcriber, recordings, tmp_path):
         ({"device": "cuda:99"}, "device cuda:99 cannot be used: "),
         ({"device": "toaster"}, "device toaster cannot be used: "),
         ({"window": 0}, "window must be a number of seconds above 0, not 0"),
+        ({"piece": -1}, "piece must be a number of seconds above 0, not -1"),
         ({"batch_seconds": -1}, "batch_seconds must be a number of seconds above 0, not -1"),
         ({"precision": "int3"}, "precision must be one of fp32, bf16, fp16, not int3"),
         ({"settings": {"d_model": 8}}, "--d_model says what was trained and cannot change any more"),
