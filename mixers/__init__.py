@@ -13,6 +13,7 @@ from .conv_only import ConvOnly
 from .cosformer import CosFormer
 from .directional_attention import DirectionalAttention
 from .fastformer import FastFormer
+from .gated_delta import GatedDelta
 from .hypermixing import HyperMixing
 from .linear_attention import LinearAttention
 from .local_only import LocalOnly
@@ -31,6 +32,7 @@ MIXERS: dict[str, type[Mixer]] = {
     "xnor": XNOR,
     "linear_attention": LinearAttention,
     "directional_attention": DirectionalAttention,
+    "gated_delta": GatedDelta,
     "cosformer": CosFormer,
     "fastformer": FastFormer,
     "mamba": Mamba,
@@ -48,6 +50,7 @@ __all__ = [
     "CosFormer",
     "DirectionalAttention",
     "FastFormer",
+    "GatedDelta",
     "HyperMixing",
     "LinearAttention",
     "LocalOnly",

@@ -38,6 +38,18 @@ def masked_chunks(x: Tensor, mask: Tensor | None, context: Context | None) -> tu
     return to_chunks(zero_padding(x, mask), chunk), to_chunks(all_real, chunk)
 
 
+def with_left_chunks(x: Tensor, context: Context) -> Tensor:
+    """Every chunk with its left chunks before it, zeros before the first frame.
+
+    ``[B, T, …]`` → ``[B, ceil(T / chunk), (left_chunks + 1) * chunk, …]``, for a context with a bound.
+    """
+    assert context.left_chunks is not None
+    x = to_chunks(x, context.chunk).flatten(1, 2)
+    before = x.new_zeros(x.shape[0], context.left_chunks * context.chunk, *x.shape[2:])
+    size = before.shape[1] + context.chunk
+    return torch.cat([before, x], 1).unfold(1, size, context.chunk).movedim(-1, 2)
+
+
 def left_sums(chunk_sums: Tensor, left_chunks: int | None, decay: float = 1.0) -> Tensor:
     """For each chunk the sum over the ``left_chunks`` chunks before it (None: over all before it).
 

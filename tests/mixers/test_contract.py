@@ -13,6 +13,7 @@ from mixers import (
     CosFormer,
     DirectionalAttention,
     FastFormer,
+    GatedDelta,
     HyperMixing,
     LinearAttention,
     LocalOnly,
@@ -48,6 +49,8 @@ VARIANTS = {
     "xnor-directions": partial(XNOR, variant="gated", directions=["past", "future", "whole", "whole"]),
     "xnor-future": partial(XNOR, directions=["future"]),
     "cosformer-directions": partial(CosFormer, directions=["whole", "future", "past"]),
+    "gated_delta": GatedDelta,
+    "gated_delta-channel": partial(GatedDelta, decay="channel", heads=2),
     "cosformer": CosFormer,
     "fastformer": FastFormer,
     "fastformer-heads1-untied": partial(FastFormer, heads=1, tied=False),
@@ -126,6 +129,15 @@ ERRORS = {
     "directional_attention-none": (
         lambda: DirectionalAttention(16, directions="past"),
         "DirectionalAttention: directions must be a list of past, whole, future, not 'past'",
+    ),
+    "gated_delta-heads": (lambda: GatedDelta(16, heads=5), "GatedDelta: heads 5 must divide d_model 16"),
+    "gated_delta-decay": (
+        lambda: GatedDelta(16, decay="none"),
+        "GatedDelta: unknown decay 'none'; it is one of head, channel",
+    ),
+    "gated_delta-whole": (
+        lambda: GatedDelta(16, directions=["past", "whole"]),
+        "GatedDelta: unknown direction 'whole'; it is one of past, future",
     ),
     "cosformer-heads": (lambda: CosFormer(16, heads=5), "CosFormer: heads 5 must divide d_model 16"),
     "fastformer-heads": (lambda: FastFormer(16, heads=5), "FastFormer: heads 5 must divide d_model 16"),

@@ -17,6 +17,7 @@ from mixers import (
     CosFormer,
     DirectionalAttention,
     FastFormer,
+    GatedDelta,
     HyperMixing,
     LinearAttention,
     Mamba,
@@ -26,6 +27,7 @@ from mixers import (
     mamba,
 )
 from mixers.chunks import decayed_sum
+from mixers.gated_delta import BLOCK
 from mixers.positions import sinusoids
 from mixers.testing.inputs import D_MODEL, assert_near, noise, random_mixer
 
@@ -113,6 +115,27 @@ def expdecay(mixer, x, context):
     return summarymixing(mixer, x, context, 0.9 ** (frame[:, None] - frame).abs())
 
 
+def gated_delta(mixer, x, context):
+    """Frame by frame: a frame sees the chunks that it may, each head from an empty matrix on."""
+    q, k, v = (split(part) for part in silu(mixer.qkv(x)).chunk(3, -1))
+    q, k = (part / (part.square().sum(-1, keepdim=True) + 1e-6).sqrt() for part in (q, k))
+    steps = softplus(mixer.step_size(x if mixer.decay == "head" else mixer.step_rank(x)))
+    decays = (-split(steps) * mixer.rate.exp()[:, None, None]).exp()
+    strengths = split(mixer.strength(x).sigmoid())
+    seen, read = seen_by_heads(mixer, len(x), context), torch.zeros_like(v)
+    for head in range(HEADS):
+        for t in range(len(x)):
+            frames = seen[head, t].nonzero()[:, 0].tolist()
+            matrix = v.new_zeros(v.shape[-1], v.shape[-1])
+            for u in frames if head < mixer.shares.past else reversed(frames):
+                matrix = decays[head, u, :, None] * matrix
+                change = strengths[head, u] * (v[head, u] - k[head, u] @ matrix)
+                matrix = matrix + torch.outer(k[head, u], change)
+            read[head, t] = q[head, t] @ matrix
+    normalized = read / (read.square().mean(-1, keepdim=True) + 1e-6).sqrt() * mixer.norm_weight
+    return mixer.out(join(normalized) * silu(mixer.gate(x)))
+
+
 def fastformer(mixer, x, context):
     q, k, v = mixer.query(x), mixer.key(x), mixer.value(x)
     size = x.shape[1] // HEADS
@@ -173,6 +196,8 @@ EQUATIONS = {
     "hypermixing": (partial(HyperMixing, heads=HEADS), hypermixing),
     "summarymixing": (SummaryMixing, summarymixing),
     "summarymixing-expdecay": (partial(SummaryMixing, variant="expdecay", decay=0.9), expdecay),
+    "gated_delta": (GatedDelta, gated_delta),
+    "gated_delta-channel": (partial(GatedDelta, decay="channel"), gated_delta),
     "fastformer": (FastFormer, fastformer),
     "mamba": (Mamba, mamba_by_frame),
     "mamba-small": (partial(Mamba, state_size=4, expansion=1, conv_size=2, step_rank=3), mamba_by_frame),
@@ -212,6 +237,34 @@ def test_decayed_products_over_many_blocks(include_own):
     past = directions.past_products(q, k, v, 0.9, include_own)
     assert_near(past, (q @ k.mT * decays) @ v)
     assert_near(directions.future_products(q, k, v, 0.9, include_own), (q @ k.mT * decays.T) @ v)
+
+
+@pytest.mark.parametrize("decay", ["head", "channel"])
+def test_delta_rule_over_many_blocks(decay, monkeypatch):
+    """Also in float32, and with decays so strong that their products vanish within a block."""
+    monkeypatch.setitem(BLOCK, decay, 8)
+    mixer, x = random_mixer(partial(GatedDelta, decay=decay)), noise(1, FRAMES, D_MODEL)
+    for scale in (1.0, 100.0):
+        with torch.no_grad():
+            mixer.step_size.weight.mul_(scale)
+            expected = gated_delta(mixer, x[0], None)
+            assert_near(mixer.double()(x)[0], expected)
+            in_float32 = mixer.float()(x.float())[0]
+        assert (in_float32 - expected).abs().max() < 1e-5 * expected.abs().max()
+        mixer.double()
+
+
+@pytest.mark.parametrize("decay", ["head", "channel"])
+def test_gradients_of_the_delta_rule(decay, monkeypatch):
+    """Those of blocks, whose inner tensors are computed again, are those of the frames one by one."""
+    monkeypatch.setitem(BLOCK, decay, 8)
+    mixer, x = random_mixer(partial(GatedDelta, decay=decay)), noise(1, FRAMES, D_MODEL)
+    targets = [x.requires_grad_(), *mixer.parameters()]
+    weights = noise(1, x.shape[1], D_MODEL, seed=3)
+    actual = torch.autograd.grad((mixer(x) * weights).sum(), targets)
+    expected = torch.autograd.grad((gated_delta(mixer, x[0], None) * weights[0]).sum(), targets)
+    for ours, by_frame in zip(actual, expected, strict=True):
+        assert_near(ours / by_frame.abs().max(), by_frame / by_frame.abs().max())
 
 
 def test_mamba_over_many_blocks():

@@ -12,18 +12,9 @@ import mixers.testing
 from tests.support.runs import ROOT
 
 PUBLIC = [
-    *[
-        "Attention",
-        "ConvOnly",
-        "CosFormer",
-        "DirectionalAttention",
-        "FastFormer",
-        "HyperMixing",
-        "LinearAttention",
-        "LocalOnly",
-        "Mamba",
-    ],
-    *["RelposAttention", "SummaryMixing", "XNOR", "Mixer", "Context", "MIXERS", "build", "__version__"],
+    *["Attention", "ConvOnly", "CosFormer", "DirectionalAttention", "FastFormer", "GatedDelta", "HyperMixing"],
+    *["LinearAttention", "LocalOnly", "Mamba", "RelposAttention", "SummaryMixing", "XNOR"],
+    *["Mixer", "Context", "MIXERS", "build", "__version__"],
 ]
 
 
