@@ -19,6 +19,7 @@ from .linear_attention import LinearAttention
 from .local_only import LocalOnly
 from .mamba import Mamba
 from .relpos_attention import RelposAttention
+from .retention import Retention
 from .summarymixing import SummaryMixing
 from .xnor import XNOR
 
@@ -32,6 +33,7 @@ MIXERS: dict[str, type[Mixer]] = {
     "xnor": XNOR,
     "linear_attention": LinearAttention,
     "directional_attention": DirectionalAttention,
+    "retention": Retention,
     "gated_delta": GatedDelta,
     "cosformer": CosFormer,
     "fastformer": FastFormer,
@@ -57,6 +59,7 @@ __all__ = [
     "Mamba",
     "Mixer",
     "RelposAttention",
+    "Retention",
     "SummaryMixing",
     "__version__",
     "build",

@@ -118,7 +118,7 @@ def visible_sum(past: PastSums) -> Tensor:
     return past.chunks.sum(1) + past.running.sum(1)
 
 
-def append(past: PastSums, chunk_sum: Tensor, decay: float = 1.0) -> PastSums:
+def append(past: PastSums, chunk_sum: Tensor, decay: float | Tensor = 1.0) -> PastSums:
     """The state after a chunk with the sum ``chunk_sum`` ``[B, …]``; older sums are multiplied by ``decay``."""
     chunk_sum = chunk_sum[:, None]
     if past.running.shape[1]:

@@ -6,6 +6,7 @@ from torch import Tensor
 from .base import sum_dtype
 
 SMALLEST = 1e-6
+FLOOR = 1e-3  # of a mean square: a sum that cancels to nearly nothing is mostly rounding, which is not to grow
 
 
 def unit_length(x: Tensor) -> Tensor:
@@ -17,4 +18,4 @@ def unit_length(x: Tensor) -> Tensor:
 def head_norm(x: Tensor, weight: Tensor) -> Tensor:
     """RMSNorm of every head by itself: x ``[…, size]``, weight ``[size]``."""
     x = x.to(sum_dtype(x))
-    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + SMALLEST) * weight.to(x.dtype)
+    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + FLOOR) * weight.to(x.dtype)

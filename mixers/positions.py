@@ -30,12 +30,13 @@ def symmetric_sinusoids(distances: Tensor, size: int, dtype: torch.dtype = torch
     return sinusoids(distances.abs(), size, dtype)
 
 
-def rotate(x: Tensor, start: int = 0) -> Tensor:
+def rotate(x: Tensor, start: int | Tensor = 0) -> Tensor:
     """Rotary positions (https://arxiv.org/abs/2104.09864, equation 34) on ``[…, T, size]``, frames from ``start``.
 
+    start may be a tensor that broadcasts to ``[…, T]``.
     Each pair of neighbouring features is turned by its frequency times the frame number.
     """
-    frames = torch.arange(start, start + x.shape[-2], device=x.device)
+    frames = start + torch.arange(x.shape[-2], device=x.device)
     phases = angles(frames, x.shape[-1], x.dtype)
     sin, cos = phases.sin().to(x.dtype), phases.cos().to(x.dtype)
     even, odd = x[..., 0::2], x[..., 1::2]

@@ -19,6 +19,7 @@ from mixers import (
     LocalOnly,
     Mamba,
     RelposAttention,
+    Retention,
     SummaryMixing,
 )
 from mixers.testing import CHECKS
@@ -49,6 +50,8 @@ VARIANTS = {
     "xnor-directions": partial(XNOR, variant="gated", directions=["past", "future", "whole", "whole"]),
     "xnor-future": partial(XNOR, directions=["future"]),
     "cosformer-directions": partial(CosFormer, directions=["whole", "future", "past"]),
+    "retention": Retention,
+    "retention-directions": partial(Retention, directions=["future", "past", "whole"]),
     "gated_delta": GatedDelta,
     "gated_delta-channel": partial(GatedDelta, decay="channel", heads=2),
     "cosformer": CosFormer,
@@ -130,6 +133,7 @@ ERRORS = {
         lambda: DirectionalAttention(16, directions="past"),
         "DirectionalAttention: directions must be a list of past, whole, future, not 'past'",
     ),
+    "retention-odd": (lambda: Retention(12, heads=4), "Retention: its positions need an even head size, not 3"),
     "gated_delta-heads": (lambda: GatedDelta(16, heads=5), "GatedDelta: heads 5 must divide d_model 16"),
     "gated_delta-decay": (
         lambda: GatedDelta(16, decay="none"),

@@ -22,6 +22,7 @@ from mixers import (
     LinearAttention,
     Mamba,
     RelposAttention,
+    Retention,
     SummaryMixing,
     directions,
     mamba,
@@ -132,7 +133,7 @@ def gated_delta(mixer, x, context):
                 change = strengths[head, u] * (v[head, u] - k[head, u] @ matrix)
                 matrix = matrix + torch.outer(k[head, u], change)
             read[head, t] = q[head, t] @ matrix
-    normalized = read / (read.square().mean(-1, keepdim=True) + 1e-6).sqrt() * mixer.norm_weight
+    normalized = read / (read.square().mean(-1, keepdim=True) + 1e-3).sqrt() * mixer.norm_weight
     return mixer.out(join(normalized) * silu(mixer.gate(x)))
 
 
@@ -165,14 +166,26 @@ def mamba_direction(scan, u):
     return torch.stack(outputs)
 
 
+def rotated(x):
+    """Rotary positions of ``[heads, T, d / heads]``, as complex numbers."""
+    pairs = torch.arange(0, x.shape[-1], 2, dtype=torch.float64)
+    turns = torch.arange(x.shape[1])[:, None] * 10000.0 ** (-pairs / x.shape[-1])
+    return torch.view_as_complex(x.unflatten(-1, (-1, 2)).contiguous()) * torch.polar(torch.ones_like(turns), turns)
+
+
+def retention(mixer, x, context):
+    q, k, v = (split(part) for part in mixer.qkv(x).chunk(3, -1))
+    scores = (rotated(q) @ rotated(k).conj().mT).real / math.sqrt(q.shape[-1])
+    frame = torch.arange(len(x), dtype=torch.float64)
+    decays = torch.stack([(1 - 2.0 ** (-5 - head)) ** (frame[:, None] - frame).abs() for head in range(HEADS)])
+    retained = (scores * decays * seen_by_heads(mixer, len(x), context)) @ v
+    normalized = retained / (retained.square().mean(-1, keepdim=True) + 1e-3).sqrt() * mixer.norm_weight
+    return mixer.out(join(normalized) * silu(mixer.gate(x)))
+
+
 def attention(mixer, x, context):
     q, k, v = mixer.qkv(x).chunk(3, -1)
-    pairs = torch.arange(0, x.shape[1] // HEADS, 2, dtype=torch.float64)
-    rotations = torch.polar(
-        torch.ones(1, 1, dtype=torch.float64),
-        torch.arange(len(x))[:, None] * 10000.0 ** (-pairs * HEADS / x.shape[1]),
-    )
-    q, k = (torch.view_as_complex(split(part).unflatten(-1, (-1, 2))) * rotations for part in (q, k))
+    q, k = (rotated(split(part)) for part in (q, k))
     scores = (q @ k.conj().mT).real / math.sqrt(x.shape[1] / HEADS)
     return mixer.out(join(scores.masked_fill(visible(len(x), context) == 0, -math.inf).softmax(-1) @ split(v)))
 
@@ -196,6 +209,8 @@ EQUATIONS = {
     "hypermixing": (partial(HyperMixing, heads=HEADS), hypermixing),
     "summarymixing": (SummaryMixing, summarymixing),
     "summarymixing-expdecay": (partial(SummaryMixing, variant="expdecay", decay=0.9), expdecay),
+    "retention": (Retention, retention),
+    "retention-directions": (partial(Retention, directions=["future", "past", "whole"]), retention),
     "gated_delta": (GatedDelta, gated_delta),
     "gated_delta-channel": (partial(GatedDelta, decay="channel"), gated_delta),
     "fastformer": (FastFormer, fastformer),
