@@ -37,8 +37,20 @@ def values(key: str, wanted: str, *typed: str, program: str = "train", recipe: s
     ]
 
 
+def dynamic_chunks(key: str, wanted: str, *typed: str) -> list[BadInput]:
+    """The rows of a key of `streaming`, which is null in the recipe."""
+    return [
+        BadInput(
+            f"--streaming '!new:recipes.models.DynamicChunks {{{key}: {value}}}'",
+            f"$recipe: streaming.{key} must be {wanted}, not {value}",
+        )
+        for value in typed
+    ]
+
+
 UP_FROM_1, UP_FROM_0, POSITIVE = "a whole number from 1 up", "a whole number from 0 up", "a number above 0"
 PERCENTAGES = "a list of whole percentages from 50 to 200, such as [95, 100, 105]"
+SPAN = "[least, most], two whole numbers from 1 up"
 SHARE, OBJECT, FLAG = "a number from 0 to 1", "an object (!new: or !name:)", "true or false"
 
 NOT_LISTED = (
@@ -91,6 +103,19 @@ ROWS = [
     *values("workers", UP_FROM_0, "-1", "two", "true", "null"),
     *values("warmup_steps", UP_FROM_0, "-1", "1e2", "null"),
     *values("lr", POSITIVE, "0", "-1", "fast", "null", ".nan", ".inf", "[0.1]"),
+    *values("streaming", f"{OBJECT}, or null", "true", "[8, 32]"),
+    *dynamic_chunks("chunk", SPAN, "[0, 8]", "[9, 8]", "16"),
+    *dynamic_chunks("left_chunks", SPAN, "2", "[2]"),
+    *dynamic_chunks("probability", SHARE, "2", "null"),
+    BadInput(
+        "--mixer mamba --streaming '!new:recipes.models.DynamicChunks {probability: 1}'",
+        "$recipe: streaming: Mamba cannot stream or take a context: its backward direction starts at the utterance's "
+        "last frame; give --streaming null, or another --mixer",
+    ),
+    BadInput(
+        "--streaming !new:torch.nn.Identity",
+        "$recipe: streaming must be !new:recipes.models.DynamicChunks, not Identity",
+    ),
     *values("ctc_weight", SHARE, "1.5", "-0.1", "null"),
     *values("label_smoothing", SHARE, "-0.1", "2"),
     *values("speeds", PERCENTAGES, "100", "[]", "[0.9]", "[0]", "[1000]", "null"),
@@ -148,6 +173,17 @@ ROWS = [
     *values("optimizer_step_limit", UP_FROM_1, "0", recipe="command line"),
     # Decoding.
     *values("test_batch_seconds", POSITIVE, "0", "null"),
+    *values("test_chunk", f"{UP_FROM_1}, or null", "0", "0.5"),
+    *values("test_left_chunks", f"{UP_FROM_0}, or null", "-1", "all"),
+    BadInput(
+        "--mixer fastformer --test_chunk 8",
+        "$recipe: test_chunk: FastFormer cannot stream or take a context: every new chunk changes the global query, "
+        "and with it the weights of all past keys; give --test_chunk null, or another --mixer",
+    ),
+    BadInput(
+        "--test_left_chunks 2",
+        "$recipe: test_left_chunks counts chunks of test_chunk frames: give --test_chunk too",
+    ),
     BadInput("--test_search.beam 0", "$recipe: test_search: BeamSearch: beam must be a whole number from 1 up, not 0"),
     BadInput(
         "--test_search.beam 2.0", "$recipe: test_search: BeamSearch: beam must be a whole number from 1 up, not 2.0"

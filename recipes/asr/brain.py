@@ -12,14 +12,17 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from data_prep.tokenizer import BLANK, START, detokenize
+from mixers import Context
 from mixers.base import lengths_to_mask
 from recipes.asr.audio import AudioReader
+from recipes.asr.contexts import tested_context
 from recipes.asr.data import Batch
 from recipes.asr.loss import JointLoss, count_right_tokens, joint_loss
 from recipes.asr.remarks import Remarks
 from recipes.asr.unread import UnreadAudio
 from recipes.config import Recipe
 from recipes.decoding.ctc import greedy_ctc
+from recipes.models import DynamicChunks
 from recipes.models.language_model import TransformerLM
 from recipes.models.recogniser import Output
 from recipes.scoring import ScoredText, Transcription, align_words, character_error_rate, homophone_scores
@@ -50,6 +53,8 @@ class ASRBrain(Trainer):
         **parts,
     ):
         super().__init__(recipe, recipe.hparams["model"], run_options, **parts)
+        self.streaming: DynamicChunks | None = recipe.hparams.get("streaming")
+        self.test_context = tested_context(recipe.hparams)
         self.tokenizer, self.train_reader, self.homophones = tokenizer, train_reader, homophones
         self.remarks, self.unread_by_split = remarks, dict[str, UnreadAudio]()
         self.language_model = language_model.to(self.device) if language_model else None
@@ -63,7 +68,13 @@ class ASRBrain(Trainer):
         batch = batch.to(self.device)
         # A test needs no loss, and its time is reported: no decoder pass over the transcripts.
         tokens = None if stage == Stage.TEST else pad(batch.tokens, (1, 0), value=START)
-        return self.modules.model(batch.audio, batch.lengths, tokens)
+        return self.modules.model(batch.audio, batch.lengths, tokens, self.context(stage))
+
+    def context(self, stage: Stage) -> Context | None:
+        """What a frame of the encoder may see of its utterance; None: all. In training drawn for every batch."""
+        if stage == Stage.TRAIN:
+            return self.streaming.draw() if self.streaming else None
+        return self.test_context if stage == Stage.TEST else None
 
     def compute_objectives(self, output: Output, batch: Batch, stage: Stage) -> Tensor:
         label_smoothing = self.hparams.label_smoothing if stage == Stage.TRAIN else 0.0

@@ -18,6 +18,7 @@ from data_prep.tokenizer import train_tokenizer
 from recipes.asr import data
 from recipes.asr.audio import AudioReader
 from recipes.asr.brain import ASRBrain
+from recipes.asr.contexts import check_contexts
 from recipes.asr.decode import check_score_normalizer, decode_splits, summarise
 from recipes.asr.memory import Found, TrainingSet, check_largest_batch, propose_batch_seconds
 from recipes.asr.remarks import UNKNOWN_CHARACTERS, Remarks, note_unknown_characters
@@ -53,6 +54,7 @@ class ASRExperiment(Experiment):
         return Corpus.named_by(self.hparams)
 
     def check(self) -> None:
+        check_contexts(self.recipe.path, self.hparams)
         wanted = ("test",) if self.test_only else USES
         try:
             self.corpus.check_named([use for use in wanted if self.hparams[f"{use}_splits"] != []])

@@ -85,6 +85,14 @@ def step_memory(brain: ASRBrain, batch: Batch) -> int:
 
 def run_step(brain: ASRBrain, batch: Batch) -> None:
     brain.noted, brain.batch_weight = {}, 0
+    drawn, brain.streaming = brain.streaming, brain.streaming and brain.streaming.smallest()
+    try:
+        run_forward_and_backward(brain, batch)
+    finally:
+        brain.streaming = drawn
+
+
+def run_forward_and_backward(brain: ASRBrain, batch: Batch) -> None:
     with brain.training_ctx:
         loss = brain.compute_objectives(brain.compute_forward(batch, Stage.TRAIN), batch, Stage.TRAIN)
     loss.backward()

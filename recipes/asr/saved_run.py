@@ -6,6 +6,7 @@ from pathlib import Path
 
 from data_prep.corpus import USES, Corpus
 from data_prep.files import checksum
+from recipes.asr.contexts import check_contexts
 from recipes.config import load, read_recipe
 from recipes.config.keys import Role, free_keys, keys_of
 from recipes.config.source import Source, plain
@@ -58,6 +59,7 @@ class SavedRun:
         if "model" not in self.hparams:
             raise RecipeError(f"{folder} is no run of a recogniser: a language model is for --lm_folder")
         check_decoding_keys(overrides, self.hparams)
+        check_contexts(folder / "recipe.yaml", self.hparams)
         self.tokenizer = tokenizer_of(folder)
         self.weights, self.weights_name = self.find_weights()
         try:

@@ -115,6 +115,7 @@ KEYS = {
     "precision": Key(Role.TRAINING, choice("fp32", "fp16", "bf16")),
     "lr": Key(Role.TRAINING, POSITIVE),
     "warmup_steps": Key(Role.TRAINING, whole(0)),
+    "streaming": Key(Role.TRAINING, or_null(OBJECT), later=True),
     "ctc_weight": Key(Role.TRAINING, SHARE),
     "label_smoothing": Key(Role.TRAINING, SHARE),
     "opt_class": Key(Role.TRAINING, OBJECT),
@@ -126,6 +127,8 @@ KEYS = {
     "lm_folder": Key(Role.DECODING, or_null(TEXT)),
     "test_search": Key(Role.DECODING, or_null(OBJECT)),
     "score_normalizer": Key(Role.DECODING, or_null(choice("basic", "english")), later=True),
+    "test_chunk": Key(Role.DECODING, or_null(COUNT), later=True),
+    "test_left_chunks": Key(Role.DECODING, or_null(whole(0)), later=True),
 }
 
 # Keys that may stay unset, and are null then, where one of these others is given.
@@ -139,10 +142,11 @@ ARGUMENTS = {
     "channels": SIZES,
     "hidden_sizes": or_null(SIZES),
     **dict.fromkeys(("dropout", "decay", "max_share", "time_share", "freq_share", "warp_share"), SHARE),
+    **dict.fromkeys(("probability", "left_probability"), SHARE),
     "time_masks_per_second": number(least=0),
     **dict.fromkeys(("norm_first", "tied"), FLAG),
     **dict.fromkeys(("time_masks", "max_time_masks", "freq_masks", "warp", "warmup_steps"), whole(0)),
-    **dict.fromkeys(("time_width", "freq_width"), SPAN),
+    **dict.fromkeys(("time_width", "freq_width", "chunk", "left_chunks"), SPAN),
     "mixers": MIXERS,
     "directions": choices("past", "whole", "future"),
     **dict.fromkeys(("features", "normalize", "augment", "frontend", "encoder", "activation"), OBJECT),

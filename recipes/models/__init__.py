@@ -4,6 +4,7 @@ from recipes.models.augment import AdaptiveSpecAugment, SpecAugment
 from recipes.models.branchformer import Branchformer
 from recipes.models.conformer import Conformer
 from recipes.models.decoder import TransformerDecoder
+from recipes.models.dynamic_chunks import DynamicChunks
 from recipes.models.encoder import Encoded, Encoder
 from recipes.models.features import GlobalNorm, LogMel
 from recipes.models.frontend import ConvFrontend
@@ -15,6 +16,7 @@ __all__ = [
     "Branchformer",
     "Conformer",
     "ConvFrontend",
+    "DynamicChunks",
     "Encoded",
     "Encoder",
     "GlobalNorm",

@@ -17,6 +17,10 @@ def is_range(value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) == 2 and all(map(COUNT.fits, value)) and value[0] <= value[1]
 
 
+def is_span(value: Any) -> bool:
+    return is_range(value) and value[0] >= 1
+
+
 SIZE, COUNT, SHARE = whole(1), whole(0), number(least=0, most=1)
 NUMBER = Values("a number", number().fits)
 AT_LEAST_ZERO, POSITIVE = number(least=0), number(above=0)
@@ -24,6 +28,7 @@ ODD = Values("an odd whole number from 1 up", lambda value: SIZE.fits(value) and
 EVEN = Values("an even whole number from 2 up", lambda value: SIZE.fits(value) and not is_odd(value))
 SIZES = Values("a list of whole numbers from 1 up", is_sizes)
 RANGE = Values("two whole numbers, the least and the most", is_range)
+SPAN = Values("two whole numbers from 1 up, the least and the most", is_span)
 
 __all__ = [
     "AT_LEAST_ZERO",
@@ -36,6 +41,7 @@ __all__ = [
     "SHARE",
     "SIZE",
     "SIZES",
+    "SPAN",
     "check_options",
     "or_null",
     "whole",
