@@ -37,11 +37,6 @@ def normalize(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).translate(INVISIBLE).split())
 
 
-def upper(text: str) -> str:
-    """As `normalize`, in capital letters."""
-    return normalize(normalize(text).upper())
-
-
 def basic(text: str) -> str:
     """As `normalize`, in small letters, with a blank for every punctuation mark and symbol (Unicode's P and S).
 
@@ -50,6 +45,11 @@ def basic(text: str) -> str:
     text = normalize(text).lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", APOSTROPHE)
     kept = (" " if _is_mark(character) and character != APOSTROPHE else character for character in text)
     return normalize(OUTER_APOSTROPHE.sub(" ", "".join(kept)))
+
+
+def upper(text: str) -> str:
+    """As `basic`, in capital letters: how LibriSpeech writes."""
+    return normalize(basic(text).upper())
 
 
 NORMALIZERS = {"none": normalize, "upper": upper, "basic": basic}

@@ -124,8 +124,13 @@ class _Places:
 
     def in_manifest(self, path: str) -> str:
         """`$data_root/…` below the root."""
-        below = path.startswith(f"{self.root.rstrip(os.sep)}{os.sep}")
-        return f"{DATA_ROOT}/{os.path.relpath(path, self.root)}" if below else path
+        return f"{DATA_ROOT}/{os.path.relpath(path, self.root)}" if _is_below(path, self.root) else path
+
+    def name(self, path: str) -> str:
+        """Of an utterance that has no ID: the path from the manifest's or the data folder on, without its ending."""
+        folders = [folder for folder in (self.folder, self.data_folder) if folder and _is_below(path, str(folder))]
+        relative = os.path.relpath(path, folders[0]) if folders else path.lstrip("/")
+        return os.path.splitext(relative)[0].replace("/", "-")
 
 
 def _content(source: Path, rows: list[Row | BadRow], places: _Places) -> tuple[Content, list[str]]:
@@ -140,7 +145,7 @@ def _content(source: Path, rows: list[Row | BadRow], places: _Places) -> tuple[C
             first_lines.setdefault(BAD_ROW, f"{row.place}: {row.reason}")
             continue
         path = places.path(row.audio)
-        utterance = _utterance(row, places.in_manifest(path))
+        utterance = _utterance(row, path, places)
         seen[utterance.id] += 1
         if parse_segment(path).end is not None:
             problems[BAD_ROW].append(row.place)
@@ -160,14 +165,19 @@ def _content(source: Path, rows: list[Row | BadRow], places: _Places) -> tuple[C
     return content, marks
 
 
-def _utterance(row: Row, audio: str) -> Utterance:
+def _utterance(row: Row, path: str, places: _Places) -> Utterance:
     speaker = re.sub(r"[\s-]+", "_", row.speaker) or UNKNOWN_SPEAKER  # the manifest's "-" parts speaker and chapter
     identifier = row.id
     if not identifier:
-        identifier = os.path.splitext(audio.removeprefix(f"{DATA_ROOT}/").lstrip("/"))[0].replace("/", "-")
+        identifier = places.name(path)
         if row.start is not None or row.end is not None:
             identifier += f"-{row.start or 0.0:09.3f}"
+    audio = places.in_manifest(path)
     return Utterance(_in_one_word(identifier), audio, speaker, row.text, row.start, row.end)
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path.startswith(f"{folder.rstrip(os.sep)}{os.sep}")
 
 
 def _in_one_word(text: str) -> str:
