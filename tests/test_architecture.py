@@ -19,6 +19,7 @@ FLOORS = (
     ("recipes.decoding", "recipes.scoring"),
     ("recipes.models",),
     ("recipes.config", "recipes.cost", "recipes.provenance"),
+    ("recipes.release_files",),
     ("recipes.files",),
     ("recipes.errors",),
     ("data_prep", "mixers"),

@@ -1,18 +1,14 @@
 """The weights that a training begins with, where they are not drawn at random: those of a run or of a release."""
 
-import json
 from pathlib import Path
 
-from safetensors.torch import load_file
-
-from data_prep.files import checksum
+from recipes import release_files
 from recipes.asr.saved_run import SavedRun
 from recipes.asr.transfer import StartingPoint
 from recipes.errors import RecipeError
+from recipes.release_files import check_files, is_release, read_info, read_weights
 from recipes.training.run_folder import RECIPE, TOKENIZER
 
-# Of a release, which `recipes.inference.release` writes. That package stands above this one.
-RELEASE_INFO, RELEASE_WEIGHTS, RELEASE_TOKENIZER = "release.json", "model.safetensors", "tokenizer.model"
 OF_SPEECHBRAIN = ("hyperparams.yaml", "model.ckpt", "asr.ckpt")
 
 
@@ -21,8 +17,10 @@ def read_starting_point(folder: Path) -> StartingPoint:
 
     Raises RecipeError or DataError for a folder that is neither, and for what is missing or damaged.
     """
-    if (folder / RELEASE_INFO).is_file():
-        return _release(folder)
+    if is_release(folder):
+        check_files(folder, read_info(folder))
+        weights = read_weights(folder / release_files.WEIGHTS)
+        return StartingPoint(folder, weights, "weights of the release", folder / release_files.TOKENIZER)
     if (folder / RECIPE).is_file():
         run = SavedRun(folder, {"data_folder": "."})  # which a converted run has not, and nothing reads
         return StartingPoint(folder, run.weights, run.weights_name, folder / TOKENIZER)
@@ -33,15 +31,3 @@ def read_starting_point(folder: Path) -> StartingPoint:
         )
     what = "has neither recipe.yaml nor release.json" if folder.is_dir() else "does not exist"
     raise RecipeError(f"init_from: {folder} {what}: give the folder of a run or of a release")
-
-
-def _release(folder: Path) -> StartingPoint:
-    try:
-        sums = json.loads((folder / RELEASE_INFO).read_text(encoding="utf-8"))["files"]
-        changed = [name for name in (RELEASE_WEIGHTS, RELEASE_TOKENIZER) if sums[name] != checksum(folder / name)]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise RecipeError(f"init_from: {folder / RELEASE_INFO} is damaged: copy the release again") from None
-    if changed:
-        raise RecipeError(f"init_from: {folder / changed[0]} is not the one that was released: copy it again")
-    weights = load_file(folder / RELEASE_WEIGHTS)
-    return StartingPoint(folder, weights, "weights of the release", folder / RELEASE_TOKENIZER)

@@ -7,7 +7,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from recipes.config.merge import dump
 from recipes.config.references import REFERENCE_TAGS
 from recipes.config.source import STANDARD, Source
-from recipes.inference.release_folder import LM_WEIGHTS, TOKENIZER, WEIGHTS
+from recipes.release_files import LM_WEIGHTS, TOKENIZER, WEIGHTS
 
 HEAD = """\
 # For SpeechBrain's EncoderASR (greedy CTC) and EncoderDecoderASR (the search below):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from recipes import release_files
 from recipes.asr.saved_run import SavedRun, check_decoding_keys, load_search_language_model, with_ngram
 from recipes.config import read_recipe
 from recipes.errors import RecipeError
@@ -46,7 +47,7 @@ def load_release(folder: Path, settings: Settings) -> LoadedModel:
     release = release_folder.load_release(folder, keys, trust=settings.trust)
     hparams = release.recipe.hparams
     check_decoding_keys(keys, hparams)
-    language_model = load_search_language_model(hparams, folder / release_folder.TOKENIZER)
+    language_model = load_search_language_model(hparams, folder / release_files.TOKENIZER)
     search = hparams["test_search"]
     if "lm_folder" not in keys and search is not None and search.takes_lm:
         language_model = release.language_model
@@ -63,7 +64,7 @@ def mean_utterance(data: RunData | None) -> float | None:
 
 
 # The file by which a folder is known, and what reads it; the first one that is there counts.
-KINDS: dict[str, Callable[[Path, Settings], LoadedModel]] = {release_folder.INFO: load_release, RECIPE: load_run}
+KINDS: dict[str, Callable[[Path, Settings], LoadedModel]] = {release_files.INFO: load_release, RECIPE: load_run}
 
 
 def load_model(folder: Path, settings: Settings) -> LoadedModel:

@@ -26,7 +26,8 @@ from recipes.errors import RecipeError, command_line
 from recipes.files import check_free, new_folder, write_json
 from recipes.inference.hyperparams import hyperparams, resolved
 from recipes.inference.model_card import model_card
-from recipes.inference.release_folder import (
+from recipes.provenance import commit
+from recipes.release_files import (
     CARD,
     FORMAT,
     INFO,
@@ -37,7 +38,6 @@ from recipes.inference.release_folder import (
     WEIGHTS,
     is_release,
 )
-from recipes.provenance import commit
 from recipes.scoring import RunSummary
 from recipes.scoring.records import to_json
 from recipes.scoring.results import SUMMARY

@@ -113,7 +113,7 @@ def test_a_release_is_a_source_too(corpus, source, tmp_path, capsys):
     assert lines[1] == "new, drawn at random: nothing"
     (tmp_path / "release" / "model.safetensors").write_bytes(b"")
     assert train(corpus, tmp_path / "other", *options) == 2
-    assert "model.safetensors is not the one that was released: copy it again" in capsys.readouterr().err
+    assert "model.safetensors is damaged, or not the one that was released: copy it again" in capsys.readouterr().err
 
 
 WRONG = {

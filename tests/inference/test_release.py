@@ -19,7 +19,8 @@ from recipes.decoding.ctc import greedy_ctc
 from recipes.errors import RecipeError
 from recipes.inference import Transcriber
 from recipes.inference.release import main
-from recipes.inference.release_folder import is_release, load_release
+from recipes.inference.release_folder import load_release
+from recipes.release_files import is_release
 from recipes.training.averaging import load_weights, save_weights
 from tests.support.runs import ROOT, small_corpus, summary, train
 from train_lm import main as train_lm
@@ -282,6 +283,8 @@ def test_errors_of_folders(folder, tmp_path):
     assert error(folder) == "FOLDER is a release of format 2, and this version reads 1: update it"
     info.write_text("{}")
     assert error(folder) == "FOLDER/release.json is damaged: it says no format"
+    info.write_text('{"format": 1, "files": []}')
+    assert error(folder) == "FOLDER/release.json is damaged: it says no name and no sums of files"
     info.write_text(json.dumps(values))
 
     weights = (folder / "model.safetensors").read_bytes()
