@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from data_prep.files import checksum
 from recipes.errors import RecipeError
@@ -56,6 +56,14 @@ def check_files(folder: Path, info: ReleaseInfo) -> None:
     for name in summed:
         if info.files.get(name) != checksum(folder / name):
             raise RecipeError(f"{folder / name} is damaged, or not the one that was released: copy it again")
+
+
+def put_weights(model: nn.Module, path: Path) -> None:
+    """Load the weights of a file into a model. Raises RecipeError for a damaged file, or one of another model."""
+    try:
+        model.load_state_dict(read_weights(path))
+    except RuntimeError:
+        raise RecipeError(f"the weights in {path} do not fit the recipe beside it: was that changed?") from None
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

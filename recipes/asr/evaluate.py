@@ -15,7 +15,7 @@ from recipes.asr.brain import ASRBrain
 from recipes.asr.decode import check_score_normalizer, decode_splits, summarise
 from recipes.asr.identity import Identity, read_summary, short_hash
 from recipes.asr.remarks import Remarks, note_unknown_characters
-from recipes.asr.saved_run import SavedRun, load_search_language_model
+from recipes.asr.saved_run import SavedRun
 from recipes.config import flatten
 from recipes.errors import RecipeError
 from recipes.scoring import RunSummary, SplitResult, decoded_file
@@ -46,7 +46,7 @@ class Evaluation:
             raise RecipeError(f"--output {output} holds a trained run, which would be lost: give another folder")
         self.machine = Machine(run.recipe, run_options)
         check_score_normalizer(run.hparams)
-        self.language_model = load_search_language_model(run.hparams, run.folder / TOKENIZER)
+        self.language_model = run.search_language_model()
         self.prepared = self.prepare(valid=[], test=run.hparams["test_splits"])
         digests = {split: checksum(manifest) or "" for split, manifest in self.prepared.test.items()}
         self.identity = Identity(run, run_options.eval_precision, self.prepared.root, digests, label)

@@ -13,6 +13,7 @@ from recipes.asr.saved_run import SavedRun
 from recipes.config import flatten, recipe_content
 from recipes.config.keys import Role, keys_of
 from recipes.errors import RecipeError
+from recipes.release_files import LM_WEIGHTS
 from recipes.scoring import RunSummary
 from recipes.training.run_data import RunData
 from recipes.training.run_folder import WEIGHTS
@@ -67,6 +68,7 @@ class Identity:
         """SHA-256 of what the search reads: the language model's weights, an n-gram, a list of words."""
         content, folder = recipe_content(flatten(self.run.source, self.run.overrides)), self.run.hparams["lm_folder"]
         paths = [] if folder is None else [Path(str(folder)) / WEIGHTS]
+        paths.append(self.run.folder / LM_WEIGHTS)  # of a release
         paths += [Path(text) for text in texts_in(content.get("test_search"))]
         return {str(path): digest for path in paths if (digest := checksum(path))}
 

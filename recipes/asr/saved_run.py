@@ -6,6 +6,8 @@ from pathlib import Path
 
 from data_prep.corpus import USES, Corpus
 from data_prep.files import checksum
+from data_prep.tokenizer import load_tokenizer
+from recipes import release_files
 from recipes.asr.contexts import check_contexts
 from recipes.config import load, read_recipe
 from recipes.config.keys import Role, free_keys, keys_of
@@ -13,9 +15,10 @@ from recipes.config.source import Source, plain
 from recipes.errors import RecipeError
 from recipes.lm.saved_model import load_language_model
 from recipes.models.language_model import TransformerLM
+from recipes.release_files import check_files, is_release, put_weights, read_info, read_weights
 from recipes.training.averaging import average_checkpoints, load_weights
 from recipes.training.run_data import tokenizer_of
-from recipes.training.run_folder import WEIGHTS
+from recipes.training.run_folder import TOKENIZER, WEIGHTS
 from recipes.training.stored_checkpoints import StoredCheckpoints
 
 DECODING_KEYS = free_keys() - keys_of(Role.ABOUT) | {"data_folder"}
@@ -43,7 +46,7 @@ def check_decoding_keys(overrides: Mapping[str, object], hparams: Mapping) -> No
 
 
 class SavedRun:
-    """Recipe, tokenizer and weights of a run folder; `recipe.hparams["model"]` holds the weights.
+    """Recipe, tokenizer and weights of a run folder, or of a release; `recipe.hparams["model"]` holds the weights.
 
     overrides: keys of the recipe, only such as change the decoding. which: an average of checkpoints, see
     `recipes.training.choose_checkpoints`; None: the weights that the run itself was tested with. source: the folder's
@@ -60,7 +63,11 @@ class SavedRun:
             raise RecipeError(f"{folder} is no run of a recogniser: a language model is for --lm_folder")
         check_decoding_keys(overrides, self.hparams)
         check_contexts(folder / "recipe.yaml", self.hparams)
-        self.tokenizer = tokenizer_of(folder)
+        self.released = read_info(folder) if is_release(folder) else None
+        if self.released:
+            check_files(folder, self.released)
+        self.tokenizer_file = folder / (release_files.TOKENIZER if self.released else TOKENIZER)
+        self.tokenizer = load_tokenizer(self.tokenizer_file) if self.released else tokenizer_of(folder)
         self.weights, self.weights_name = self.find_weights()
         try:
             self.hparams["model"].load_state_dict(self.weights)
@@ -77,6 +84,12 @@ class SavedRun:
 
     def find_weights(self) -> tuple[dict, str]:
         """A state dict, and in words what it is."""
+        if self.released:
+            if self.which is not None:
+                raise RecipeError(f"{self.folder} is a release, of one average of checkpoints: leave out --average")
+            digest = self.released.files[release_files.WEIGHTS]
+            words = f"release {self.released.name}, weights {digest[:12]}"
+            return read_weights(self.folder / release_files.WEIGHTS), words
         weights, checkpoints = self.folder / WEIGHTS, self.folder / "checkpoints"
         if self.which is None and weights.is_file():
             return load_weights(weights), f"weights {checksum(weights)[:12]} of its own test"
@@ -89,6 +102,16 @@ class SavedRun:
             )
         average = average_checkpoints(stored, self.which or f"best-{self.hparams['average_checkpoints']}")
         return average.weights, "average of epochs " + ", ".join(map(str, average.epochs))
+
+    def search_language_model(self) -> TransformerLM | None:
+        """Of the test search: that in `lm_folder`, or a release's own. Raises RecipeError as for `lm_folder`."""
+        own, search = self.hparams.get("language_model"), self.hparams["test_search"]
+        if not self.released or own is None or "lm_folder" in self.overrides:
+            return load_search_language_model(self.hparams, self.tokenizer_file)
+        if search is None or not search.takes_lm:
+            return None
+        put_weights(own, self.folder / release_files.LM_WEIGHTS)
+        return own.eval()
 
     def change(self, overrides: dict) -> None:
         """Take further keys into the recipe; its objects have been changed already."""

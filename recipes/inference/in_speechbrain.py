@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from recipes.decoding.ctc import greedy_ctc
 from recipes.decoding.search import Search
-from recipes.inference.release_folder import put_weights
 from recipes.models import Encoded, Recogniser, TransformerLM
+from recipes.release_files import put_weights
 
 SearchResult = tuple[list[list[int]], None, list[float] | None, None]
 

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from data_prep.files import checksum, write_atomically
 from recipes.asr import SavedRun
-from recipes.asr.saved_run import load_search_language_model
 from recipes.config import read_recipe
 from recipes.config.flattening import flattened
 from recipes.config.merge import set_keys
@@ -42,7 +41,6 @@ from recipes.scoring import RunSummary
 from recipes.scoring.records import to_json
 from recipes.scoring.results import SUMMARY
 from recipes.training.run_data import RunData
-from recipes.training.run_folder import TOKENIZER as RUN_TOKENIZER
 
 DESCRIPTION = "Make a folder of a trained run that others can load: weights, tokenizer, recipe, model card."
 LICENCE = "apache-2.0"
@@ -68,7 +66,7 @@ def release(
     """
     check_free(out)
     check_search(run)
-    language_model = load_search_language_model(run.hparams, run.folder / RUN_TOKENIZER)
+    language_model = run.search_language_model()
     recipe = recipe_of(run)
     facts = {
         "format": FORMAT,
@@ -90,7 +88,7 @@ def release(
         write_weights(run.weights, unfinished / WEIGHTS)
         if language_model is not None:
             write_weights(language_model.state_dict(), unfinished / LM_WEIGHTS)
-        shutil.copyfile(run.folder / RUN_TOKENIZER, unfinished / TOKENIZER)
+        shutil.copyfile(run.tokenizer_file, unfinished / TOKENIZER)
         write_atomically(unfinished / RECIPE, recipe.text)
         write_atomically(unfinished / SPEECHBRAIN, hyperparams(recipe))
         summed = (TOKENIZER, WEIGHTS, *([LM_WEIGHTS] if language_model is not None else []))

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import torch
 from sentencepiece import SentencePieceProcessor
-from torch import nn
 
 from data_prep.tokenizer import load_tokenizer
 from recipes.config import Recipe, load, read_recipe
@@ -23,8 +22,8 @@ from recipes.release_files import (
     WEIGHTS,
     ReleaseInfo,
     check_files,
+    put_weights,
     read_info,
-    read_weights,
 )
 
 
@@ -62,11 +61,3 @@ def load_release(folder: Path, overrides: Overrides = (), *, trust: bool = False
     if language_model is not None:
         put_weights(language_model.eval(), folder / LM_WEIGHTS)
     return Release(recogniser.eval(), load_tokenizer(folder / TOKENIZER), recipe, info, language_model)
-
-
-def put_weights(model: nn.Module, path: Path) -> None:
-    """Load the weights of a file into a model. Raises RecipeError for a damaged file, or one of another model."""
-    try:
-        model.load_state_dict(read_weights(path))
-    except RuntimeError:
-        raise RecipeError(f"the weights in {path} do not fit the recipe beside it: was that changed?") from None

@@ -14,6 +14,7 @@ from speechbrain.utils.fetching import FetchFrom, FetchSource
 from torch.nn.utils.rnn import pad_sequence
 
 from data_prep.files import checksum
+from evaluate import main as evaluate
 from recipes.asr import SavedRun
 from recipes.decoding.ctc import greedy_ctc
 from recipes.errors import RecipeError
@@ -22,7 +23,7 @@ from recipes.inference.release import main
 from recipes.inference.release_folder import load_release
 from recipes.release_files import is_release
 from recipes.training.averaging import load_weights, save_weights
-from tests.support.runs import ROOT, small_corpus, summary, train
+from tests.support.runs import ROOT, results, small_corpus, summary, train
 from train_lm import main as train_lm
 from transcribe import main as transcribe
 
@@ -197,6 +198,18 @@ def test_a_release_of_greedy_ctc(run, tmp_path):
     assert texts[0] == texts[1]
 
 
+def test_a_release_is_evaluated_like_its_run(run, folder, corpus, capsys):
+    """Only the corpus must be named. The rates are those of the run; another average there is none."""
+    options = ["--data_folder", str(corpus), "--device", "cpu", "--noprogressbar", "--workers", "0"]
+    assert evaluate([str(run), "--output", str(folder.parent / "run"), *options]) == 0
+    assert evaluate([str(folder), "--output", str(folder.parent / "release"), *options]) == 0
+    assert results(folder.parent / "release") == results(folder.parent / "run")
+    capsys.readouterr()
+    assert evaluate([str(folder), "--average", "best-2", *options]) == 2
+    expected = f"error: {folder} is a release, of one average of checkpoints: leave out --average\n"
+    assert capsys.readouterr().err == expected
+
+
 @pytest.fixture(scope="module")
 def with_language_model(run, corpus, tmp_path_factory):
     """A run that is searched with a language model, whose folder then goes, and what it transcribes."""
@@ -230,6 +243,8 @@ def test_a_language_model_is_part_of_the_release(with_language_model, released):
     without = Transcriber.load(released).transcribe(files)
     assert texts != [transcript.text for transcript in without]
     assert Transcriber.load(folder, settings={"lm_folder": None}).transcribe(files) == without
+    evaluated = SavedRun(folder, {"data_folder": "."})
+    assert evaluated.search_language_model() is not None
     greedy = Transcriber.load(folder, settings={"test_search": None}).transcribe(files)
     assert greedy == Transcriber.load(released, settings={"test_search": None}).transcribe(files)
     assert str(folder.parent) not in (folder / "recipe.yaml").read_text() + (folder / "hyperparams.yaml").read_text()
