@@ -9,6 +9,10 @@ from recipes.inference.command import load_engine, parse, transcribe
 @command_line
 def main(argv=None):
     request = parse(sys.argv[1:] if argv is None else argv)
+    if request.streams:
+        from recipes.inference.command_stream import stream  # which needs torch
+
+        return stream(request)
     transcribe(load_engine(request), request)
 
 

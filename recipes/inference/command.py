@@ -36,6 +36,10 @@ class Request(NamedTuple):
         first = [self.own.run] if self.own.onnx and self.own.run else []
         return [*first, *self.own.audio]
 
+    @property
+    def streams(self) -> bool:
+        return self.own.stream or self.own.microphone
+
 
 def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
@@ -58,6 +62,11 @@ def parser() -> argparse.ArgumentParser:
     add("--rate", type=int, metavar="HZ", help="of bare samples on standard input: 16-bit, little-endian, one channel")
     add("--threads", type=int, metavar="N", help="of the CPU")
     add("--noprogressbar", action="store_true")
+    add("--stream", action="store_true", help="as a live stream: text while audio comes, with times")
+    add("--microphone", action="store_true", help="stream what the microphone hears")
+    add("--chunk", type=int, default=16, metavar="FRAMES", help="of a stream, 40 ms each (default: 16)")
+    add("--left_chunks", type=int, metavar="N", help="that a chunk of a stream sees before it (default: all)")
+    add("--rescore", action="store_true", help="search what a stream heard at the end of each utterance")
     add("--onnx", type=Path, metavar="FILE", help="an exported model in place of a run")
     return result
 
@@ -66,7 +75,7 @@ def parse(argv: Sequence[str]) -> Request:
     """Raises RecipeError for what cannot be; what is left over is for the recipe."""
     own, rest = parser().parse_known_args(argv)
     request = Request(own, rest)
-    if not request.audio:
+    if not request.audio and not own.microphone:
         raise RecipeError("no audio to transcribe: give RUN, then files, folders, patterns or -, then options")
     for name in ("nbest", "rate", "threads"):
         value = getattr(own, name)

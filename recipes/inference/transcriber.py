@@ -6,13 +6,16 @@ from typing import Any, Self
 
 import torch
 
+from mixers import Context
 from recipes.asr.batches import DurationBatches
 from recipes.errors import RecipeError
 from recipes.inference.audio import SAMPLE_RATE
+from recipes.inference.endpoint import Endpoint
 from recipes.inference.engine import Outcome, groups, read_batches
 from recipes.inference.loading import Settings, load_model
 from recipes.inference.recognition import LoadedModel, Recognition
 from recipes.inference.recordings import Recording, recording_of
+from recipes.inference.streaming import Stream
 
 BATCH_SECONDS = 100.0
 GROUP = 10  # batches whose recordings are sorted by length together; texts come in the order of the recordings
@@ -121,6 +124,21 @@ class Transcriber:
                 f"{self.recognise.device} has too little memory: lower --batch_seconds (now {self.batch_seconds:g}) or "
                 "--window, or take a narrower search"
             ) from None
+
+    def stream(
+        self,
+        *,
+        chunk: int = 16,
+        left_chunks: int | None = None,
+        endpoint: Endpoint | None = None,
+        rescore: bool = False,
+    ) -> Stream:
+        """A stream that hears chunks of so many frames of 40 ms, each with the chunks before it; None: all of them.
+
+        endpoint: when an utterance is over; None: the rules of `Endpoint`. rescore: see
+        `recipes.inference.streaming.Stream`. Raises RecipeError for a model that cannot stream.
+        """
+        return Stream(self.recognise, Context(chunk, left_chunks), endpoint or Endpoint(), rescore)
 
     def describe(self, longest: float) -> list[str]:
         """See `recipes.inference.engine.Engine`."""

@@ -1,0 +1,117 @@
+"""transcribe.py --stream: text while audio comes, from files, standard input or a microphone."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from io import BufferedReader
+from typing import cast
+
+import numpy as np
+
+from recipes.errors import RecipeError
+from recipes.inference.audio import SAMPLE_RATE, parse_audio
+from recipes.inference.command import Request
+from recipes.inference.command_run import load_transcriber
+from recipes.inference.recordings import STDIN, STDIN_NAME, find_recordings
+from recipes.inference.streaming import Stream, StreamedText
+
+PIECE = SAMPLE_RATE // 10  # samples fed at a time
+HEADERS = (b"RIFF", b"RF64", b"fLaC", b"OggS")
+
+
+def stream(request: Request) -> None:
+    """Final texts go to standard output, one a line with its times; partial ones to the terminal, if it is one."""
+    own = request.own
+    check_options(request)
+    transcriber = load_transcriber(own, request.rest)
+    for name, pieces in sources(request):
+        live = transcriber.stream(chunk=own.chunk, left_chunks=own.left_chunks, rescore=own.rescore)
+        print(f"{name}: chunks of {own.chunk} frames, known after {live.latency_ms:g} ms", file=sys.stderr)
+        try:
+            for piece in pieces:
+                show(live.feed(piece))
+        except KeyboardInterrupt:  # how a microphone is switched off
+            pass
+        show(live.finish())
+        print(figures(live), file=sys.stderr)
+
+
+def check_options(request: Request) -> None:
+    """Raises RecipeError for options that a stream does not have."""
+    own = request.own
+    if own.onnx:
+        raise RecipeError("--stream: an exported model does not stream: give a run")
+    for name, unset in (("out", None), ("nbest", 1), ("window", None), ("format", "txt")):
+        if getattr(own, name) != unset:
+            raise RecipeError(f"--{name} is not for streams, which write their text as they hear it")
+    if own.rate not in (None, SAMPLE_RATE):
+        raise RecipeError(f"--rate {own.rate}: a stream of bare samples must have {SAMPLE_RATE} Hz")
+    if own.microphone and own.audio:
+        raise RecipeError("--microphone hears the microphone alone: leave out the audio, or give --stream")
+
+
+def sources(request: Request) -> Iterator[tuple[str, Iterable[np.ndarray]]]:
+    """What is streamed, by name, in pieces of samples."""
+    if request.own.microphone:
+        yield "microphone", microphone()
+        return
+    for argument in dict.fromkeys(request.audio):
+        if argument == STDIN:
+            yield STDIN_NAME, standard_input()
+        else:
+            for recording in find_recordings([argument]):
+                yield recording.name, in_pieces(recording.read())
+
+
+def in_pieces(samples: np.ndarray) -> Iterator[np.ndarray]:
+    return (samples[start : start + PIECE] for start in range(0, len(samples), PIECE))
+
+
+def standard_input() -> Iterator[np.ndarray]:
+    """Bare samples as they come: 16 kHz, 16-bit, little-endian, one channel; or a file, read to its end first."""
+    pipe = cast(BufferedReader, sys.stdin.buffer)
+    content = pipe.read(4)
+    if content in HEADERS:
+        yield from in_pieces(parse_audio(content + pipe.read(), STDIN_NAME))
+        return
+    while True:
+        whole = len(content) // 2 * 2
+        yield np.frombuffer(content[:whole], "<i2")
+        more = pipe.read1(2 * PIECE)
+        if not more:
+            return
+        content = content[whole:] + more
+
+
+def microphone() -> Iterator[np.ndarray]:
+    """Pieces of what the default microphone hears, until interrupted. Raises RecipeError where there is none."""
+    try:
+        import sounddevice
+    except (ImportError, OSError) as error:  # OSError: without the library that it wraps
+        raise RecipeError(f"--microphone needs sounddevice (pip install sounddevice): {error}") from None
+    try:
+        with sounddevice.InputStream(samplerate=SAMPLE_RATE, channels=1, dtype="float32") as device:
+            while True:
+                yield device.read(PIECE)[0][:, 0]
+    except sounddevice.PortAudioError as error:
+        raise RecipeError(f"--microphone: {error}") from None
+
+
+def show(texts: Iterable[StreamedText]) -> None:
+    is_terminal = sys.stderr.isatty()
+    for text in texts:
+        if is_terminal:
+            print(f"\r\x1b[K{'' if text.final else text.text[-100:]}", end="", file=sys.stderr, flush=True)
+        if text.final:
+            print(f"{text.start:.2f}\t{text.end:.2f}\t{text.text}", flush=True)
+
+
+def figures(live: Stream) -> str:
+    """How long chunks took to compute."""
+    if not live.computing or not live.seconds:
+        return "nothing was heard"
+    p50, p95 = (1000 * float(np.percentile(live.computing, share)) for share in (50, 95))
+    factor = sum(live.computing) / live.seconds
+    return (
+        f"{live.seconds:.1f} s of audio: {live.latency_ms:g} ms for a chunk to be complete, then {p50:.1f} ms to "
+        f"compute it (median; 95 % within {p95:.1f} ms); real-time factor {factor:.3f}"
+    )

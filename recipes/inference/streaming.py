@@ -1,0 +1,249 @@
+"""A stream: samples in as they come, partial and final text out."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from data_prep.errors import DataError
+from data_prep.tokenizer import BLANK
+from mixers import Context
+from recipes.errors import RecipeError
+from recipes.inference.audio import SAMPLE_RATE
+from recipes.inference.endpoint import Endpoint, trailing_blanks
+from recipes.inference.recognition import Encoding, Recognition
+from recipes.inference.recordings import Recording
+from recipes.inference.transcript import Word
+from recipes.inference.words import greedy_path, spans_of_path, word_groups, words_of
+from recipes.models.streaming import join, select, state_shape
+
+
+@dataclass(frozen=True)
+class StreamedText:
+    """The utterance at hand. final: nothing of it will change. Times are seconds from the beginning of the stream."""
+
+    text: str
+    final: bool
+    start: float
+    end: float
+    words: list[Word] = field(default_factory=list)
+
+
+@dataclass
+class Utterance:
+    """What was heard since the last endpoint, frame by frame. first: its first frame in the stream.
+
+    going_on: the output with which the last utterance was cut off; until it ends it belongs there.
+    """
+
+    first: int
+    path: list[int] = field(default_factory=list)
+    probabilities: list[float] = field(default_factory=list)
+    frames: list[torch.Tensor] = field(default_factory=list)
+    log_probs: list[torch.Tensor] = field(default_factory=list)
+    going_on: int = BLANK
+
+    def part(self, start: int, end: int) -> "Utterance":
+        """Some of its frames, by their place in it."""
+        chosen = slice(start, end)
+        first, path, probabilities = self.first + start, self.path[chosen], self.probabilities[chosen]
+        return Utterance(first, path, probabilities, self.frames[chosen], self.log_probs[chosen])
+
+
+class Stream:
+    """One stream of a recogniser; `Transcriber.stream` opens it.
+
+    Text is greedy CTC of each chunk as soon as it is complete; the tokens of all utterances together are those of
+    `forward(…, context)` over the whole. Memory does not grow with time where the model's state does not.
+    rescore: final texts are those of the recogniser's search over the frames of the utterance. Raises RecipeError
+    where the model cannot stream, and for values that cannot be.
+    """
+
+    def __init__(self, recognise: Recognition, context: Context, endpoint: Endpoint, rescore: bool = False):
+        check_context(context)
+        endpoint.check()
+        if rescore and recognise.search is None:
+            raise RecipeError("rescore: the recogniser has no search (test_search is null): leave it out")
+        self.recognise, self.context, self.endpoint, self.rescore = recognise, context, endpoint, rescore
+        model = recognise.model
+        try:
+            with torch.inference_mode():
+                self.state = model.init_state(1, context)
+        except ValueError as error:
+            raise RecipeError(str(error)) from None
+        self.utterance, self.finished, self.seconds = Utterance(0), False, 0.0
+        self.waiting: list[np.ndarray] = []
+        # The first chunk needs more: half a window beyond its end.
+        self.needed = context.chunk * model.frame_samples + model.features.latency_samples
+        self.latency_ms = model.algorithmic_latency_ms(context)
+        self.computing: list[float] = []  # seconds that each chunk took
+
+    def feed(self, samples: Any, rate: int = SAMPLE_RATE) -> list[StreamedText]:
+        """The next samples ``[n]``, however many: what they made known, in order; nothing where no chunk is complete.
+
+        After each chunk the text so far, and a final text where an utterance ended. Raises DataError for samples that
+        cannot be used and after `finish`.
+        """
+        self.push(samples, rate)
+        texts = []
+        while self.is_ready():
+            texts += advance([self])[0]
+        return texts
+
+    def finish(self) -> list[StreamedText]:
+        """The stream ends here, also in the middle of a word: its last final text, if anything was said."""
+        self.check_open()
+        self.finished = True
+        with torch.inference_mode():
+            audio = torch.from_numpy(self.taken(self.samples_waiting()))[None].to(self.recognise.device)
+            texts = step([self], audio, last=True)[0]
+            return [text for text in texts if text.final] + self.end_utterance(len(self.utterance.path))
+
+    # --- samples --------------------------------------------------------------------------------------------
+
+    def push(self, samples: Any, rate: int = SAMPLE_RATE) -> None:
+        """Take samples without computing anything, for streams that are advanced together."""
+        self.check_open()
+        self.waiting.append(checked(samples, rate))
+        self.seconds += len(self.waiting[-1]) / SAMPLE_RATE
+
+    def check_open(self) -> None:
+        if self.finished:
+            raise DataError("the stream is finished: open another one")
+
+    def is_ready(self) -> bool:
+        """Whether a chunk is complete."""
+        return self.samples_waiting() >= self.needed
+
+    def samples_waiting(self) -> int:
+        return sum(map(len, self.waiting))
+
+    def taken(self, count: int) -> np.ndarray:
+        """The next ``count`` samples, which wait no more."""
+        samples = np.concatenate([*self.waiting, np.zeros(0, np.float32)])
+        self.waiting = [samples[count:]] if len(samples) > count else []
+        return samples[:count]
+
+    # --- text -----------------------------------------------------------------------------------------------
+
+    def hear(self, frames: torch.Tensor, log_probs: torch.Tensor) -> list[StreamedText]:
+        """The frames of a chunk ``[T, d_model]`` and CTC's log probabilities ``[T, vocab_size]``, on the CPU."""
+        texts = []
+        path, probabilities = greedy_path(log_probs.numpy())
+        for number, (output, probability) in enumerate(zip(path, probabilities, strict=True)):
+            utterance = self.utterance
+            if output == utterance.going_on:
+                output = BLANK
+            else:
+                utterance.going_on = BLANK
+            utterance.path.append(output)
+            utterance.probabilities.append(probability)
+            if self.rescore:
+                utterance.frames.append(frames[number])
+                utterance.log_probs.append(log_probs[number])
+            silence = trailing_blanks(utterance.path)
+            if self.endpoint.is_met(utterance.path, silence, self.recognise.frame_seconds):
+                texts += self.end_utterance(self.cut() if silence < len(utterance.path) else len(utterance.path))
+        words = self.words(self.utterance)
+        if words:
+            texts.append(self.text_of(words, final=False))
+        return texts
+
+    def cut(self) -> int:
+        """Where a path ends that is over: before its last word, which may go on, unless silence follows it."""
+        path, tokenizer = self.utterance.path, self.recognise.tokenizer
+        if trailing_blanks(path):
+            return len(path)
+        spans = spans_of_path(path, self.utterance.probabilities)
+        starts = [group[0].start for group in word_groups(spans, tokenizer)]
+        return starts[-1] if len(starts) > 1 else len(path)
+
+    def end_utterance(self, frames: int) -> list[StreamedText]:
+        """The first ``frames`` frames are over; what comes after them begins the next utterance."""
+        old = self.utterance
+        head, self.utterance = old.part(0, frames), old.part(frames, len(old.path))
+        if frames == len(old.path) > 0:
+            self.utterance.going_on = old.path[-1] if old.path[-1] != BLANK else old.going_on
+        words = self.rescored(head) if self.rescore and frames else self.words(head)
+        return [self.text_of(words, final=True)] if words else []
+
+    def words(self, utterance: Utterance) -> list[Word]:
+        spans = [
+            span._replace(start=span.start + utterance.first, end=span.end + utterance.first)
+            for span in spans_of_path(utterance.path, utterance.probabilities)
+        ]
+        return words_of(spans, self.recognise.tokenizer, self.recognise.frame_seconds, self.seconds)
+
+    def rescored(self, utterance: Utterance) -> list[Word]:
+        """By the search, over the frames of the utterance."""
+        recognise, seconds = self.recognise, self.recognise.frame_seconds
+        device, first = recognise.device, utterance.first * seconds
+        encoding = Encoding(torch.stack(utterance.frames).to(device), torch.stack(utterance.log_probs).to(device))
+        (parts,) = recognise.search_all([encoding])
+        transcript = recognise.transcript(Recording("stream"), len(utterance.path) * seconds, encoding, parts, 1)
+        return [replace(word, start=word.start + first, end=word.end + first) for word in transcript.words]
+
+    def text_of(self, words: Sequence[Word], final: bool) -> StreamedText:
+        text = " ".join(word.text for word in words)
+        return StreamedText(text, final, words[0].start, words[-1].end, list(words))
+
+
+def advance(streams: Sequence[Stream]) -> list[list[StreamedText]]:
+    """The next chunk of every stream, which all have one complete: what each has to say of it.
+
+    Streams under one context are computed as one batch, at whatever time each began, as far as their states are alike:
+    always for mixers that keep sums, and for attention where the streams are equally old.
+    """
+    texts: list[list[StreamedText]] = [[] for _ in streams]
+    groups: dict[tuple, list[int]] = {}
+    for number, stream in enumerate(streams):
+        key = (id(stream.recognise), stream.context, stream.needed, state_shape(stream.state))
+        groups.setdefault(key, []).append(number)
+    for numbers in groups.values():
+        group = [streams[number] for number in numbers]
+        audio = torch.stack([torch.from_numpy(stream.taken(stream.needed)) for stream in group])
+        with torch.inference_mode():
+            for number, spoken in zip(numbers, step(group, audio.to(group[0].recognise.device)), strict=True):
+                texts[number] = spoken
+        for stream in group:
+            stream.needed = stream.context.chunk * stream.recognise.model.frame_samples
+    return texts
+
+
+def step(streams: Sequence[Stream], audio: torch.Tensor, last: bool = False) -> list[list[StreamedText]]:
+    """The next samples ``[streams, n]`` of streams whose states are alike."""
+    recognise, begun = streams[0].recognise, time.perf_counter()
+    with recognise.autocast():
+        output, state = recognise.model.step(audio, join([stream.state for stream in streams]), last)
+    frames, log_probs = output.encoded.frames.cpu(), output.ctc_logits.float().log_softmax(-1).cpu()
+    texts = []
+    for row, stream in enumerate(streams):
+        stream.state = select(state, [row])
+        texts.append(stream.hear(frames[row], log_probs[row]))
+    for stream in streams:
+        stream.computing.append(time.perf_counter() - begun)
+    return texts
+
+
+def check_context(context: Context) -> None:
+    """Raises RecipeError for a chunk without a frame."""
+    for name, least, value in (("chunk", 1, context.chunk), ("left_chunks", 0, context.left_chunks)):
+        if value is not None and not (isinstance(value, int) and value >= least):
+            raise RecipeError(f"{name} must be a whole number from {least} up, not {value}")
+
+
+def checked(samples: Any, rate: int) -> np.ndarray:
+    """``[n]`` in float32. Raises DataError for another rate or shape, for NaN and infinity."""
+    if rate != SAMPLE_RATE:
+        raise DataError(f"a stream takes samples at {SAMPLE_RATE} Hz, not {rate}: resample them first")
+    samples = np.asarray(samples)
+    if samples.ndim != 1:
+        raise DataError(f"samples of shape {list(samples.shape)}; a stream takes [samples], one channel")
+    if samples.dtype.kind == "i":
+        samples = samples / np.float32(-np.iinfo(samples.dtype).min)
+    if not np.isfinite(samples).all():
+        raise DataError("samples that are no numbers (NaN or infinity)")
+    return samples.astype(np.float32)
