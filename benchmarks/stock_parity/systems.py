@@ -30,11 +30,9 @@ def take_features(hparams: Mapping) -> None:
     features.floor, features.range_db = 10 ** (-100 / 10), 80.0
 
 
-def take_dropouts(hparams: Mapping) -> None:
-    """Without our dropouts behind the mixer and on the decoder's embedding."""
-    model = hparams["model"]
-    for module in (*model.encoder.blocks, model.decoder):
-        module.dropout.p = 0.0
+def take_mixer_dropout(hparams: Mapping) -> None:
+    for block in hparams["model"].encoder.blocks:
+        block.dropout.p = 0.0
 
 
 def take_masks(hparams: Mapping) -> None:
@@ -53,7 +51,7 @@ CHANGES = {
     "initial_values": Change("SpeechBrain's initial weights of the same seed", model=take_initial_values),
     "features": Change("the clamp at 80 dB below the loudest band, floor -100 dB", model=take_features),
     "ends": Change("convolutions of the front end that reflect", keys={"model.frontend.ends": "reflect"}),
-    "dropouts": Change("no dropout behind the mixer and on the decoder's embedding", model=take_dropouts),
+    "mixer_dropout": Change("no dropout behind the mixer", model=take_mixer_dropout),
     "masks": Change("SpeechBrain's masks and warp", model=take_masks),
 }
 

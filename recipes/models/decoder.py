@@ -72,8 +72,9 @@ class TransformerDecoder(nn.Module):
 
     ``forward`` is for training; ``prepare``, ``init_cache`` and ``step`` give the same numbers one token at a time.
     SpeechBrain's decoder has no cache: it runs over all tokens again at every step of a search.
-    activation: of the feed-forward layers. Raises ValueError for sizes below 1 and for heads that do not
-    divide d_model.
+    activation: of the feed-forward layers. embedding_dropout: of embedding and positions together; SpeechBrain has none
+    there, and its decoder learns faster for it (docs/parity.md). Raises ValueError for sizes below 1 and for heads that
+    do not divide d_model.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class TransformerDecoder(nn.Module):
         heads: int,
         d_ffn: int,
         dropout: float = 0.1,
+        embedding_dropout: float = 0.0,
         activation: Callable[[], nn.Module] = nn.GELU,
     ):
         super().__init__()
@@ -95,6 +97,7 @@ class TransformerDecoder(nn.Module):
             layers=(layers, SIZE),
             d_ffn=(d_ffn, SIZE),
             dropout=(dropout, SHARE),
+            embedding_dropout=(embedding_dropout, SHARE),
         )
         check_heads("TransformerDecoder", heads, d_model=d_model)
         self.heads = heads
@@ -103,12 +106,12 @@ class TransformerDecoder(nn.Module):
         self.layers = nn.ModuleList(DecoderLayer(d_model, heads, d_ffn, dropout, activation) for _ in range(layers))
         self.final_norm = nn.LayerNorm(d_model, eps=NORM_EPS)
         self.out = nn.Linear(d_model, vocab_size)
-        self.dropout = nn.Dropout(dropout)
+        self.embedding_dropout = nn.Dropout(embedding_dropout)
 
     def forward(self, encoded: Encoded, tokens: Tensor) -> Tensor:
         """tokens ``[B, U]``, the sentence start first → logits of the next tokens ``[B, U, vocab_size]``."""
         cross = self.prepare(encoded)
-        x = self.dropout(embed(self.embedding, tokens, 0))
+        x = self.embedding_dropout(embed(self.embedding, tokens, 0))
         for layer, keys, values in zip(self.layers, cross.keys, cross.values, strict=True):
             x = layer(x, keys, values, cross.mask)
         return self.out(self.final_norm(x))

@@ -40,6 +40,12 @@ REFUSED = [
     (branchformer, "csgu_units", 7, "Branchformer: csgu_units must be an even whole number from 2 up, not 7"),
     (decoder, "layers", 0, f"TransformerDecoder: layers must be {SIZE}, not 0"),
     (decoder, "dropout", "x", "TransformerDecoder: dropout must be a number from 0 to 1, not 'x'"),
+    (
+        decoder,
+        "embedding_dropout",
+        1.5,
+        "TransformerDecoder: embedding_dropout must be a number from 0 to 1, not 1.5",
+    ),
     (decoder, "heads", 5, "TransformerDecoder: heads 5 must divide d_model 8"),
     (language_model, "layers", True, f"TransformerLM: layers must be {SIZE}, not True"),
     (language_model, "d_model", 9, "TransformerLM: d_model must be an even whole number from 2 up, not 9"),
