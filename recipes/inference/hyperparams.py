@@ -23,11 +23,13 @@ decoding_function: !name:recipes.inference.in_speechbrain.greedy_decoding
 modules:
   encoder: !new:recipes.inference.in_speechbrain.Encoder
     recogniser: !ref <model>
-  decoder: !new:recipes.inference.in_speechbrain.Decoder
+{encoder}  decoder: !new:recipes.inference.in_speechbrain.Decoder
     recogniser: !ref <model>
     tokenizer: !ref <tokenizer>
-"""
-OF_DECODER = {"test_search": "search", "language_model": "language_model"}  # its arguments by keys of the recipe
+{decoder}"""
+# Arguments by keys of the recipe, where these are given.
+OF_ENCODER = {"test_chunk": "chunk", "test_left_chunks": "left_chunks"}
+OF_DECODER = {"test_search": "search", "language_model": "language_model"}
 FILES = {"model": WEIGHTS, "tokenizer": TOKENIZER, "language_model": LM_WEIGHTS}
 
 
@@ -36,14 +38,17 @@ def hyperparams(recipe: Source) -> str:
 
     recipe: of a release.
     """
-    given = [key for key in OF_DECODER if is_given(recipe.find(key))]
+    given = [key for key in (*OF_ENCODER, *OF_DECODER) if is_given(recipe.find(key))]
     needed = needed_keys(recipe, ["model", *given])
     pairs = [(key, value) for key, value in recipe.root.value if key.value in needed]
-    arguments = "".join(f"    {OF_DECODER[key]}: !ref <{key}>\n" for key in given)
+    encoder, decoder = (
+        "".join(f"    {name}: !ref <{key}>\n" for key, name in arguments.items() if key in given)
+        for arguments in (OF_ENCODER, OF_DECODER)
+    )
     files = [key for key in FILES if key in ("model", "tokenizer", *given)]
     # Without brackets: HyperPyYAML fails on some, see recipes.config.recipe.
     model = dump(MappingNode(recipe.root.tag, pairs), brackets=False)
-    return HEAD + model + INTERFACE + arguments + pretrainer(files)
+    return HEAD + model + INTERFACE.format(encoder=encoder, decoder=decoder) + pretrainer(files)
 
 
 def pretrainer(keys: list[str]) -> str:

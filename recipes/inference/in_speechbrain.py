@@ -12,6 +12,7 @@ from speechbrain.utils.fetching import FetchSource
 from speechbrain.utils.parameter_transfer import Pretrainer
 from torch import Tensor, nn
 
+from mixers import Context
 from recipes.decoding.ctc import greedy_ctc
 from recipes.decoding.search import Search
 from recipes.models import Encoded, Recogniser, TransformerLM
@@ -42,15 +43,19 @@ def beside(source: str | Path | FetchSource, file: str) -> str | FetchSource:
 
 
 class Encoder(nn.Module):
-    """``(audio [B, samples], relative lengths [B])`` → frames ``[B, T, d_model]``, zero in padding and only there."""
+    """``(audio [B, samples], relative lengths [B])`` → frames ``[B, T, d_model]``, zero in padding and only there.
 
-    def __init__(self, recogniser: Recogniser):
+    chunk, left_chunks: of the context under which the recipe tests, `test_chunk`; None: the whole utterance.
+    """
+
+    def __init__(self, recogniser: Recogniser, chunk: int | None = None, left_chunks: int | None = None):
         super().__init__()
         self.recogniser = recogniser
+        self.context = None if chunk is None else Context(chunk, left_chunks)
 
     def forward(self, audio: Tensor, relative_lengths: Tensor) -> Tensor:
         lengths = (relative_lengths * audio.shape[1]).round().long()
-        return self.recogniser.encode(audio, lengths).frames
+        return self.recogniser.encode(audio, lengths, self.context).frames
 
 
 class Decoder(nn.Module):

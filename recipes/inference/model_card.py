@@ -25,10 +25,13 @@ def model_card(facts: dict, recipe: Source) -> str:
 
 
 def search_in_words(recipe: Source) -> str:
-    """`BeamSearch (beam 8, ctc_weight 0.4)`, or greedy CTC."""
-    node = recipe.find("test_search")
+    """`BeamSearch (beam 8, ctc_weight 0.4)`, or greedy CTC; the context too, where the recipe tests under one."""
+    node, chunk = recipe.find("test_search"), recipe.find("test_chunk")
+    stream = (
+        "" if chunk is None or chunk.tag == f"{STANDARD}null" else f" on a stream in chunks of {written(chunk)} frames"
+    )
     if node is None or node.tag == f"{STANDARD}null":
-        return "greedy CTC"
+        return f"greedy CTC{stream}"
     name = node.tag.rpartition(".")[2]
     options = [f"{key.value} {written(value)}" for key, value in node.value] if isinstance(node, MappingNode) else []
-    return f"{name} ({', '.join(options)})" if options else name
+    return (f"{name} ({', '.join(options)})" if options else name) + stream

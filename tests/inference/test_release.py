@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from data_prep.files import checksum
 from evaluate import main as evaluate
+from mixers import Context
 from recipes.asr import SavedRun
 from recipes.decoding.ctc import greedy_ctc
 from recipes.errors import RecipeError
@@ -72,10 +73,10 @@ def recordings(corpus):
     ]
 
 
-def decoded(model, search, tokenizer, audio) -> tuple[str, str]:
+def decoded(model, search, tokenizer, audio, context=None) -> tuple[str, str]:
     """An utterance by itself: greedy, and by the search."""
     with torch.no_grad():
-        output = model.eval()(audio[None], torch.tensor([len(audio)]))
+        output = model.eval()(audio[None], torch.tensor([len(audio)]), context=context)
         log_probs = output.ctc_logits.log_softmax(-1)
         greedy = greedy_ctc(log_probs, output.encoded.lengths)[0]
         best = search(model.decoder, output.encoded, log_probs)[0][0].tokens
@@ -181,6 +182,22 @@ def test_speechbrain_reads_the_same_text(run, released, corpus, recordings, tmp_
     lengths = torch.tensor([len(audio) for audio in recordings])
     batch = pad_sequence(recordings, batch_first=True, padding_value=0.3), lengths / lengths.max()
     assert list(zip(greedy.transcribe_batch(*batch)[0], search.transcribe_batch(*batch)[0], strict=True)) == expected
+
+
+def test_a_recipe_that_tests_as_a_stream_does_so_in_speechbrain(run, corpus, recordings, tmp_path):
+    changed = shutil.copytree(run, tmp_path / "run")
+    recipe = changed / "recipe.yaml"
+    text = recipe.read_text().replace("test_chunk: null", "test_chunk: 3")
+    recipe.write_text(text.replace("test_left_chunks: null", "test_left_chunks: 1"))
+    assert main([str(changed), str(tmp_path / "out")]) == 0
+    options = {"source": str(tmp_path / "out")}
+    search, greedy = EncoderDecoderASR.from_hparams(**options), EncoderASR.from_hparams(**options)
+    saved = SavedRun(run, {})
+    parts = saved.hparams["model"], saved.hparams["test_search"], saved.tokenizer
+    expected = [decoded(*parts, audio, Context(3, 1)) for audio in recordings]
+    assert expected != [decoded(*parts, audio) for audio in recordings]
+    files = sorted(corpus.rglob("test-*/**/*.flac"))
+    assert [(greedy.transcribe_file(str(file)), search.transcribe_file(str(file))) for file in files] == expected
 
 
 def test_a_release_of_greedy_ctc(run, tmp_path):
