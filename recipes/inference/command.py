@@ -92,6 +92,10 @@ def parse(argv: Sequence[str]) -> Request:
 
 def load_engine(request: Request) -> Engine:
     """What the command line asks to transcribe with."""
+    if request.own.onnx is not None:
+        from recipes.inference.onnx_engine import load_onnx_engine
+
+        return load_onnx_engine(request.own, request.rest)
     from recipes.inference.command_run import load_transcriber
 
     return load_transcriber(request.own, request.rest)

@@ -36,7 +36,7 @@ def load_model(folder: Path, settings: Settings) -> LoadedModel:
     run = SavedRun(folder, keys, settings.average, source=read_recipe(folder / RECIPE, trust=settings.trust))
     model, search, name = run.hparams["model"], run.hparams["test_search"], f"{folder}, {run.weights_name}"
     mean = mean_utterance(trained_on(folder))
-    return LoadedModel(model, run.tokenizer, search, run.search_language_model(), name, mean)
+    return LoadedModel(model, run.tokenizer, search, run.search_language_model(), name, run.recipe, mean)
 
 
 def trained_on(folder: Path) -> RunData | None:

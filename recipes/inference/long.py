@@ -10,10 +10,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 from data_prep.tokenizer import BLANK
 from mixers.base import Mixer
+from recipes.inference.windows import Windows
 from recipes.models import ConvFrontend, Encoded, LogMel, Recogniser
 
-WINDOW = 40.0  # seconds, where nothing else is said. LibriSpeech's longest utterance has 35
-MARGIN = 1 / 8  # of a window, on each side, only serves as context
 # A search is lost in what is much longer than what its decoder was trained on: it ends too early. So recordings are
 # searched whole up to so many times the mean training utterance (12.3 s in LibriSpeech, whose tests go up to 35 s), and
 # longer ones in pieces of about this mean.
@@ -33,41 +32,20 @@ def samples_per_frame(model: Recogniser) -> int:
     return features.hop * 2 ** len(frontend.convs)
 
 
-class Windows:
-    """Parts of a long recording, of ``frames`` encoder frames each, that overlap by twice ``margin`` frames."""
+def encode_in_windows(
+    windows: Windows, encode: Callable[[Tensor, Tensor], Encoded], audio: Tensor, hop: int, at_once: int
+) -> Tensor:
+    """``[samples]`` → ``[T, d_model]``, as in one pass where no frame sees farther than a window's margin.
 
-    def __init__(self, seconds: float, frame_seconds: float):
-        self.frames = max(round(seconds / frame_seconds), 3)
-        self.seconds = self.frames * frame_seconds
-        self.margin = round(MARGIN * self.frames)
-
-    def starts(self, total: int) -> list[int]:
-        """The first frames of the windows over so many frames."""
-        step = self.frames - 2 * self.margin
-        return list(range(0, max(total - self.frames + step, 1), step))
-
-    def encode(
-        self, encode: Callable[[Tensor, Tensor], Encoded], audio: Tensor, hop: int, windows_at_once: int
-    ) -> Tensor:
-        """``[samples]`` → ``[T, d_model]``, as in one pass where no frame sees farther than a window's margin.
-
-        hop: samples of a frame, at whole multiples of which the windows begin, so that their frames are the whole's.
-        """
-        starts = self.starts(-(-len(audio) // hop))
-        parts: list[Tensor] = []
-        for first in range(0, len(starts), windows_at_once):
-            batch = [
-                audio[start * hop : (start + self.frames) * hop] for start in starts[first : first + windows_at_once]
-            ]
-            lengths = torch.tensor([len(part) for part in batch], device=audio.device)
-            frames, lengths = encode(pad_sequence(batch, batch_first=True), lengths)
-            parts += [part[:length] for part, length in zip(frames, lengths.tolist(), strict=True)]
-        last = len(parts) - 1
-        kept = [
-            part[self.margin if number else 0 : None if number == last else self.frames - self.margin]
-            for number, part in enumerate(parts)
-        ]
-        return torch.cat(kept)
+    hop: samples of a frame; at_once: windows.
+    """
+    cut, parts = windows.cut(audio, hop), list[Tensor]()
+    for first in range(0, len(cut), at_once):
+        batch = cut[first : first + at_once]
+        lengths = torch.tensor([len(part) for part in batch], device=audio.device)
+        frames, lengths = encode(pad_sequence(batch, batch_first=True), lengths)
+        parts += [part[:length] for part, length in zip(frames, lengths.tolist(), strict=True)]
+    return torch.cat(windows.kept(parts))
 
 
 class Cuts(NamedTuple):

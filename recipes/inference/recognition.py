@@ -14,13 +14,15 @@ from torch.nn.utils.rnn import pad_sequence
 
 from data_prep.tokenizer import detokenize
 from recipes.asr.batches import DurationBatches
+from recipes.config import Recipe
 from recipes.decoding import Hypothesis, Search
 from recipes.decoding.search import Decoder
 from recipes.inference.alignment import align
 from recipes.inference.audio import SAMPLE_RATE
-from recipes.inference.long import WINDOW, Windows, choose_cuts, is_linear, pieces, samples_per_frame
+from recipes.inference.long import choose_cuts, encode_in_windows, is_linear, pieces, samples_per_frame
 from recipes.inference.recordings import Recording
 from recipes.inference.transcript import Transcript
+from recipes.inference.windows import WINDOW, Windows
 from recipes.inference.words import TokenSpan, greedy_path, spans_of_path, words_of
 from recipes.models import Encoded, Recogniser, TransformerLM
 from recipes.scoring import ScoredText
@@ -38,6 +40,7 @@ class LoadedModel(NamedTuple):
     search: Search | None
     language_model: TransformerLM | None
     name: str
+    recipe: Recipe
     utterance_seconds: float | None = None
 
 
@@ -106,7 +109,7 @@ class Recognition:
             for number, audio in enumerate(audios):
                 if self.windows is not None and len(audio) > self.windows.frames * self.hop:
                     at_once = max(int(self.batch_seconds / self.windows.seconds), 1)
-                    frames[number] = self.windows.encode(self.model.encode, audio, self.hop, at_once)
+                    frames[number] = encode_in_windows(self.windows, self.model.encode, audio, self.hop, at_once)
             whole = [number for number in range(len(audios)) if number not in frames]
             if whole:
                 lengths = torch.tensor([len(audios[number]) for number in whole], device=self.device)

@@ -10,7 +10,16 @@ import torch
 from data_prep.tokenizer import BLANK
 from recipes.config import load
 from recipes.inference import Transcriber
-from recipes.inference.long import Cuts, Windows, choose_cuts, is_linear, middle_of_longest, pieces, samples_per_frame
+from recipes.inference.long import (
+    Cuts,
+    choose_cuts,
+    encode_in_windows,
+    is_linear,
+    middle_of_longest,
+    pieces,
+    samples_per_frame,
+)
+from recipes.inference.windows import Windows
 from tests.support.models import randomised
 from tests.support.runs import RECIPE
 
@@ -39,7 +48,7 @@ def test_windows_give_the_frames_of_one_pass(samples):
     audio = 0.1 * torch.randn(samples, generator=torch.Generator().manual_seed(0))
     whole = model.encode(audio[None], torch.tensor([samples])).frames[0]
     for at_once in (1, 3):
-        frames = windows.encode(model.encode, audio, 640, at_once)
+        frames = encode_in_windows(windows, model.encode, audio, 640, at_once)
         torch.testing.assert_close(frames, whole, atol=2e-4, rtol=1e-4)
 
 

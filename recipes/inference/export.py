@@ -1,0 +1,50 @@
+"""A trained model as one ONNX file: `python -m recipes.inference.export RUN OUT.onnx`.
+
+The file takes samples and gives CTC's log probabilities, for any batch and any length, exact in padding; or, with
+`--part encoder`, takes log mel features and gives encoder frames. It holds vocabulary, sample rate, mixer and the hash
+of its recipe, so that `transcribe.py --onnx OUT.onnx` needs nothing else, not even torch.
+"""
+
+import argparse
+from pathlib import Path
+
+from recipes.errors import RecipeError, command_line
+from recipes.inference.loading import Settings, load_model
+from recipes.inference.onnx_file import CTC, ENCODER, INSTALL
+
+
+def parse(argv=None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m recipes.inference.export",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", type=Path, help="a folder that train.py wrote, or a release")
+    parser.add_argument("out", type=Path, metavar="OUT.onnx")
+    parser.add_argument("--part", default=CTC, choices=[CTC, ENCODER], help="default: %(default)s")
+    parser.add_argument("--int8", action="store_true", help="weights of matrix products in 8 bits")
+    parser.add_argument("--average", help="weights: best-5, last-5, or epochs 3-7; without it, those of the run's test")
+    options = parser.parse_args(argv)
+    if options.out.suffix != ".onnx":
+        raise RecipeError(f"{options.out}: the name of an ONNX file ends in .onnx")
+    if options.out.exists():
+        raise RecipeError(f"{options.out} is there already: give another name")
+    return options
+
+
+@command_line
+def main(argv=None):
+    options = parse(argv)
+    try:
+        from recipes.inference.onnx_export import export
+    except ImportError as error:
+        raise RecipeError(f"{error.name or error} is not installed: {INSTALL}") from None
+    loaded = load_model(options.run, Settings(average=options.average))
+    exported = export(loaded, options.out, part=options.part, int8=options.int8)
+    megabytes = options.out.stat().st_size / 2**20
+    of = "the weights in 8 bits change" if options.int8 else "differs from torch by"
+    print(f"{options.out}: {exported.info.part} of {loaded.name}, {megabytes:.1f} MB; {of} {exported.difference:.1e}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,66 @@
+"""What an exported model says of itself, in the metadata of its file. Imports no torch."""
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from recipes.errors import RecipeError
+
+FORMAT = 1  # goes up when files are written that older versions would misread
+CTC, ENCODER = "ctc", "encoder"  # parts that can be exported
+INSTALL = "pip install -r requirements-onnx.txt"
+
+
+@dataclass(frozen=True)
+class OnnxInfo:
+    """Every value is kept as text: text as it is, others as JSON.
+
+    part: `ctc`, from samples to log probabilities, or `encoder`, from log mel features to frames. samples_per_frame:
+    frame t stands for the audio around sample t times this. linear: whether time and memory grow in proportion to the
+    audio. recipe_hash: of the recipe. precision: float32 or int8. vocabulary: the pieces, by output; 0 is the blank.
+    tokenizer: the SentencePiece model, in base64.
+    """
+
+    format: int
+    part: str
+    sample_rate: int
+    samples_per_frame: int
+    linear: bool
+    precision: str
+    recipe: str
+    recipe_hash: str
+    mixer: str
+    vocabulary: list[str]
+    tokenizer: str
+
+    def to_metadata(self) -> dict[str, str]:
+        return {
+            name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            for name, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str], file: str) -> Self:
+        """Raises RecipeError for a file that is not of this project, and for one of a newer format."""
+        missing = [field.name for field in fields(cls) if field.name not in metadata]
+        if missing:
+            raise RecipeError(
+                f"{file} has no metadata of this project ({missing[0]} is missing): export a run with python -m "
+                "recipes.inference.export"
+            )
+        try:
+            values: dict[str, Any] = {
+                field.name: metadata[field.name] if field.type is str else json.loads(metadata[field.name])
+                for field in fields(cls)
+            }
+        except ValueError:
+            raise RecipeError(f"{file}: its metadata are damaged: export the run again") from None
+        if values["format"] > FORMAT:
+            raise RecipeError(f"{file} is of format {values['format']}, and this version reads {FORMAT}: update it")
+        return cls(**values)
+
+    @property
+    def tokenizer_proto(self) -> bytes:
+        return base64.b64decode(self.tokenizer)

@@ -1,0 +1,37 @@
+"""Long recordings in windows that overlap, each encoded by itself. Imports no torch."""
+
+from collections.abc import Sequence
+from typing import Any
+
+WINDOW = 40.0  # seconds, where nothing else is said. LibriSpeech's longest utterance has 35
+MARGIN = 1 / 8  # of a window, on each side, only serves as context
+
+
+class Windows:
+    """Parts of a long recording, of ``frames`` encoder frames each, that overlap by twice ``margin`` frames."""
+
+    def __init__(self, seconds: float, frame_seconds: float):
+        self.frames = max(round(seconds / frame_seconds), 3)
+        self.seconds = self.frames * frame_seconds
+        self.margin = round(MARGIN * self.frames)
+
+    def starts(self, total: int) -> list[int]:
+        """The first frames of the windows over so many frames."""
+        step = self.frames - 2 * self.margin
+        return list(range(0, max(total - self.frames + step, 1), step))
+
+    def cut(self, audio: Any, hop: int) -> list[Any]:
+        """The windows of ``[samples]``, an array or a tensor.
+
+        hop: samples of a frame, at whole multiples of which the windows begin, so that their frames are the whole's.
+        """
+        starts = self.starts(-(-len(audio) // hop))
+        return [audio[start * hop : (start + self.frames) * hop] for start in starts]
+
+    def kept(self, encoded: Sequence[Any]) -> list[Any]:
+        """Of the frames of all windows in their order those that are no margin: together, those of the whole."""
+        last = len(encoded) - 1
+        return [
+            part[self.margin if number else 0 : None if number == last else self.frames - self.margin]
+            for number, part in enumerate(encoded)
+        ]

@@ -1,0 +1,204 @@
+"""A run as an ONNX file: what it gives equals torch, and transcribing with it needs no torch."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+
+from recipes.config import load  # noqa: E402
+from recipes.errors import RecipeError  # noqa: E402
+from recipes.inference import Transcriber, export, onnx_export  # noqa: E402
+from recipes.inference.audio import read_audio  # noqa: E402
+from recipes.inference.loading import Settings, load_model  # noqa: E402
+from recipes.inference.onnx_engine import OnnxEngine, OnnxModel  # noqa: E402
+from recipes.inference.onnx_file import OnnxInfo  # noqa: E402
+from recipes.inference.recordings import find_recordings  # noqa: E402
+from recipes.inference.windows import Windows  # noqa: E402
+from recipes.scoring import RunSummary  # noqa: E402
+from transcribe import main  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def loaded(run):
+    return load_model(run, Settings({"test_search": None}))
+
+
+@pytest.fixture(scope="module")
+def exported(run, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("exported") / "model.onnx"
+    assert export.main([str(run), str(out)]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def model(exported) -> OnnxModel:
+    return OnnxModel(exported, threads=1)
+
+
+def test_log_probs_equal_torchs_whatever_the_batch(model, loaded, recordings):
+    audios = [read_audio(path) for path in recordings]
+    together = model.log_probs(audios)
+    for audio, log_probs in zip(audios, together, strict=True):
+        with torch.no_grad():
+            output = loaded.model(torch.from_numpy(audio)[None], torch.tensor([len(audio)]))
+        np.testing.assert_allclose(log_probs, output.ctc_logits[0].log_softmax(-1), atol=1e-4)
+        np.testing.assert_allclose(model.log_probs([audio])[0], log_probs, atol=1e-4)
+
+
+def test_what_stands_in_padding_changes_nothing(model, recordings):
+    audio = read_audio(recordings[0])
+    noise = np.random.default_rng(0).normal(0, 1, (2, len(audio) + 9000)).astype(np.float32)
+    noise[:, : len(audio)] = audio
+    lengths = np.array([len(audio), noise.shape[1]])
+    log_probs, frames = model.session.run(None, {"audio": noise, "lengths": lengths})
+    np.testing.assert_allclose(log_probs[0, : frames[0]], model.log_probs([audio])[0], atol=1e-4)
+
+
+def test_texts_and_times_are_those_of_torch(exported, run, recordings, tmp_path, capsys):
+    for folder, options in (("torch", [str(run), "--test_search", "null", "--device", "cpu"]), ("onnx", ["--onnx"])):
+        given = [options[0], *recordings, *options[1:]] if folder == "torch" else ["--onnx", str(exported), *recordings]
+        assert main([*given, "--format", "json", "--out", str(tmp_path / folder)]) == 0
+    assert "greedy CTC" in capsys.readouterr().err
+    for path in sorted((tmp_path / "torch").iterdir()):
+        expected, transcript = (json.loads((tmp_path / kind / path.name).read_text()) for kind in ("torch", "onnx"))
+        assert transcript["text"] == expected["text"] and len(transcript["words"]) == len(expected["words"]) > 0
+        for word, other in zip(transcript["words"], expected["words"], strict=True):
+            assert (word["text"], word["start"], word["end"]) == (other["text"], other["start"], other["end"])
+            assert word["confidence"] == pytest.approx(other["confidence"], abs=2e-3)
+
+
+def test_transcribing_imports_neither_torch_nor_speechbrain(exported, recordings, run):
+    program = (
+        "import sys, transcribe\n"
+        "assert transcribe.main(sys.argv[1:]) == 0\n"
+        "print([name for name in ('torch', 'torchaudio', 'speechbrain') if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", program, "--onnx", str(exported), recordings[0], "--threads", "1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    text = Transcriber.load(run, settings={"test_search": None}, device="cpu").transcribe(recordings[0]).text
+    assert done.stdout.splitlines() == [text, "[]"]
+
+
+def test_long_recordings_go_in_windows_where_these_are_asked_for(model, recordings, tmp_path):
+    audio = np.concatenate([read_audio(path) for path in recordings] * 3)
+    soundfile.write(tmp_path / "long.wav", audio, 16000, subtype="FLOAT")
+    engine = OnnxEngine(model, window=4.0)
+    hop, windows = model.info.samples_per_frame, Windows(4.0, model.frame_seconds)
+    log_probs = engine.log_probs(audio)
+    assert len(log_probs) == -(-(1 + len(audio) // 160) // 4)
+    start = windows.starts(len(log_probs))[1]
+    alone = model.log_probs([audio[start * hop : (start + windows.frames) * hop]])[0]
+    kept = slice(windows.margin, windows.frames - windows.margin)
+    np.testing.assert_allclose(log_probs[start:][kept], alone[kept], atol=1e-4)
+    (outcome,) = engine.transcribe_each(find_recordings([str(tmp_path / "long.wav")]))
+    assert outcome.transcript.words[-1].end > len(audio) / 16000 - 2
+    assert engine.describe(len(audio) / 16000)[-1].startswith("long recordings: in windows of 4 s that overlap by ")
+
+
+def test_a_recording_that_cannot_be_used_is_named_and_the_rest_goes_on(exported, recordings, tmp_path, capsys):
+    (tmp_path / "bad.wav").write_text("no audio")
+    assert main(["--onnx", str(exported), str(tmp_path / "bad.wav"), recordings[0]]) == 2
+    shown = capsys.readouterr()
+    assert shown.out.startswith(f"{recordings[0]}\t") and "bad.wav: no audio that can be read" in shown.err
+
+
+def test_metadata_say_what_the_file_is(model, loaded, run):
+    info = model.info
+    assert (info.part, info.sample_rate, info.samples_per_frame, info.precision) == ("ctc", 16000, 640, "float32")
+    assert (info.mixer, info.recipe, info.recipe_hash) == (
+        "summarymixing",
+        "quickstart",
+        RunSummary.read(run).recipe_hash,
+    )
+    assert info.linear and info.vocabulary[:3] == ["<unk>", "<s>", "</s>"]
+    assert len(info.vocabulary) == loaded.tokenizer.vocab_size()
+    assert OnnxInfo.from_metadata(info.to_metadata(), "x.onnx") == info
+
+
+def test_int8_holds_weights_in_a_byte_and_hardly_changes_the_output(exported, loaded, tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_export, "trace", lambda *_: onnx.load(exported))
+    result = onnx_export.export(loaded, tmp_path / "int8.onnx", int8=True)
+    assert result.info.precision == "int8" and 1e-4 < result.difference < 3
+    graph = onnx.load(tmp_path / "int8.onnx").graph
+    assert sum(node.op_type == "MatMulInteger" for node in graph.node) > 5
+    scales = [value for value in graph.initializer if value.name.endswith("_scale")]
+    assert any(len(value.dims) == 1 and value.dims[0] > 1 for value in scales), "a scale for each column"
+    assert OnnxModel(tmp_path / "int8.onnx").log_probs([np.zeros(8000, np.float32)])[0].shape[0] == 13
+
+
+@pytest.mark.parametrize("mixer", ["xnor", "attention"])
+def test_encoders_alone_equal_torch(mixer, loaded, tmp_path):
+    torch.manual_seed(0)
+    small = {"d_model": 16, "heads": 2, "layers": 1, "d_ffn": 16, "kernel_size": 3, "decoder_layers": 1}
+    recipe = load(ROOT / "hparams" / "quickstart.yaml", {"data_folder": ".", "mixer": mixer, **small})
+    other = loaded._replace(model=recipe.hparams["model"], recipe=recipe)
+    result = onnx_export.export(other, tmp_path / "encoder.onnx", part="encoder")
+    assert result.difference < 1e-4 and result.info.part == "encoder"
+    with pytest.raises(RecipeError, match="holds the encoder alone: export the run without --part to transcribe"):
+        OnnxModel(tmp_path / "encoder.onnx")
+
+
+def test_an_export_that_differs_from_torch_is_refused(exported, loaded, tmp_path, monkeypatch):
+    content = onnx.load(exported)
+    bias = next(value for value in content.graph.initializer if value.name.endswith("ctc.bias"))
+    bias.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(bias)[::-1].copy(), bias.name))
+    monkeypatch.setattr(onnx_export, "trace", lambda *_: content)
+    with pytest.raises(RecipeError, match=r"summarymixing cannot be exported: its ONNX file differs from torch by \d"):
+        onnx_export.export(loaded, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def bare(path: Path, exported: Path, **metadata: str | None) -> Path:
+    """The exported model with other metadata; None: without this one."""
+    content = onnx.load(exported)
+    values = {entry.key: entry.value for entry in content.metadata_props} | metadata
+    del content.metadata_props[:]
+    onnx.helper.set_model_props(content, {name: value for name, value in values.items() if value is not None})
+    onnx.save(content, path)
+    return path
+
+
+def test_mistakes_are_told_in_one_line(exported, run, recordings, tmp_path, capsys):
+    (tmp_path / "text.onnx").write_text("no model")
+    nothing = bare(tmp_path / "bare.onnx", exported, vocabulary=None)
+    newer = bare(tmp_path / "newer.onnx", exported, format="99")
+    damaged = bare(tmp_path / "damaged.onnx", exported, linear="")
+    shutil.copy(exported, tmp_path / "there.onnx")
+    transcribing, exporting = (main, ["--onnx"]), (export.main, [str(run)])
+    for (program, first), arguments, line in [
+        (
+            transcribing,
+            [tmp_path / "none.onnx"],
+            f"no file {tmp_path}/none.onnx: make one with python -m ",
+        ),
+        (transcribing, [tmp_path / "text.onnx"], f"{tmp_path}/text.onnx is no ONNX file that can be used: "),
+        (transcribing, [nothing], f"{nothing} has no metadata of this project (vocabulary is missing): export a run "),
+        (transcribing, [newer], f"{newer} is of format 99, and this version reads 1: update it"),
+        (transcribing, [damaged], f"{damaged}: its metadata are damaged: export the run again"),
+        (transcribing, [exported, "--average", "best-2"], "--average needs a run: an exported model gives greedy CTC"),
+        (
+            transcribing,
+            [exported, "--test_search.beam", "8"],
+            "--test_search.beam needs a run: an exported model ",
+        ),
+        (exporting, [tmp_path / "model.pt"], f"{tmp_path}/model.pt: the name of an ONNX file ends in .onnx"),
+        (exporting, [tmp_path / "there.onnx"], f"{tmp_path}/there.onnx is there already: give another name"),
+    ]:
+        audio = [recordings[0]] if first == ["--onnx"] else []
+        given = [*first, str(arguments[0]), *audio, *map(str, arguments[1:])]
+        assert program(given) == 2
+        shown = capsys.readouterr()
+        assert shown.out == "" and shown.err.startswith(f"error: {line}") and shown.err.count("\n") == 1
