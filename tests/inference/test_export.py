@@ -15,6 +15,8 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
+from benchmarks.inference.command import Bench  # noqa: E402
+from benchmarks.inference.command import main as benchmark  # noqa: E402
 from recipes.config import load  # noqa: E402
 from recipes.errors import RecipeError  # noqa: E402
 from recipes.inference import Transcriber, export, onnx_export  # noqa: E402
@@ -139,11 +141,11 @@ def test_int8_holds_weights_in_a_byte_and_hardly_changes_the_output(exported, lo
     assert OnnxModel(tmp_path / "int8.onnx").log_probs([np.zeros(8000, np.float32)])[0].shape[0] == 13
 
 
-@pytest.mark.parametrize("mixer", ["xnor", "attention"])
-def test_encoders_alone_equal_torch(mixer, loaded, tmp_path):
+def test_an_encoder_alone_equals_torch(loaded, tmp_path):
+    """Of another mixer; benchmarks.inference tries them all."""
     torch.manual_seed(0)
     small = {"d_model": 16, "heads": 2, "layers": 1, "d_ffn": 16, "kernel_size": 3, "decoder_layers": 1}
-    recipe = load(ROOT / "hparams" / "quickstart.yaml", {"data_folder": ".", "mixer": mixer, **small})
+    recipe = load(ROOT / "hparams" / "quickstart.yaml", {"data_folder": ".", "mixer": "attention", **small})
     other = loaded._replace(model=recipe.hparams["model"], recipe=recipe)
     result = onnx_export.export(other, tmp_path / "encoder.onnx", part="encoder")
     assert result.difference < 1e-4 and result.info.part == "encoder"
@@ -202,3 +204,18 @@ def test_mistakes_are_told_in_one_line(exported, run, recordings, tmp_path, caps
         assert program(given) == 2
         shown = capsys.readouterr()
         assert shown.out == "" and shown.err.startswith(f"error: {line}") and shown.err.count("\n") == 1
+
+
+def test_the_benchmark_times_every_engine_and_search(exported, run, tmp_path, monkeypatch):
+    monkeypatch.setattr(Bench, "exported", lambda *_: exported)
+    options = f"--recipe {ROOT}/hparams/quickstart.yaml --parts speed wer --threads 1 --utterances 2 --rounds 1".split()
+    assert benchmark([str(run), *options, "--out", str(tmp_path / "inference.json")]) == 0
+    results = json.loads((tmp_path / "inference.json").read_text())
+    named = [(row["model"], row["engine"], row["search"]) for row in results["speed"]]
+    each = [("torch float32", "greedy"), ("onnx float32", "greedy"), ("onnx int8", "greedy"), ("torch float32", "beam")]
+    assert named == [(model, *rest) for model in ("run", "quickstart") for rest in each]
+    assert all(row["rtf"] > 0 and row["cpu_rtf"] > 0 and row["peak_mb"] > 50 for row in results["speed"])
+    peaks = {row["engine"]: row["peak_mb"] for row in results["speed"] if row["search"] == "greedy"}
+    assert peaks["onnx float32"] < peaks["torch float32"]
+    (rates,) = results["wer"].values()
+    assert rates["torch float32"] == rates["onnx float32"] == rates["onnx int8"] > 50

@@ -1,0 +1,138 @@
+"""How fast transcribing is, by torch and by exported models: python -m benchmarks.inference RUN_FOLDER
+
+speed: real-time factor and peak memory of torch and of ONNX files in float32 and int8, greedy CTC and, by torch, beam
+search of 8 with the attention decoder; of the run, and of a model of --recipe's size with random weights. wer: of these
+by greedy CTC on the run's test sets. start: transcribe.py on one short file. mixers: what can be exported. Engines are
+processes of their own, which take turns; the best of the rounds counts.
+"""
+
+import argparse
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.inference.measure import Setting, speeds, starts, word_error_rates
+from benchmarks.inference.models import exportable, loaded
+from data_prep.manifest import located, read_manifest
+from data_prep.splits import find_corpus
+from recipes.config import load
+from recipes.errors import RecipeError, command_line
+from recipes.files import write_json
+from recipes.inference.onnx_engine import OnnxEngine, OnnxModel
+from recipes.inference.onnx_export import export
+from recipes.inference.transcriber import Transcriber
+from recipes.provenance import commit, machine
+
+SHORT = 5.0  # seconds of the file of `start`
+
+
+class Bench:
+    """The run, its exported models (made when they are asked for, in `folder`), and its test sets."""
+
+    def __init__(self, options: argparse.Namespace, folder: Path):
+        self.options, self.folder = options, folder
+        self.manifests = sorted((options.run / "manifests").glob("test*.csv"))
+        if not self.manifests:
+            raise RecipeError(f"{options.run} has no manifests/test*.csv: give the folder of a run that was tested")
+        data = options.data_folder or load(options.run / "recipe.yaml").hparams["data_folder"]
+        self.root = find_corpus(data)
+
+    def exported(self, recipe: Path | None, int8: bool) -> Path:
+        out = self.folder / f"{recipe.stem if recipe else 'run'}{'_int8' if int8 else ''}.onnx"
+        if not out.exists():
+            export(loaded(self.options.run, recipe), out, int8=int8)
+        return out
+
+    def files(self) -> list[tuple[float, str]]:
+        """Seconds and path of the utterances of the first test set, shortest first."""
+        rows = read_manifest(self.manifests[0])
+        return sorted((float(row["duration"]), located(row["wav"], self.root)) for row in rows)
+
+    def speed(self) -> list[dict]:
+        every = max(len(self.files()) // self.options.utterances, 1)
+        files = [path for _, path in self.files()[::every]]
+        results = []
+        for recipe in (None, self.options.recipe):
+            name = recipe.stem if recipe else "run"
+            torch_arguments = ("torch", str(self.options.run.absolute()), str(recipe.absolute()) if recipe else "")
+            results += speeds(
+                [
+                    Setting(name, engine, threads, arguments)
+                    for threads in self.options.threads
+                    for engine, arguments in [
+                        ("torch float32", torch_arguments),
+                        ("onnx float32", ("onnx", str(self.exported(recipe, False)))),
+                        ("onnx int8", ("onnx", str(self.exported(recipe, True)))),
+                    ]
+                ],
+                files,
+                self.options.rounds,
+            )
+        return results
+
+    def wer(self) -> dict[str, dict[str, float]]:
+        engines = {
+            "torch float32": Transcriber(loaded(self.options.run, None)._replace(search=None), device="cpu"),
+            "onnx float32": OnnxEngine(OnnxModel(self.exported(None, False), 1)),
+            "onnx int8": OnnxEngine(OnnxModel(self.exported(None, True), 1)),
+        }
+        return {manifest.stem: word_error_rates(engines, manifest, self.root) for manifest in self.manifests}
+
+    def start(self) -> dict:
+        seconds, file = min(self.files(), key=lambda entry: abs(entry[0] - SHORT))
+        run, onnx = str(self.options.run.absolute()), str(self.exported(None, False))
+        commands = {"torch": [run, file, "--device", "cpu"], "onnx": ["--onnx", onnx, file]}
+        return {"audio_seconds": round(seconds, 2), **starts(commands, self.options.rounds)}
+
+    def mixers(self) -> dict[str, dict]:
+        names = load(Path("hparams/conformer.yaml"), {"data_folder": "."}).hparams["mixers"]
+        return {name: exportable(name, self.options.run, self.folder) for name in names}
+
+
+PARTS: dict[str, Callable[[Bench], object]] = {
+    "speed": Bench.speed,
+    "wer": Bench.wer,
+    "start": Bench.start,
+    "mixers": Bench.mixers,
+}
+
+
+def arguments(argv=None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.inference",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", type=Path, help="the folder of a run that was tested")
+    parser.add_argument("--recipe", type=Path, default=Path("hparams/conformer_summarymixing_100h.yaml"))
+    parser.add_argument("--data_folder", help="the corpus, if it has moved since the run")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="default: all")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="default: 1 2")
+    parser.add_argument("--utterances", type=int, default=16, help="of the first test set (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
+    parser.add_argument("--out", type=Path, default=Path("results/inference.json"), help="default: %(default)s")
+    options = parser.parse_args(argv)
+    for name in ("threads", "utterances", "rounds"):
+        value = getattr(options, name)
+        if min(value if isinstance(value, list) else [value]) < 1:
+            raise RecipeError(f"--{name} must be 1 or more")
+    return options
+
+
+@command_line
+def main(argv=None):
+    options = arguments(argv)
+    results = {
+        "command": shlex.join(["python", "-m", "benchmarks.inference", *(sys.argv[1:] if argv is None else argv)]),
+        "machine": machine("cpu"),
+        "commit": commit(),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(options, Path(folder))
+        for part in options.parts:
+            results[part] = PARTS[part](bench)
+            options.out.parent.mkdir(parents=True, exist_ok=True)
+            write_json(options.out, results)  # after every part: the later ones take long
+    print(f"{options.out} written")

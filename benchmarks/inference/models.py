@@ -1,0 +1,38 @@
+"""The models that are timed: a run's, and one of a recipe's size with random weights."""
+
+from pathlib import Path
+
+import torch
+
+from recipes.config import load
+from recipes.inference.loading import Settings, load_model
+from recipes.inference.onnx_export import export
+from recipes.inference.recognition import LoadedModel
+
+BEAM = 8
+KEYS = {"test_search.beam": BEAM}
+
+
+def loaded(run: Path, recipe: Path | None) -> LoadedModel:
+    """The run's model; with a recipe, one of its size with random weights, and the run's tokenizer."""
+    model = load_model(run, Settings(KEYS))
+    if recipe is None:
+        return model
+    torch.manual_seed(0)
+    described = load(recipe, {"data_folder": ".", **KEYS})
+    search = described.hparams["test_search"]
+    return model._replace(model=described.hparams["model"].eval(), search=search, name=recipe.stem, recipe=described)
+
+
+def exportable(mixer: str, run: Path, folder: Path) -> dict:
+    """Whether a small model with this mixer can be exported: its largest `difference` from torch, or the `reason`."""
+    from recipes.errors import RecipeError
+
+    torch.manual_seed(0)
+    small = {"d_model": 64, "heads": 4, "layers": 2, "d_ffn": 64, "kernel_size": 5, "decoder_layers": 1}
+    recipe = load(Path("hparams/conformer.yaml"), {"data_folder": ".", "mixer": mixer, "vocab_size": 50, **small})
+    model = load_model(run, Settings())._replace(model=recipe.hparams["model"].eval(), recipe=recipe)
+    try:
+        return {"difference": export(model, folder / f"{mixer}.onnx").difference}
+    except RecipeError as error:
+        return {"reason": str(error)}
