@@ -8,10 +8,9 @@ import argparse
 from pathlib import Path
 
 from data_prep.errors import DataError, command_line
-from data_prep.manifest import DATA_ROOT
-from data_prep.pairing import pair, speaker_and_chapter
+from data_prep.pairing import pair
 from data_prep.source import list_source
-from data_prep.split_manifest import Content, SplitWriter, Utterance
+from data_prep.split_manifest import SplitWriter
 from data_prep.splits import available_splits, find_corpus, named_splits
 from data_prep.text import NORMALIZERS, is_utf8, printable
 
@@ -27,18 +26,11 @@ def prepare_split(
     if not is_utf8(split):
         raise DataError(f"{printable(split)} in {root} is no UTF-8 name: rename the folder")
     writer = SplitWriter(split, out_folder, workers=workers, progress=progress, check=check, normalizer=normalizer)
-    folder = Path(root) / split
-    folders, fingerprint = list_source(folder)
+    folders, fingerprint = list_source(Path(root) / split)
     if writer.is_unchanged(fingerprint):
         return writer.manifest
-    pairs = pair(folder, folders, writer.workers)
-    utterances = [
-        Utterance(item.id, f"{DATA_ROOT}/{split}/{item.audio}", speaker_and_chapter(item), item.words)
-        for item in pairs.utterances
-    ]
-    content = Content(
-        str(folder), Path(root), utterances, pairs.count, pairs.problems, pairs.first_lines, pairs.several_formats
-    )
+    content = pair(Path(root), split, folders, writer.workers)
+    del folders  # the names of all files, which would stay in memory
     return writer.write(content, fingerprint)
 
 

@@ -5,12 +5,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from sys import intern
 from typing import NamedTuple
 
 from data_prep.audio import FORMATS
-from data_prep.manifest import UNKNOWN_SPEAKER
+from data_prep.manifest import DATA_ROOT, UNKNOWN_SPEAKER
 from data_prep.problems import DUPLICATE, MALFORMED_LINE, NO_AUDIO, NO_LINE, NO_TRANSCRIPT, NO_WORDS, NOT_UTF8
 from data_prep.source import Folder
+from data_prep.split_manifest import Content, Utterance
 from data_prep.text import is_utf8
 from data_prep.transcripts import Line, read_transcript, utterance_id
 
@@ -19,39 +21,17 @@ FOLDERS_AT_A_TIME = 256  # whose transcripts are in memory
 CHARACTERS_SHOWN = 60  # of a line
 
 
-class Utterance(NamedTuple):
-    """`audio` is a path relative to the split."""
-
-    id: str
-    audio: str
-    words: str
-
-
-class Pairs(NamedTuple):
-    """The result of `pair`.
-
-    utterances: sorted by ID. count: all utterances of which there is a line or an audio file. problems: kind → names.
-    first_lines: kind → the first transcript line with the problem. several_formats: utterances with audio in more
-    than a single format.
-    """
-
-    utterances: list[Utterance]
-    count: int
-    problems: dict[str, list[str]]
-    first_lines: dict[str, str]
-    several_formats: int
-
-
-def pair(split: Path, folders: Iterable[Folder], workers: int) -> Pairs:
-    """Pair the lines of transcript files with audio files of the same ID.
+def pair(root: Path, split: str, folders: Iterable[Folder], workers: int) -> Content:
+    """Pair the lines of transcript files with audio files of the same ID; sorted by ID.
 
     A transcript file serves the audio in its folder and in the folders below that have no transcript file of their
     own. Of several audio files with the same name in a folder, the format that comes first in FORMATS is taken.
     """
     problems: dict[str, list[str]] = defaultdict(list)
     first_lines: dict[str, str] = {}
-    pairs, seen, repeated, several_formats = {}, set(), set(), 0
-    for group in _groups(split, folders, workers):
+    pairs: dict[str, Utterance] = {}
+    seen, repeated, several_formats = set(), set(), 0
+    for group in _groups(root / split, folders, workers):
         audio: dict[str, str] = {}
         lines: dict[str, str] = {}
         for folder in group.folders:
@@ -82,23 +62,25 @@ def pair(split: Path, folders: Iterable[Folder], workers: int) -> Pairs:
             elif not is_utf8(audio[identifier]):
                 problems[NOT_UTF8].append(audio[identifier])
             else:
-                pairs[identifier] = Utterance(identifier, audio[identifier], lines[identifier])
+                speaker = intern(speaker_and_chapter(identifier, audio[identifier]))
+                path = f"{DATA_ROOT}/{split}/{audio[identifier]}"
+                pairs[identifier] = Utterance(identifier, path, speaker, lines[identifier])
     # Nobody can tell which of two is the right utterance, so an ID that occurs twice is left out altogether.
     problems[DUPLICATE] += repeated
     utterances = [pairs[identifier] for identifier in sorted(pairs.keys() - repeated)]
-    return Pairs(utterances, len(seen), problems, first_lines, several_formats)
+    return Content(str(root / split), root, utterances, len(seen), problems, first_lines, several_formats)
 
 
-def speaker_and_chapter(utterance: Utterance) -> str:
+def speaker_and_chapter(identifier: str, audio: str) -> str:
     """The column spk_id: `SPK-CHAP`, in which the part before the first "-" stands for the speaker.
 
     From an ID of three parts, `SPK-CHAP-NUMBER` or `SPK_CHAP_NUMBER`; otherwise from the folders that the audio lies
-    in; `unknown` for audio directly in the folder of the split.
+    in, by its path within the split; `unknown` for audio directly in the folder of the split.
     """
-    parts = THREE_PARTS.fullmatch(utterance.id)
+    parts = THREE_PARTS.fullmatch(identifier)
     if parts:
         return f"{parts[1]}-{parts[3]}"
-    folders = utterance.audio.split("/")[:-1]
+    folders = audio.split("/")[:-1]
     return "-".join(folder.replace("-", "_") for folder in folders) or UNKNOWN_SPEAKER
 
 

@@ -8,7 +8,7 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,39 +97,29 @@ class SplitWriter:
 
         Raises DataError when the split is refused.
         """
-        problems = {kind: list(names) for kind, names in content.problems.items()}
-        headers, normalize = self.read_headers(content), NORMALIZERS[self.normalizer]
-        rows, rates, several_channels, segments = [], Counter(), 0, 0
-        for utterance in content.utterances:
-            words, header = normalize(utterance.words), headers[utterance.audio]
-            located = header if isinstance(header, str) else locate(utterance, header)
-            if isinstance(located, str) or not words:
-                problems.setdefault(located if isinstance(located, str) else NO_WORDS, []).append(utterance.id)
-                continue
-            rates[header.rate] += 1
-            several_channels += header.channels > 1
-            segments += located.segment.end is not None
-            rows.append((utterance.id, located.seconds, str(located.segment), utterance.speaker, words))
-
-        refused = not rows or content.count - len(rows) > LEFT_OUT_AT_MOST * content.count
+        tally, refused = Tally({kind: list(names) for kind, names in content.problems.items()}), False
+        headers = self.read_headers(content)
         self.manifest.parent.mkdir(parents=True, exist_ok=True)
-        if not refused:
-            write_atomically(self.manifest, csv_blocks(rows))
+        try:
+            write_atomically(self.manifest, csv_blocks(self.rows(content, headers, tally)))
+        except Refused:
+            refused = True
+        problems = {kind: sorted(map(printable, names)) for kind, names in sorted(tally.problems.items()) if names}
         report = {
             "fingerprint": fingerprint,
             "csv_sha256": None if refused else checksum(self.manifest),
             "checked": self.check,
             "normalizer": self.normalizer,
             "split": self.split,
-            "utterances": len(rows),
+            "utterances": tally.utterances,
             "utterances_found": content.count,
-            "hours": round(sum(row[1] for row in rows) / 3600, 6),
-            "speakers": len({speaker_of(row[3]) for row in rows} - {None}),
-            "segments": segments,
-            "sample_rates": {str(rate): count for rate, count in sorted(rates.items())},
-            "several_channels": several_channels,
+            "hours": round(tally.seconds / 3600, 6),
+            "speakers": len(tally.speakers - {None}),
+            "segments": tally.segments,
+            "sample_rates": {str(rate): count for rate, count in sorted(tally.rates.items())},
+            "several_channels": tally.several_channels,
             "several_formats": content.several_formats,
-            "problems": {kind: sorted(map(printable, names)) for kind, names in sorted(problems.items()) if names},
+            "problems": problems,
             "first_lines": {kind: printable(line) for kind, line in content.first_lines.items()},
         }
         write_atomically(self.report_file, json.dumps(report, indent=1).encode())
@@ -138,13 +128,27 @@ class SplitWriter:
             raise DataError(refusal(report, content.name, self.report_file))
         return self.manifest
 
+    def rows(self, content: Content, headers: dict[str, audio.Header | str], tally: "Tally") -> Iterator[tuple]:
+        """The rows of the manifest, which are counted as they go. Raises Refused behind the last."""
+        normalize = NORMALIZERS[self.normalizer]
+        for utterance in content.utterances:
+            words, header = normalize(utterance.words), headers[utterance.audio]
+            place = header if isinstance(header, str) else locate(utterance, header)
+            if isinstance(place, str) or not words:
+                kind = place if isinstance(place, str) else NO_WORDS
+                tally.problems.setdefault(kind, []).append(utterance.id)
+                continue
+            tally.add(header, place, utterance.speaker)
+            yield utterance.id, place.seconds, str(place.segment), utterance.speaker, words
+        if not tally.utterances or content.count - tally.utterances > LEFT_OUT_AT_MOST * content.count:
+            raise Refused
+
     def read_headers(self, content: Content) -> dict[str, audio.Header | str]:
         """Header or kind of problem of each file, once for all of its segments."""
         names = list(dict.fromkeys(utterance.audio for utterance in content.utterances))
-        paths = [located(name, content.root) for name in names]
-        headers = self.map_files(audio.read_header, paths)
+        headers = self.map_files(lambda name: audio.read_header(located(name, content.root)), names)
         if self.check:
-            self.check_audio(paths, headers)
+            self.check_audio([located(name, content.root) for name in names], headers)
         return dict(zip(names, headers, strict=True))
 
     def check_audio(self, paths: list[str], headers: list[audio.Header | str]) -> None:
@@ -157,16 +161,16 @@ class SplitWriter:
         for (index, header), problem in zip(sound, outcomes, strict=True):
             headers[index] = problem or header
 
-    def map_files(self, function: Callable[[str], Result], paths: list[str]) -> list[Result]:
-        """`function` of each path, in order, by threads: what takes time in it releases Python's lock."""
-        batches = [paths[start : start + FILES_AT_A_TIME] for start in range(0, len(paths), FILES_AT_A_TIME)]
+    def map_files(self, function: Callable[[str], Result], files: list[str]) -> list[Result]:
+        """`function` of each file, in order, by threads: what takes time in it releases Python's lock."""
+        batches = [files[start : start + FILES_AT_A_TIME] for start in range(0, len(files), FILES_AT_A_TIME)]
         results: list[Result] = []
-        shows = self.progress and bool(paths)
+        shows = self.progress and bool(files)
         with (
             ThreadPoolExecutor(self.workers) as pool,
-            tqdm(total=len(paths), desc=self.split, unit="file", disable=not shows, leave=False) as bar,
+            tqdm(total=len(files), desc=self.split, unit="file", disable=not shows, leave=False) as bar,
         ):
-            for batch in pool.map(lambda batch: [function(path) for path in batch], batches):
+            for batch in pool.map(lambda batch: [function(file) for file in batch], batches):
                 results += batch
                 bar.update(len(batch))
         return results
@@ -177,6 +181,31 @@ class Located(NamedTuple):
 
     segment: Segment
     seconds: float
+
+
+@dataclass
+class Tally:
+    """What the manifest that is written holds. speakers: None stands for those who are not named."""
+
+    problems: dict[str, list[str]]
+    utterances: int = 0
+    seconds: float = 0.0
+    segments: int = 0
+    several_channels: int = 0
+    rates: Counter[int] = field(default_factory=Counter)
+    speakers: set[str | None] = field(default_factory=set)
+
+    def add(self, header: audio.Header, place: Located, speaker: str) -> None:
+        self.utterances += 1
+        self.seconds += place.seconds
+        self.segments += place.segment.end is not None
+        self.several_channels += header.channels > 1
+        self.rates[header.rate] += 1
+        self.speakers.add(speaker_of(speaker))
+
+
+class Refused(Exception):
+    """Too much of a split is left out for a manifest."""
 
 
 def locate(utterance: Utterance, header: audio.Header) -> Located | str:

@@ -8,7 +8,6 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
 
 FEATURE_FRAMES_PER_SECOND = 100
 N_MELS = 80
@@ -21,6 +20,8 @@ def parameter_count(*modules: nn.Module) -> int:
 
 def multiply_adds(run: Callable[[], object]) -> int:
     """Multiply-adds in the matrix products and convolutions of one call of `run`."""
+    from torch.utils.flop_counter import FlopCounterMode  # imports triton, 50 MB that a training need not have
+
     # Of attention's kernels, the counter sees through the plain one alone.
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         run()

@@ -3,8 +3,8 @@
 kills: trainings killed at random moments, and given the same command again, must end with the weights, the scores and
 the log of an unbroken one. processes: two processes must equal one with gradient accumulation. bad_inputs: a user's
 mistakes must be told in one line each, with nothing done. manifests: time and memory of preparing a corpus as large as
-LibriSpeech. soak: memory and time of an epoch over a long training. Everything is of one thread, on the CPU, in a
-temporary folder; half an hour in all.
+LibriSpeech, and of a training on it up to its first batch. soak: memory and time of an epoch over a long training.
+Everything is of one thread, on the CPU, in a temporary folder; half an hour in all.
 """
 
 import argparse
@@ -30,7 +30,7 @@ PARTS: dict[str, Callable[[argparse.Namespace, Path, Path], dict]] = {
     "kills": lambda options, data, folder: try_kills(data, folder, options.kills, options.seed, options.variants),
     "processes": lambda options, data, folder: try_processes(data, folder),
     "bad_inputs": lambda options, data, folder: try_mistakes(ROWS[:: options.every], folder),
-    "manifests": lambda options, data, folder: measure_manifests(folder, options.utterances),
+    "manifests": lambda options, data, folder: measure_manifests(folder, options.utterances, not options.no_start),
     "soak": lambda options, data, folder: soak(data, folder, options.epochs),
 }
 
@@ -47,6 +47,7 @@ def arguments(argv=None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of the moments (default: %(default)s)")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="give every Nth bad input (default: all)")
     parser.add_argument("--utterances", type=int, default=LIBRISPEECH, help="to prepare (default: %(default)s)")
+    parser.add_argument("--no_start", action="store_true", help="do not start a training on these")
     parser.add_argument("--epochs", type=int, default=500, help="of the long training (default: %(default)s)")
     parser.add_argument("--folder", type=Path, help="where the temporary folder is made (default: the system's)")
     parser.add_argument("--out", type=Path, default=Path("results/reliability.json"), help="default: %(default)s")

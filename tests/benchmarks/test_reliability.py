@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.reliability import kills, manifests, mistakes, tiny_run
+from benchmarks.reliability import kills, mistakes, tiny_run
 from benchmarks.reliability.bad_inputs import BadInput
 from benchmarks.reliability.command import main
-from data_prep.manifest import read_manifest
 from recipes.scoring import EpochRecord
 from tests.support import runs
 
@@ -79,15 +78,6 @@ def test_the_stage_of_a_run_is_read_from_its_folder(tmp_path):
 def test_another_line_or_a_file_left_behind_is_unclear(tmp_path):
     row = BadInput("--lr 0", "$recipe: lr must be a number above 0, not 0")
     assert mistakes.try_mistakes([row, row._replace(line="lr is wrong")], tmp_path)["unclear"] == ["train --lr 0"]
-
-
-def test_the_generated_corpus_is_one_that_is_prepared(tmp_path, monkeypatch):
-    monkeypatch.setattr(manifests, "LINKS", 40)
-    results = manifests.measure_manifests(tmp_path, 163)
-    assert results["utterances"] == 163
-    rows = list(read_manifest(tmp_path / "manifests" / "train-960.csv"))
-    assert len(rows) == 163 and {row["wrd"] for row in rows} == {manifests.WORDS}
-    assert max(path.stat().st_nlink for path in tmp_path.rglob("*.flac")) == 40
 
 
 def test_numbers_too_small_are_refused(capsys):

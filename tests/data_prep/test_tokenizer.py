@@ -106,6 +106,17 @@ def test_is_trained_again_after_a_change_of(manifest, tmp_path, trained, change)
     assert load_tokenizer(model).vocab_size() == size
 
 
+def test_of_a_large_text_every_nth_sentence_is_taken_and_every_character(manifest, tmp_path, monkeypatch):
+    odd = [*SENTENCES[:1], "ÄPFEL", *SENTENCES[1:], "QUÜEEN", "ÜBER"]
+    write_manifest(manifest, odd)
+    monkeypatch.setattr(tokenizer, "LARGEST_TEXT", -(-sum(map(len, odd)) // 3))
+    sentences = list(tokenizer._Text(manifest).sample())
+    assert set(odd[::3]) <= set(sentences) and {"ÄPFEL", "QUÜEEN"} <= set(sentences)
+    assert len(sentences) <= len(odd[::3]) + 10
+    loaded = load_tokenizer(train_tokenizer(manifest, tmp_path, "char", 1000))
+    assert all(loaded.decode(loaded.encode(sentence)) == sentence for sentence in odd)
+
+
 def test_failed_training_leaves_the_old_model(manifest, tmp_path):
     before = train_tokenizer(manifest, tmp_path, "unigram", SIZE).read_bytes()
     with pytest.raises(DataError):

@@ -1,0 +1,48 @@
+"""A training that ends at its first batch: python -m benchmarks.preparation.first_batch RESULT DATA_FOLDER RUN …
+
+Writes into RESULT the seconds since this process began, and the peak memory of the loading processes. The model is
+tiny and batches are short, so that little of the time is the model's. More arguments are train.py's.
+"""
+
+import json
+import multiprocessing
+import os
+import sys
+import time
+from pathlib import Path
+
+RECIPE = "hparams/conformer_summarymixing.yaml"
+TINY = (
+    "--device cpu --noprogressbar --workers 2 --d_model 16 --heads 2 --layers 2 --d_ffn 32 --kernel_size 3"
+    " --decoder_layers 1 --batch_seconds 60"
+).split()
+
+
+def seconds_since_start() -> float:
+    """Of this process; from the system, which knows of the time before the first line of Python."""
+    started = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started
+
+
+def peak_mb(process: int) -> int:
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return round(next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 2**10)
+
+
+def main(argv: list[str]) -> int:
+    result, data, output, *options = argv
+    from recipes.training.trainer import Trainer
+    from train import main as train
+
+    def stop(trainer, group, total_steps):
+        figures = {"seconds": round(seconds_since_start(), 1)}
+        figures["worker_mb"] = max(peak_mb(child.pid) for child in multiprocessing.active_children())
+        Path(result).write_text(json.dumps(figures))
+        raise SystemExit(0)
+
+    Trainer.fit_group = stop
+    return train([RECIPE, "--data_folder", data, "--output_folder", output, *TINY, *options])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
