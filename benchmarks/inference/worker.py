@@ -5,11 +5,12 @@ each with the wall and CPU seconds that it took, and the peak memory of the proc
 """
 
 import json
-import resource
+import os
 import sys
 import time
 from pathlib import Path
 
+from benchmarks.preparation.first_batch import peak_mb
 from recipes.inference.engine import Engine
 from recipes.inference.recordings import find_recordings
 
@@ -45,7 +46,7 @@ def main(argv: list[str]) -> int:
         answer = {
             "seconds": time.perf_counter() - wall,
             "cpu_seconds": time.process_time() - cpu,
-            "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10),
+            "peak_mb": peak_mb(os.getpid()),
         }
         print(json.dumps(answer), flush=True)
     return 0

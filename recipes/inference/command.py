@@ -85,6 +85,8 @@ def parse(argv: Sequence[str]) -> Request:
         value = getattr(own, name)
         if value is not None and not value > 0:
             raise RecipeError(f"--{name} must be a number of seconds above 0, not {value:g}")
+    if own.onnx is not None and request.streams:
+        raise RecipeError("--onnx takes whole recordings: a stream needs a run")
     if own.nbest > 1 and own.format != "json":
         raise RecipeError(f"--nbest {own.nbest}: only --format json holds more than the best reading")
     return request

@@ -196,6 +196,7 @@ def test_mistakes_are_told_in_one_line(exported, run, recordings, tmp_path, caps
             [exported, "--test_search.beam", "8"],
             "--test_search.beam needs a run: an exported model ",
         ),
+        (transcribing, [exported, "--stream"], "--onnx takes whole recordings: a stream needs a run"),
         (exporting, [tmp_path / "model.pt"], f"{tmp_path}/model.pt: the name of an ONNX file ends in .onnx"),
         (exporting, [tmp_path / "there.onnx"], f"{tmp_path}/there.onnx is there already: give another name"),
     ]:
