@@ -136,3 +136,10 @@ def test_a_score_normalizer_is_named_in_table_summary_and_report(own, finished, 
     assert "WER %, basic" in (tmp_path / "out" / "report.html").read_text()
     assert evaluate.main([str(finished), "--score_normalizer", "french"]) == 2
     assert "score_normalizer must be basic or english, or null, not french" in capsys.readouterr().err
+
+
+def test_a_search_is_tuned_on_the_own_validation_manifest(own, finished, tmp_path, capsys):
+    options = ["--device", "cpu", "--tune", "--test_search.lm_weight", "0.0", "--output", str(tmp_path / "out")]
+    assert evaluate.main([str(finished), *options]) == 0
+    assert json.loads((tmp_path / "out" / "tuned.json").read_text())["splits"] == ["my_valid"]
+    assert list(summary(tmp_path / "out").splits) == ["my_test"]
