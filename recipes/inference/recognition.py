@@ -1,6 +1,7 @@
 """From the samples of recordings to their transcripts, one batch at a time."""
 
 import contextlib
+import functools
 import threading
 from collections.abc import Iterable, Sequence
 from heapq import nlargest
@@ -14,6 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from data_prep.tokenizer import detokenize
 from recipes.asr.batches import DurationBatches
+from recipes.asr.contexts import tested_context
 from recipes.config import Recipe
 from recipes.decoding import Hypothesis, Search
 from recipes.decoding.search import Decoder
@@ -78,6 +80,7 @@ class Recognition:
     ):
         self.device, self.batch_seconds, self.dtype = device, batch_seconds, autocast
         self.model, self.tokenizer, self.search = loaded.model.to(device).eval(), loaded.tokenizer, loaded.search
+        self.encode_audio = functools.partial(self.model.encode, context=tested_context(loaded.recipe.hparams))
         self.decoder = cast(Decoder | None, self.model.decoder)
         lm = loaded.language_model
         self.language_model = lm.to(device).eval() if lm is not None else None
@@ -109,12 +112,12 @@ class Recognition:
             for number, audio in enumerate(audios):
                 if self.windows is not None and len(audio) > self.windows.frames * self.hop:
                     at_once = max(int(self.batch_seconds / self.windows.seconds), 1)
-                    frames[number] = encode_in_windows(self.windows, self.model.encode, audio, self.hop, at_once)
+                    frames[number] = encode_in_windows(self.windows, self.encode_audio, audio, self.hop, at_once)
             whole = [number for number in range(len(audios)) if number not in frames]
             if whole:
                 lengths = torch.tensor([len(audios[number]) for number in whole], device=self.device)
                 padded = pad_sequence([audios[number] for number in whole], batch_first=True)
-                encoded = self.model.encode(padded, lengths)
+                encoded = self.encode_audio(padded, lengths)
                 for number, row, length in zip(whole, encoded.frames, encoded.lengths.tolist(), strict=True):
                     frames[number] = row[:length]
             logits = [self.model.ctc(frames[number]) for number in range(len(audios))]
