@@ -12,6 +12,7 @@ import torch
 import evaluate
 from data_prep.manifest import read_manifest
 from recipes.asr.audio import AudioError, AudioReader
+from recipes.bakeoff.plan import make_plan
 from recipes.scoring import DecodedUtterance, RunSummary, decoded_file
 from recipes.training.run_data import RunData
 from tests.support.own_data import write_own_manifests
@@ -143,3 +144,9 @@ def test_a_search_is_tuned_on_the_own_validation_manifest(own, finished, tmp_pat
     assert evaluate.main([str(finished), *options]) == 0
     assert json.loads((tmp_path / "out" / "tuned.json").read_text())["splits"] == ["my_valid"]
     assert list(summary(tmp_path / "out").splits) == ["my_test"]
+
+
+def test_a_comparison_takes_own_manifests(own, tmp_path):
+    manifests = [text for use, path in own.items() for text in (f"--{use}_manifest", str(path))]
+    plan = make_plan([str(RECIPE), *manifests], ["attention"], [1], folder=tmp_path / "out")
+    assert [list(plan.record.data[use]) for use in own] == [["my_train"], ["my_valid"], ["my_test"]]
