@@ -18,6 +18,7 @@ from .hypermixing import HyperMixing
 from .linear_attention import LinearAttention
 from .local_only import LocalOnly
 from .mamba import Mamba
+from .polynomial_mixing import PolynomialMixing
 from .relpos_attention import RelposAttention
 from .retention import Retention
 from .summarymixing import SummaryMixing
@@ -35,6 +36,7 @@ MIXERS: dict[str, type[Mixer]] = {
     "directional_attention": DirectionalAttention,
     "retention": Retention,
     "gated_delta": GatedDelta,
+    "polynomial_mixing": PolynomialMixing,
     "cosformer": CosFormer,
     "fastformer": FastFormer,
     "mamba": Mamba,
@@ -58,6 +60,7 @@ __all__ = [
     "LocalOnly",
     "Mamba",
     "Mixer",
+    "PolynomialMixing",
     "RelposAttention",
     "Retention",
     "SummaryMixing",

@@ -13,7 +13,16 @@ from tests.support.runs import ROOT
 
 PUBLIC = [
     *["Attention", "ConvOnly", "CosFormer", "DirectionalAttention", "FastFormer", "GatedDelta", "HyperMixing"],
-    *["LinearAttention", "LocalOnly", "Mamba", "RelposAttention", "Retention", "SummaryMixing", "XNOR"],
+    *[
+        "LinearAttention",
+        "LocalOnly",
+        "Mamba",
+        "PolynomialMixing",
+        "RelposAttention",
+        "Retention",
+        "SummaryMixing",
+        "XNOR",
+    ],
     *["Mixer", "Context", "MIXERS", "build", "__version__"],
 ]
 
