@@ -16,6 +16,7 @@ from .fastformer import FastFormer
 from .gated_delta import GatedDelta
 from .hypermixing import HyperMixing
 from .linear_attention import LinearAttention
+from .local_attention import LocalAttention
 from .local_only import LocalOnly
 from .mamba import Mamba
 from .polynomial_mixing import PolynomialMixing
@@ -36,6 +37,7 @@ MIXERS: dict[str, type[Mixer]] = {
     "directional_attention": DirectionalAttention,
     "retention": Retention,
     "gated_delta": GatedDelta,
+    "local_attention": LocalAttention,
     "polynomial_mixing": PolynomialMixing,
     "cosformer": CosFormer,
     "fastformer": FastFormer,
@@ -57,6 +59,7 @@ __all__ = [
     "GatedDelta",
     "HyperMixing",
     "LinearAttention",
+    "LocalAttention",
     "LocalOnly",
     "Mamba",
     "Mixer",

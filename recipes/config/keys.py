@@ -139,7 +139,9 @@ DECAYS = ("head", "channel")  # of gated_delta
 # Arguments of classes and functions on the list (see `recipes.config.trust`), wherever they stand in a recipe.
 ARGUMENTS = {
     **dict.fromkeys(("d_model", "vocab_size", "layers", "heads", "d_ffn", "csgu_units", "kernel_size"), SIZE),
-    **dict.fromkeys(("n_mels", "sample_rate", "state_size", "expansion", "conv_size", "degree", "window"), SIZE),
+    **dict.fromkeys(
+        ("n_mels", "sample_rate", "state_size", "expansion", "conv_size", "degree", "window", "tokens"), SIZE
+    ),
     **dict.fromkeys(
         ("hypernet_size", "local_size", "summary_size", "step_rank", "window_length", "size"), or_null(SIZE)
     ),

@@ -16,6 +16,7 @@ from mixers import (
     GatedDelta,
     HyperMixing,
     LinearAttention,
+    LocalAttention,
     LocalOnly,
     Mamba,
     PolynomialMixing,
@@ -60,6 +61,8 @@ VARIANTS = {
     "retention-directions": partial(Retention, directions=["future", "past", "whole"]),
     "gated_delta": GatedDelta,
     "gated_delta-channel": partial(GatedDelta, decay="channel", heads=2),
+    "local_attention": LocalAttention,
+    "local_attention-window3": partial(LocalAttention, window=3, tokens=1, heads=2),
     "polynomial_mixing": PolynomialMixing,
     "polynomial_mixing-degree3": partial(PolynomialMixing, degree=3, size=10),
     "cosformer": CosFormer,
@@ -129,6 +132,10 @@ ERRORS = {
     "summarymixing-directions": (
         lambda: SummaryMixing(16, directions=["past", "future", "whole"]),
         "SummaryMixing: its 3 directions must divide summary_size 16",
+    ),
+    "local_attention-window": (
+        lambda: LocalAttention(16, window=0),
+        "LocalAttention: window 0 must be at least 1",
     ),
     "polynomial_mixing-degree": (
         lambda: PolynomialMixing(16, degree=0),
