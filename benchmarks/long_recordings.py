@@ -17,6 +17,7 @@ import torch
 from recipes.errors import command_line
 from recipes.files import write_json
 from recipes.inference import Transcriber
+from recipes.provenance import peak_memory_mb
 from recipes.scoring import DecodedUtterance, align_words, decoded_file
 
 SEARCHES = {"recipe": {}, "greedy": {"test_search": None}}
@@ -44,6 +45,7 @@ def measure(model: Transcriber, samples: np.ndarray, words: str) -> dict:
         "wer": round(100 * align_words([words], [transcript.text]).wer, 2),
         "cpu_seconds": round(seconds, 2),
         "rtf": round(seconds / transcript.duration, 4),
+        "peak_mb": peak_memory_mb(),
     }
 
 

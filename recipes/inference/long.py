@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 from data_prep.tokenizer import BLANK
 from mixers.base import Mixer
 from recipes.inference.windows import Windows
-from recipes.models import ConvFrontend, Encoded, LogMel, Recogniser
+from recipes.models import ConvFrontend, LogMel, Recogniser
 
 # A search is lost in what is much longer than what its decoder was trained on: it ends too early. So recordings are
 # searched whole up to so many times the mean training utterance (12.3 s in LibriSpeech, whose tests go up to 35 s), and
@@ -33,7 +33,7 @@ def samples_per_frame(model: Recogniser) -> int:
 
 
 def encode_in_windows(
-    windows: Windows, encode: Callable[[Tensor, Tensor], Encoded], audio: Tensor, hop: int, at_once: int
+    windows: Windows, encode: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], audio: Tensor, hop: int, at_once: int
 ) -> Tensor:
     """``[samples]`` → ``[T, d_model]``, as in one pass where no frame sees farther than a window's margin.
 

@@ -1,9 +1,8 @@
 """From the samples of recordings to their transcripts, one batch at a time."""
 
 import contextlib
-import functools
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from heapq import nlargest
 from itertools import product
 from typing import NamedTuple, cast
@@ -15,7 +14,6 @@ from torch.nn.utils.rnn import pad_sequence
 
 from data_prep.tokenizer import detokenize
 from recipes.asr.batches import DurationBatches
-from recipes.asr.contexts import tested_context
 from recipes.config import Recipe
 from recipes.decoding import Hypothesis, Search
 from recipes.decoding.search import Decoder
@@ -80,7 +78,6 @@ class Recognition:
     ):
         self.device, self.batch_seconds, self.dtype = device, batch_seconds, autocast
         self.model, self.tokenizer, self.search = loaded.model.to(device).eval(), loaded.tokenizer, loaded.search
-        self.encode_audio = functools.partial(self.model.encode, context=tested_context(loaded.recipe.hparams))
         self.decoder = cast(Decoder | None, self.model.decoder)
         lm = loaded.language_model
         self.language_model = lm.to(device).eval() if lm is not None else None
@@ -89,6 +86,7 @@ class Recognition:
         self.linear = is_linear(self.model)
         longest = window if window is not None or self.linear else WINDOW
         self.windows = Windows(longest, self.frame_seconds) if longest is not None else None
+        self.input_windows = Windows(WINDOW, self.frame_seconds)
         self.cuts = choose_cuts(piece, loaded.utterance_seconds)
         safe = self.search is None or self.search.thread_safe
         self.turn = contextlib.nullcontext() if safe else threading.Lock()
@@ -111,17 +109,31 @@ class Recognition:
         with self.autocast():
             for number, audio in enumerate(audios):
                 if self.windows is not None and len(audio) > self.windows.frames * self.hop:
-                    at_once = max(int(self.batch_seconds / self.windows.seconds), 1)
-                    frames[number] = encode_in_windows(self.windows, self.encode_audio, audio, self.hop, at_once)
+                    frames[number] = self.in_windows(self.windows, self.model.encode, audio)
+                elif len(audio) > self.input_windows.frames * self.hop and not self.model.features.cannot_stream:
+                    frames[number] = self.in_one_pass(audio)
             whole = [number for number in range(len(audios)) if number not in frames]
             if whole:
                 lengths = torch.tensor([len(audios[number]) for number in whole], device=self.device)
                 padded = pad_sequence([audios[number] for number in whole], batch_first=True)
-                encoded = self.encode_audio(padded, lengths)
+                encoded = self.model.encode(padded, lengths)
                 for number, row, length in zip(whole, encoded.frames, encoded.lengths.tolist(), strict=True):
                     frames[number] = row[:length]
             logits = [self.model.ctc(frames[number]) for number in range(len(audios))]
         return [Encoding(frames[number], row.float().log_softmax(-1)) for number, row in enumerate(logits)]
+
+    def in_windows(self, windows: Windows, encode: Callable, audio: Tensor) -> Tensor:
+        """Of ``[samples]`` the frames ``[T, d_model]`` that ``encode`` makes."""
+        at_once = max(int(self.batch_seconds / windows.seconds), 1)
+        return encode_in_windows(windows, encode, audio, self.hop, at_once)
+
+    def in_one_pass(self, audio: Tensor) -> Tensor:
+        """``[samples]`` → ``[T, d_model]``, of the encoder over all of it.
+
+        Features and front end see little around a frame, and take more memory than an encoder: they go in windows.
+        """
+        frames = self.in_windows(self.input_windows, self.model.encoder_input, audio)
+        return self.model.encoder(frames[None], torch.tensor([len(frames)], device=self.device)).frames[0]
 
     def search_all(self, encodings: Sequence[Encoding]) -> list[list[Part]]:
         """The parts of each recording in their order, long ones cut at silences, with what the search found."""

@@ -61,9 +61,13 @@ class Recogniser(nn.Module):
         context: what a frame of the encoder may see, as in a stream; None: the whole utterance. Features and front
         end see the same either way.
         """
+        return self.encoder(*self.encoder_input(audio, lengths), context)
+
+    def encoder_input(self, audio: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """As ``encode``, up to the encoder: frames ``[B, T, d_model]`` and their lengths."""
         features, lengths = self.features(audio, lengths)
         features = self.augment(self.normalize(features, lengths), lengths)
-        return self.encoder(*self.frontend(features, lengths), context)
+        return self.frontend(features, lengths)
 
     def forward(
         self, audio: Tensor, lengths: Tensor, tokens: Tensor | None = None, context: Context | None = None

@@ -13,8 +13,7 @@ from tests.support.runs import ROOT
 
 PUBLIC = [
     *["Attention", "ConvOnly", "CosFormer", "DirectionalAttention", "FastFormer", "GatedDelta", "HyperMixing"],
-    *["LinearAttention", "LocalAttention", "LocalOnly", "Mamba", "PolynomialMixing", "RelposAttention", "Retention"],
-    *["SummaryMixing", "XNOR"],
+    *["LinearAttention", "LocalOnly", "Mamba", "RelposAttention", "Retention", "SummaryMixing", "XNOR"],
     *["Mixer", "Context", "MIXERS", "build", "__version__"],
 ]
 
