@@ -10,6 +10,7 @@ from recipes.models.features import GlobalNorm, LogMel
 from recipes.models.frontend import ConvFrontend
 from recipes.models.language_model import TransformerLM
 from recipes.models.recogniser import Output, Recogniser
+from recipes.models.utterance_norm import UtteranceNorm
 
 __all__ = [
     "AdaptiveSpecAugment",
@@ -26,4 +27,5 @@ __all__ = [
     "SpecAugment",
     "TransformerDecoder",
     "TransformerLM",
+    "UtteranceNorm",
 ]

@@ -10,6 +10,7 @@ from recipes.models.encoder import Encoded, Encoder, EncoderState
 from recipes.models.features import GlobalNorm, LogMel, SamplesState
 from recipes.models.frontend import ConvFrontend, FrontendState
 from recipes.models.options import SIZE, check_options
+from recipes.models.utterance_norm import UtteranceNorm
 
 
 class Output(NamedTuple):
@@ -41,7 +42,7 @@ class Recogniser(nn.Module):
         self,
         *,
         features: LogMel,
-        normalize: GlobalNorm,
+        normalize: GlobalNorm | UtteranceNorm,
         augment: nn.Module,
         frontend: ConvFrontend,
         encoder: Encoder,
