@@ -13,6 +13,7 @@ from recipes.asr.audio import AudioError
 from recipes.asr.batches import DurationBatches
 from recipes.asr.utterances import Utterance, Utterances
 from recipes.training.processes import rank, ranks
+from recipes.training.signals import outlive_first_signal
 
 SILENCE = 1600  # samples
 
@@ -89,4 +90,5 @@ def loader(dataset: Utterances, batches: DurationBatches, workers: int) -> DataL
         collate_fn=collate,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
+        worker_init_fn=outlive_first_signal,
     )

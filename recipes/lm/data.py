@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from data_prep.errors import DataError
 from data_prep.lm_text import TextSize, sentences, shard, shuffled
 from data_prep.tokenizer import END, IGNORED, START, UNKNOWN
+from recipes.training.signals import outlive_first_signal
 
 CHECKED_SENTENCES = 1000  # of the start of a text, to see whether the tokenizer fits
 MAX_UNKNOWN = 0.2  # of the words
@@ -122,7 +123,13 @@ class TextBatches(IterableDataset):
 
     def loader(self) -> DataLoader:
         """Its processes are started anew for each pass, so that they know `epoch` and `skip`."""
-        return DataLoader(self, batch_size=None, num_workers=self.workers, pin_memory=torch.cuda.is_available())
+        return DataLoader(
+            self,
+            batch_size=None,
+            num_workers=self.workers,
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=outlive_first_signal,
+        )
 
 
 def check_tokenizer(files: list[Path], tokenizer: SentencePieceProcessor) -> None:

@@ -1,5 +1,9 @@
-"""Loading processes that are not forked, as where Python starts them afresh (macOS, Python 3.14)."""
+"""Loading processes: started afresh, as by macOS and Python 3.14, and signalled together with their training."""
 
+import multiprocessing
+import os
+import signal
+import time
 from itertools import chain
 
 import pytest
@@ -51,3 +55,41 @@ def test_text(prepared, tmp_path):
     fresh = DataLoader(batches, batch_size=None, num_workers=2, multiprocessing_context="forkserver")
     assert [batch.inputs.tolist() for batch in fresh] == [batch.inputs.tolist() for batch in batches.loader()]
     assert len(list(chain(*(batch.inputs for batch in batches.loader())))) == 15
+
+
+def signal_loading_processes(number: int) -> None:
+    for process in multiprocessing.active_children():
+        os.kill(process.pid, number)
+    time.sleep(0.2)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_all_processes_leaves_the_loading_ones_alive(prepared, tmp_path, number):
+    """As a scheduler and a terminal send it: the training reaches its next safe moment, and ends them itself."""
+    manifest, root, tokenizer = prepared
+    dataset = read_utterances(manifest, root, AudioReader(), tokenizer)
+    text = tmp_path / "text.txt"
+    text.write_text("THE RIVER\n" * 60)
+    loaders = (
+        data.loader(dataset, data.test_batches(dataset, 1.0), 1),
+        TextBatches([text], tokenizer, count([text]), batch_sentences=1, workers=1).loader(),
+    )
+    for loader in loaders:
+        batches = iter(loader)
+        next(batches)
+        signal_loading_processes(number)
+        assert len(list(batches)) > 3
+        assert not multiprocessing.active_children()
+
+
+def test_a_second_signal_ends_a_loading_process(prepared, tmp_path):
+    _, _, tokenizer = prepared
+    text = tmp_path / "text.txt"
+    text.write_text("THE RIVER\n" * 60)
+    batches = iter(TextBatches([text], tokenizer, count([text]), batch_sentences=1, workers=1).loader())
+    next(batches)
+    (process,) = multiprocessing.active_children()
+    for _ in range(2):
+        signal_loading_processes(signal.SIGTERM)
+    process.join(30)
+    assert not process.is_alive()
