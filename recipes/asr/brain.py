@@ -151,6 +151,7 @@ class ASRBrain(Trainer):
         self.search = self.search_of(stage, epoch)
         if stage == Stage.TRAIN:
             self.train_reader.epoch = epoch
+            self.model.augment.train(epoch >= self.hparams.masks_from_epoch)
         split = self.split if stage == Stage.TEST else stage.name.lower()
         self.unread = self.unread_by_split.setdefault(split, UnreadAudio(split))
 

@@ -100,6 +100,7 @@ KEYS = {
     "seed": Key(Role.TRAINING, SEED),
     "number_of_epochs": Key(Role.TRAINING, COUNT, free=True),
     "max_seconds": Key(Role.TRAINING, or_null(POSITIVE)),
+    "masks_from_epoch": Key(Role.TRAINING, COUNT),
     "speeds": Key(Role.TRAINING, SPEEDS),
     "normalize_utterances": Key(Role.TRAINING, COUNT),
     "shuffle_sentences": Key(Role.TRAINING, COUNT),

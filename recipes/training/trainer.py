@@ -164,8 +164,8 @@ class Trainer(Brain):
         """One epoch of training; in place of SpeechBrain's, see the class."""
         self.epoch = epoch
         self.batches.epoch, self.batches.skip = epoch, self.progress.batches
-        self.on_stage_start(Stage.TRAIN, epoch)
         self.modules.train()
+        self.on_stage_start(Stage.TRAIN, epoch)
         self.zero_grad()
         total = self.planned_steps()
         done = self.progress.batches // ranks()
