@@ -109,8 +109,8 @@ def figures(live: Stream) -> str:
     """How long chunks took to compute."""
     if not live.computing or not live.seconds:
         return "nothing was heard"
-    p50, p95 = (1000 * float(np.percentile(live.computing, share)) for share in (50, 95))
-    factor = sum(live.computing) / live.seconds
+    p50, p95 = (1000 * float(np.percentile(list(live.computing), share)) for share in (50, 95))
+    factor = live.computing_seconds / live.seconds
     return (
         f"{live.seconds:.1f} s of audio: {live.latency_ms:g} ms for a chunk to be complete, then {p50:.1f} ms to "
         f"compute it (median; 95 % within {p95:.1f} ms); real-time factor {factor:.3f}"

@@ -1,6 +1,7 @@
 """A stream: samples in as they come, partial and final text out."""
 
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,6 +20,8 @@ from recipes.inference.recordings import Recording
 from recipes.inference.transcript import Word
 from recipes.inference.words import greedy_path, spans_of_path, word_groups, words_of
 from recipes.models.streaming import join, select, state_shape
+
+RECENT = 10_000  # chunks whose times are kept
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,9 @@ class Stream:
         # The first chunk needs more: half a window beyond its end.
         self.needed = context.chunk * model.frame_samples + model.features.latency_samples
         self.latency_ms = model.algorithmic_latency_ms(context)
-        self.computing: list[float] = []  # seconds that each chunk took
+        # Seconds that the last chunks took, and all of them together.
+        self.computing: deque[float] = deque(maxlen=RECENT)
+        self.computing_seconds = 0.0
 
     def feed(self, samples: Any, rate: int = SAMPLE_RATE) -> list[StreamedText]:
         """The next samples ``[n]``, however many: what they made known, in order; nothing where no chunk is complete.
@@ -223,8 +228,10 @@ def step(streams: Sequence[Stream], audio: torch.Tensor, last: bool = False) -> 
     for row, stream in enumerate(streams):
         stream.state = select(state, [row])
         texts.append(stream.hear(frames[row], log_probs[row]))
+    seconds = time.perf_counter() - begun
     for stream in streams:
-        stream.computing.append(time.perf_counter() - begun)
+        stream.computing.append(seconds)
+        stream.computing_seconds += seconds / len(streams)
     return texts
 
 
