@@ -15,4 +15,5 @@ def measure_manifests(folder: Path, utterances: int = LIBRISPEECH, trains: bool 
     for start in ("first_batch", "restart") if trains else ():
         starts |= {f"{start}_seconds": figures[start]["seconds"], f"{start}_mb": figures[start]["peak_mb"]}
         starts |= {f"{start}_worker_mb": figures[start]["worker_mb"]}
+        starts |= {f"{start}_cpu_seconds": figures[start]["cpu_seconds"]}
     return {"utterances": figures["utterances"], **figures["first"], "again": figures["again"], **starts}
