@@ -7,6 +7,7 @@ tiny and batches are short, so that little of the time is the model's. More argu
 import json
 import multiprocessing
 import os
+import runpy
 import sys
 import time
 from pathlib import Path
@@ -32,7 +33,6 @@ def peak_mb(process: int) -> int:
 def main(argv: list[str]) -> int:
     result, data, output, *options = argv
     from recipes.training.trainer import Trainer
-    from train import main as train
 
     def stop(trainer, group, total_steps):
         figures = {"seconds": round(seconds_since_start(), 1)}
@@ -41,7 +41,9 @@ def main(argv: list[str]) -> int:
         raise SystemExit(0)
 
     Trainer.fit_group = stop
-    return train([RECIPE, "--data_folder", data, "--output_folder", output, *TINY, *options])
+    sys.argv = ["train.py", RECIPE, "--data_folder", data, "--output_folder", output, *TINY, *options]
+    runpy.run_path("train.py", run_name="__main__")  # as the program that it is; it ends in `stop`, or by its error
+    return 1
 
 
 if __name__ == "__main__":

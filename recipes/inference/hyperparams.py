@@ -98,4 +98,4 @@ def resolved(node: Node, recipe: Source) -> Node:
         return node if value is None else resolved(value, recipe)
     if isinstance(node, MappingNode):
         return MappingNode(node.tag, [(key, resolved(value, recipe)) for key, value in node.value], flow_style=False)
-    return SequenceNode(node.tag, [resolved(item, recipe) for item in node.value], flow_style=node.flow_style)
+    return SequenceNode(node.tag, [resolved(item, recipe) for item in node.value], flow_style=True)

@@ -32,6 +32,6 @@ def search_in_words(recipe: Source) -> str:
     )
     if node is None or node.tag == f"{STANDARD}null":
         return f"greedy CTC{stream}"
-    name = node.tag.rpartition(".")[2]
+    name = str(node.tag).rpartition(".")[2]
     options = [f"{key.value} {written(value)}" for key, value in node.value] if isinstance(node, MappingNode) else []
     return (f"{name} ({', '.join(options)})" if options else name) + stream

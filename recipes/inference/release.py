@@ -11,7 +11,7 @@ import datetime
 import shutil
 from pathlib import Path
 
-from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.nodes import Node, ScalarNode
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -118,10 +118,12 @@ def check_search(run: SavedRun) -> None:
 
 def recipe_of(run: SavedRun) -> Source:
     """The flattened recipe without the folders of this machine, the language model in it."""
-    source, values = flattened(run.source), dict(ELSEWHERE)
+    source, values = flattened(run.source), dict[str, Node](ELSEWHERE)
     if run.hparams["lm_folder"] is not None:
         lm_recipe = flattened(read_recipe(Path(str(run.hparams["lm_folder"])) / RECIPE))
-        values["language_model"] = resolved(lm_recipe.find("language_model"), lm_recipe)
+        language_model = lm_recipe.find("language_model")
+        assert language_model is not None  # or the run could not have been loaded
+        values["language_model"] = resolved(language_model, lm_recipe)
     return set_keys(source, {key: value for key, value in values.items() if source.find(key) or key not in ELSEWHERE})
 
 
