@@ -3,7 +3,8 @@
 import sys
 
 from recipes.errors import command_line
-from recipes.inference.command import load_engine, parse, transcribe
+from recipes.inference.command import load_engine, transcribe
+from recipes.inference.options import parse
 
 
 @command_line

@@ -9,8 +9,8 @@ import numpy as np
 
 from recipes.errors import RecipeError
 from recipes.inference.audio import SAMPLE_RATE, parse_audio
-from recipes.inference.command import Request
 from recipes.inference.command_run import load_transcriber
+from recipes.inference.options import Request
 from recipes.inference.recordings import STDIN, STDIN_NAME, find_recordings
 from recipes.inference.streaming import Stream, StreamedText
 

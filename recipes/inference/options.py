@@ -1,0 +1,84 @@
+"""The command line of transcribe.py: its options, and what cannot be."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from recipes.errors import RecipeError
+from recipes.inference.formats import FORMATS
+
+DESCRIPTION = """\
+Transcribe recordings with a run that train.py left. The folder of the run comes first, then the audio: files, folders,
+patterns ("talks/**/*.mp3"), or - for standard input. Options come last. Any rate, number of channels and format that
+libsndfile reads will do. Keys of the recipe that say how to decode may be given as to evaluate.py:
+--test_search.beam 20, --test_search null (greedy CTC), --lm_folder runs/lm; and SpeechBrain's run options --device
+and --eval_precision."""
+
+
+class Request(NamedTuple):
+    """A command line: transcribe.py's own options, and what is left for the recipe and SpeechBrain."""
+
+    own: argparse.Namespace
+    rest: list[str]
+
+    @property
+    def audio(self) -> list[str]:
+        """With an exported model there is no run before the audio."""
+        first = [self.own.run] if self.own.onnx and self.own.run else []
+        return [*first, *self.own.audio]
+
+    @property
+    def streams(self) -> bool:
+        return self.own.stream or self.own.microphone
+
+
+def parser() -> argparse.ArgumentParser:
+    result = argparse.ArgumentParser(
+        prog="transcribe.py",
+        description=DESCRIPTION,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = result.add_argument
+    add("run", nargs="?", metavar="RUN", help="a folder that train.py wrote")
+    add("audio", nargs="*", metavar="AUDIO", help="files, folders, patterns, or -")
+    add("--format", default="txt", choices=FORMATS, help="what is written (default: txt)")
+    add("--out", type=Path, metavar="FOLDER", help="one file a recording, in this folder; without it, on the screen")
+    add("--nbest", type=int, default=1, metavar="N", help="keep the N best readings, at most the beam (format json)")
+    add("--ngram", type=Path, help="CTC search with this word n-gram in place of the recipe's search")
+    add("--average", help="weights: best-5, last-5, or epochs 3-7; without it, those of the run's own test")
+    add("--window", type=float, metavar="SECONDS", help="encode what is longer in overlapping windows of this length")
+    add("--piece", type=float, metavar="SECONDS", help="search what is longer in pieces of at most this length")
+    add("--batch_seconds", type=float, metavar="SECONDS", help="padded audio computed at once (default: 100)")
+    add("--rate", type=int, metavar="HZ", help="of bare samples on standard input: 16-bit, little-endian, one channel")
+    add("--threads", type=int, metavar="N", help="of the CPU")
+    add("--noprogressbar", action="store_true")
+    add("--stream", action="store_true", help="as a live stream: text while audio comes, with times")
+    add("--microphone", action="store_true", help="stream what the microphone hears")
+    add("--chunk", type=int, default=16, metavar="FRAMES", help="of a stream, 40 ms each (default: 16)")
+    add("--left_chunks", type=int, metavar="N", help="that a chunk of a stream sees before it (default: all)")
+    add("--rescore", action="store_true", help="search what a stream heard at the end of each utterance")
+    add("--onnx", type=Path, metavar="FILE", help="an exported model in place of a run")
+    return result
+
+
+def parse(argv: Sequence[str]) -> Request:
+    """Raises RecipeError for what cannot be; what is left over is for the recipe."""
+    own, rest = parser().parse_known_args(argv)
+    request = Request(own, rest)
+    if not request.audio and not own.microphone:
+        raise RecipeError("no audio to transcribe: give RUN, then files, folders, patterns or -, then options")
+    for name in ("nbest", "rate", "threads"):
+        value = getattr(own, name)
+        if value is not None and value < 1:
+            raise RecipeError(f"--{name} must be 1 or more, not {value}")
+    for name in ("window", "piece", "batch_seconds"):
+        value = getattr(own, name)
+        if value is not None and not value > 0:
+            raise RecipeError(f"--{name} must be a number of seconds above 0, not {value:g}")
+    if own.onnx is not None and request.streams:
+        raise RecipeError("--onnx takes whole recordings: a stream needs a run")
+    if own.nbest > 1 and own.format != "json":
+        raise RecipeError(f"--nbest {own.nbest}: only --format json holds more than the best reading")
+    return request
