@@ -16,8 +16,10 @@ from .fastformer import FastFormer
 from .gated_delta import GatedDelta
 from .hypermixing import HyperMixing
 from .linear_attention import LinearAttention
+from .local_attention import LocalAttention
 from .local_only import LocalOnly
 from .mamba import Mamba
+from .polynomial_mixing import PolynomialMixing
 from .relpos_attention import RelposAttention
 from .retention import Retention
 from .summarymixing import SummaryMixing
@@ -35,6 +37,8 @@ MIXERS: dict[str, type[Mixer]] = {
     "directional_attention": DirectionalAttention,
     "retention": Retention,
     "gated_delta": GatedDelta,
+    "local_attention": LocalAttention,
+    "polynomial_mixing": PolynomialMixing,
     "cosformer": CosFormer,
     "fastformer": FastFormer,
     "mamba": Mamba,
@@ -55,9 +59,11 @@ __all__ = [
     "GatedDelta",
     "HyperMixing",
     "LinearAttention",
+    "LocalAttention",
     "LocalOnly",
     "Mamba",
     "Mixer",
+    "PolynomialMixing",
     "RelposAttention",
     "Retention",
     "SummaryMixing",

@@ -1,19 +1,16 @@
 """The statistics of SummaryMixing: what a frame sees of all frames is a mean, a decayed mean, or itself alone."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from .base import Context, sum_dtype
-from .chunks import PastSums, append, decay_powers, decayed_sum, left_sums, visible_sum
+from .chunks import PastSums, append, decay_powers, decayed_sum, empty_past, left_sums, sums_kept, visible_sum
 
 
 class Statistic(Protocol):
     """A statistic m of frames s, for whole utterances and for a stream."""
-
-    def sum_size(self, size: int) -> int:
-        """The number of values in a chunk's sum, for frames of ``size`` features."""
 
     def over(self, s: Tensor, mask: Tensor, context: Context | None) -> Tensor:
         """m of s ``[B, C, chunk, d]``, which is zero in padded frames, and its mask ``[B, C, chunk]``.
@@ -21,15 +18,32 @@ class Statistic(Protocol):
         Returns ``[B, C, chunk, d]``, or ``[B, C, 1, d]`` where all frames of a chunk see the same.
         """
 
-    def step(self, s: Tensor, past: PastSums) -> tuple[Tensor, PastSums]:
+    def init_state(self, like: Tensor, batch: int, context: Context, size: int) -> Any:
+        """The state of ``batch`` streams at their first frame, for frames of ``size`` features."""
+
+    def step(self, s: Tensor, past: Any) -> tuple[Tensor, Any]:
         """m of a stream's next chunk s ``[B, chunk, d]``, and the state after it."""
 
+    def state_size(self, context: Context | None, size: int) -> int:
+        """How many numbers a stream keeps."""
 
-class Mean:
-    """m = mean of s over the visible real frames. A chunk's sum is that of s, and its count of real frames."""
+
+class Sums:
+    """The state of a statistic that sees the past through sums of chunks."""
 
     def sum_size(self, size: int) -> int:
+        """The number of values in a chunk's sum, for frames of ``size`` features."""
         return size + 1
+
+    def init_state(self, like: Tensor, batch: int, context: Context, size: int) -> PastSums:
+        return empty_past(like, batch, context, self.sum_size(size))
+
+    def state_size(self, context: Context | None, size: int) -> int:
+        return sums_kept(context) * self.sum_size(size)
+
+
+class Mean(Sums):
+    """m = mean of s over the visible real frames. A chunk's sum is that of s, and its count of real frames."""
 
     def over(self, s: Tensor, mask: Tensor, context: Context | None) -> Tensor:
         sums = sum_and_count(s, mask)
@@ -42,7 +56,7 @@ class Mean:
         return mean(visible_sum(past) + chunk_sum).to(s.dtype)[:, None], append(past, chunk_sum)
 
 
-class DecayedMean:
+class DecayedMean(Sums):
     """m_t = sum_u decay^|t-u| s_u / sum_u decay^|t-u| over the visible real frames, in linear time.
 
     A chunk's sum is the one that its last frame sees: frame u counts decay^(last - u).
@@ -50,9 +64,6 @@ class DecayedMean:
 
     def __init__(self, decay: float):
         self.decay = decay
-
-    def sum_size(self, size: int) -> int:
-        return size + 1
 
     def over(self, s: Tensor, mask: Tensor, context: Context | None) -> Tensor:
         chunk = s.shape[2]
@@ -86,7 +97,7 @@ class DecayedMean:
         return powers[:, None] * past[..., None, :]
 
 
-class Identity:
+class Identity(Sums):
     """m_t = s_t: nothing crosses frames."""
 
     def sum_size(self, size: int) -> int:

@@ -1,6 +1,7 @@
 """SummaryMixing: every frame sees the same summary of the utterance."""
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -8,7 +9,9 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, linear
 
 from .base import Mixer, check_heads, check_option, zero_padding
-from .chunks import empty_past, from_chunks, masked_chunks, sums_kept
+from .chunks import from_chunks, masked_chunks
+from .directions import Shares, share_out
+from .placed_summaries import DirectionalMean, RotaryMean, WindowedMean
 from .summaries import DecayedMean, Mean, Statistic
 
 
@@ -48,19 +51,25 @@ class SummaryMixing(Mixer):
         y_t = GELU(W [f_t ; m] + b)
 
     variant: ``full`` as above; ``lite``: y_t = m, nothing but the summary; ``fast``: a single layer computes both,
-    [f_t ; s_t] = MLP_joint(x_t); ``expdecay``: frame t sees the mean in which frame u counts decay^|t-u|.
+    [f_t ; s_t] = MLP_joint(x_t); ``expdecay``: frame t sees the mean in which frame u counts decay^|t-u|;
+    ``windowed`` (https://arxiv.org/abs/2602.09043): W [f_t ; m ; w_t], w_t = mean of s over t - window … t + window.
     heads: parallel slices of the local and summary MLPs, or of the joint MLP.
     hidden_sizes: sizes of both MLPs' layers before the last; default a single layer of ``d_model``.
     local_size, summary_size: sizes of f and m; default ``d_model`` (``lite``: always ``d_model``).
-    decay: of ``expdecay``, above 0 and at most 1.
+    decay: of ``expdecay``, above 0 and at most 1. window: of ``windowed``, frames to either side.
+    norm: LayerNorm on f and on m, as in SpeechBrain's later recipes.
+    Two options let order count, which a mean does not see; they need a plain mean, and exclude each other:
+    directions: equal parts of m that are means of the frames so far (``past``), from here on (``future``, under a
+    context to the end of the chunk) or of all (``whole``). rotary: a share of m, 0 to 1, in which s_u is turned by
+    its distance u - t, in periods from 5 to 2,000 frames.
     Under a context the mean is over the frames that the chunk may see (https://arxiv.org/abs/2409.07165).
-    Raises ValueError for an unknown variant, heads that do not divide every size, hidden layers for
-    ``fast``, or a decay out of range.
+    Raises ValueError for an unknown variant or direction, heads that do not divide every size, hidden layers for
+    ``fast``, a number out of range, or options that exclude each other.
     """
 
     paper = "2307.07421"
     year = 2023
-    variants = ("full", "lite", "fast", "expdecay")
+    variants = ("full", "lite", "fast", "expdecay", "windowed")
 
     def __init__(
         self,
@@ -72,6 +81,10 @@ class SummaryMixing(Mixer):
         summary_size: int | None = None,
         variant: str = "full",
         decay: float = 0.995,
+        window: int = 50,
+        norm: bool = False,
+        directions: Sequence[str] = ("whole",),
+        rotary: float = 0.0,
     ):
         super().__init__()
         name = type(self).__name__
@@ -88,15 +101,43 @@ class SummaryMixing(Mixer):
         self.variant = variant
         self.local_size = local_size
         self.summary_size = d_model if variant == "lite" else summary_size
-        self.statistic: Statistic = DecayedMean(decay) if variant == "expdecay" else Mean()
+        self.statistic = self.build_statistic(decay, window, directions, rotary)
+        mean_size = self.summary_size * (2 if variant == "windowed" else 1)
         if variant == "fast":
             self.joint = ParallelMLP([d_model, local_size + summary_size], heads)
         else:
             self.summary = ParallelMLP([d_model, *hidden, self.summary_size], heads)
-        if variant in ("full", "expdecay"):
+        if variant in ("full", "expdecay", "windowed"):
             self.local = ParallelMLP([d_model, *hidden, local_size], heads)
         if variant != "lite":
-            self.merge = nn.Linear(local_size + summary_size, d_model)
+            self.merge = nn.Linear(local_size + mean_size, d_model)
+        self.local_norm = nn.LayerNorm(local_size) if norm and variant != "lite" else nn.Identity()
+        self.summary_norm = nn.LayerNorm(mean_size) if norm else nn.Identity()
+
+    def build_statistic(self, decay: float, window: int, directions: Sequence[str], rotary: float) -> Statistic:
+        """What frames see of all: raises ValueError for numbers out of range and options that exclude each other."""
+        name, size = type(self).__name__, self.summary_size
+        shares = share_out(name, directions, len(directions))
+        directional = bool(shares.past or shares.future)
+        if window < 1:
+            raise ValueError(f"{name}: window {window} must be at least 1")
+        if not 0 <= rotary <= 1:
+            raise ValueError(f"{name}: rotary {rotary} must be from 0 to 1")
+        if (directional or rotary) and self.variant in ("expdecay", "windowed"):
+            raise ValueError(f"{name}: directions and rotary need a plain mean, not variant '{self.variant}'")
+        if directional and rotary:
+            raise ValueError(f"{name}: directions and rotary exclude each other: both let order count")
+        if self.variant == "expdecay":
+            return DecayedMean(decay)
+        if self.variant == "windowed":
+            return WindowedMean(window)
+        if rotary:
+            return RotaryMean(2 * round(rotary * size / 2))
+        if not directional:
+            return Mean()
+        if size % len(directions):
+            raise ValueError(f"{name}: its {len(directions)} directions must divide summary_size {size}")
+        return DirectionalMean(Shares(*(size // len(directions) * share for share in shares)))
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """f ``[…, T, local_size]`` and s ``[…, T, summary_size]`` of x ``[…, T, d_model]``.
@@ -109,14 +150,15 @@ class SummaryMixing(Mixer):
         return x if self.variant == "lite" else self.local(x), self.summary(x)
 
     def merge_summary(self, f: Tensor, m: Tensor) -> Tensor:
-        """y of f ``[…, T, local_size]`` and m ``[…, T, summary_size]``, or ``[…, 1, summary_size]`` for all T.
+        """y of f ``[…, T, local_size]`` and m ``[…, T, size]``, or ``[…, 1, size]`` for all T.
 
         The weight is split so that the product with an m that all frames share is computed once, not T times.
         """
+        m = self.summary_norm(m)
         if self.variant == "lite":
             return m.expand(*f.shape[:-1], -1)
-        local_weight, summary_weight = self.merge.weight.split([self.local_size, self.summary_size], dim=1)
-        return gelu(linear(f, local_weight) + linear(m, summary_weight, self.merge.bias))
+        local_weight, summary_weight = self.merge.weight.split([self.local_size, m.shape[-1]], dim=1)
+        return gelu(linear(self.local_norm(f), local_weight) + linear(m, summary_weight, self.merge.bias))
 
     def forward(self, x, mask=None, context=None):
         chunks, chunk_mask = masked_chunks(x, mask, context)
@@ -125,7 +167,7 @@ class SummaryMixing(Mixer):
         return from_chunks(self.merge_summary(f, m), x.shape[1])
 
     def init_state(self, batch, context):
-        return empty_past(next(self.parameters()), batch, context, self.statistic.sum_size(self.summary_size))
+        return self.statistic.init_state(next(self.parameters()), batch, context, self.summary_size)
 
     def step(self, x, state):
         f, s = self.project(x)
@@ -133,4 +175,4 @@ class SummaryMixing(Mixer):
         return self.merge_summary(f, m), state
 
     def state_size(self, frames, context=None):
-        return sums_kept(context) * self.statistic.sum_size(self.summary_size)
+        return self.statistic.state_size(context, self.summary_size)

@@ -135,17 +135,24 @@ KEYS = {
 # Keys that may stay unset, and are null then, where one of these others is given.
 INSTEAD = {"data_folder": ("train_manifest", "valid_manifest", "test_manifest")}
 
+DECAYS = ("head", "channel")  # of gated_delta
+
 # Arguments of classes and functions on the list (see `recipes.config.trust`), wherever they stand in a recipe.
 ARGUMENTS = {
     **dict.fromkeys(("d_model", "vocab_size", "layers", "heads", "d_ffn", "csgu_units", "kernel_size"), SIZE),
-    **dict.fromkeys(("n_mels", "sample_rate", "state_size", "expansion", "conv_size"), SIZE),
-    **dict.fromkeys(("hypernet_size", "local_size", "summary_size", "step_rank", "window_length"), or_null(SIZE)),
+    **dict.fromkeys(
+        ("n_mels", "sample_rate", "state_size", "expansion", "conv_size", "degree", "window", "tokens"), SIZE
+    ),
+    **dict.fromkeys(
+        ("hypernet_size", "local_size", "summary_size", "step_rank", "window_length", "size"), or_null(SIZE)
+    ),
     "channels": SIZES,
     "hidden_sizes": or_null(SIZES),
-    **dict.fromkeys(("dropout", "decay", "max_share", "time_share", "freq_share", "warp_share"), SHARE),
     **dict.fromkeys(("probability", "left_probability"), SHARE),
+    **dict.fromkeys(("dropout", "max_share", "time_share", "freq_share", "warp_share", "rotary"), SHARE),
+    "decay": Values("a number from 0 to 1, head or channel", lambda value: SHARE.fits(value) or value in DECAYS),
     "time_masks_per_second": number(least=0),
-    **dict.fromkeys(("norm_first", "tied"), FLAG),
+    **dict.fromkeys(("norm_first", "tied", "norm"), FLAG),
     **dict.fromkeys(("time_masks", "max_time_masks", "freq_masks", "warp", "warmup_steps"), whole(0)),
     **dict.fromkeys(("time_width", "freq_width", "chunk", "left_chunks"), SPAN),
     "mixers": MIXERS,

@@ -16,8 +16,10 @@ from mixers import (
     GatedDelta,
     HyperMixing,
     LinearAttention,
+    LocalAttention,
     LocalOnly,
     Mamba,
+    PolynomialMixing,
     RelposAttention,
     Retention,
     SummaryMixing,
@@ -32,6 +34,11 @@ VARIANTS = {
     "summarymixing-lite": partial(SummaryMixing, variant="lite", heads=4),
     "summarymixing-fast": partial(SummaryMixing, variant="fast", heads=2),
     "summarymixing-expdecay": partial(SummaryMixing, variant="expdecay", decay=0.8),
+    "summarymixing-windowed": partial(SummaryMixing, variant="windowed", window=2, norm=True),
+    "summarymixing-norm": partial(SummaryMixing, norm=True, summary_size=12),
+    "summarymixing-directions": partial(SummaryMixing, directions=["future", "whole", "whole", "past"]),
+    "summarymixing-past-lite": partial(SummaryMixing, variant="lite", directions=["past"]),
+    "summarymixing-rotary": partial(SummaryMixing, rotary=0.5),
     "local_only": LocalOnly,
     "conv_only": ConvOnly,
     "hypermixing": HyperMixing,
@@ -54,6 +61,10 @@ VARIANTS = {
     "retention-directions": partial(Retention, directions=["future", "past", "whole"]),
     "gated_delta": GatedDelta,
     "gated_delta-channel": partial(GatedDelta, decay="channel", heads=2),
+    "local_attention": LocalAttention,
+    "local_attention-window3": partial(LocalAttention, window=3, tokens=1, heads=2),
+    "polynomial_mixing": PolynomialMixing,
+    "polynomial_mixing-degree3": partial(PolynomialMixing, degree=3, size=10),
     "cosformer": CosFormer,
     "fastformer": FastFormer,
     "fastformer-heads1-untied": partial(FastFormer, heads=1, tied=False),
@@ -92,7 +103,7 @@ ERRORS = {
     ),
     "summarymixing-variant": (
         lambda: SummaryMixing(16, variant="light"),
-        "SummaryMixing: unknown variant 'light'; it is one of full, lite, fast, expdecay",
+        "SummaryMixing: unknown variant 'light'; it is one of full, lite, fast, expdecay, windowed",
     ),
     "summarymixing-fast-hidden": (
         lambda: SummaryMixing(16, variant="fast", hidden_sizes=[16]),
@@ -101,6 +112,34 @@ ERRORS = {
     "summarymixing-decay": (
         lambda: SummaryMixing(16, variant="expdecay", decay=1.5),
         "SummaryMixing: decay 1.5 must be above 0 and at most 1",
+    ),
+    "summarymixing-window": (
+        lambda: SummaryMixing(16, variant="windowed", window=0),
+        "SummaryMixing: window 0 must be at least 1",
+    ),
+    "summarymixing-rotary": (
+        lambda: SummaryMixing(16, rotary=1.5),
+        "SummaryMixing: rotary 1.5 must be from 0 to 1",
+    ),
+    "summarymixing-two-orders": (
+        lambda: SummaryMixing(16, rotary=0.5, directions=["past", "future"]),
+        "SummaryMixing: directions and rotary exclude each other: both let order count",
+    ),
+    "summarymixing-windowed-rotary": (
+        lambda: SummaryMixing(16, rotary=0.5, variant="windowed"),
+        "SummaryMixing: directions and rotary need a plain mean, not variant 'windowed'",
+    ),
+    "summarymixing-directions": (
+        lambda: SummaryMixing(16, directions=["past", "future", "whole"]),
+        "SummaryMixing: its 3 directions must divide summary_size 16",
+    ),
+    "local_attention-window": (
+        lambda: LocalAttention(16, window=0),
+        "LocalAttention: window 0 must be at least 1",
+    ),
+    "polynomial_mixing-degree": (
+        lambda: PolynomialMixing(16, degree=0),
+        "PolynomialMixing: degree 0 must be at least 1",
     ),
     "local_only-heads": (lambda: LocalOnly(16, heads=3), "LocalOnly: heads 3 must divide d_model 16"),
     "hypermixing-heads": (lambda: HyperMixing(16, heads=3), "HyperMixing: heads 3 must divide d_model 16"),

@@ -21,6 +21,7 @@ from mixers import (
     HyperMixing,
     LinearAttention,
     Mamba,
+    PolynomialMixing,
     RelposAttention,
     Retention,
     SummaryMixing,
@@ -29,6 +30,7 @@ from mixers import (
 )
 from mixers.chunks import decayed_sum
 from mixers.gated_delta import BLOCK
+from mixers.placed_summaries import sliding_sum
 from mixers.positions import sinusoids
 from mixers.testing.inputs import D_MODEL, assert_near, noise, random_mixer
 
@@ -107,8 +109,41 @@ def hypermixing(mixer, x, context):
 
 def summarymixing(mixer, x, context, weights=1.0):
     weights = weights * visible(len(x), context)
-    mean = weights @ mixer.summary(x) / weights.sum(1, keepdim=True)
-    return gelu(mixer.merge(torch.cat([mixer.local(x), mean], -1)))
+    return merged(mixer, x, weights @ mixer.summary(x) / weights.sum(1, keepdim=True))
+
+
+def merged(mixer, x, summary):
+    return gelu(mixer.merge(torch.cat([mixer.local_norm(mixer.local(x)), mixer.summary_norm(summary)], -1)))
+
+
+def windowed(mixer, x, context):
+    s, seen, frame = mixer.summary(x), visible(len(x), context), torch.arange(len(x))
+    near = seen * ((frame[:, None] - frame).abs() <= mixer.statistic.window)
+    return merged(mixer, x, torch.cat([weights @ s / weights.sum(1, keepdim=True) for weights in (seen, near)], -1))
+
+
+def directional_summary(mixer, x, context):
+    parts = mixer.summary(x).chunk(4, -1)  # a quarter of the past, two of the whole, one of the future
+    weights = seen_by_heads(mixer.statistic, len(x), context)[:: parts[0].shape[-1]]
+    means = [seen @ part / seen.sum(1, keepdim=True) for seen, part in zip(weights, parts, strict=True)]
+    return merged(mixer, x, torch.cat(means, -1))
+
+
+def rotary_summary(mixer, x, context):
+    s, seen = mixer.summary(x), visible(len(x), context)
+    frame, size = torch.arange(len(x), dtype=torch.float64), mixer.statistic.features
+    periods = 5 * 400 ** torch.linspace(0, 1, size // 2, dtype=torch.float64)
+    pairs = torch.view_as_complex(s[:, :size].unflatten(-1, (-1, 2)).contiguous())
+    angles = 2 * math.pi * (frame - frame[:, None])[..., None] / periods
+    turned = torch.view_as_real((torch.polar(seen[..., None], angles) * pairs).sum(1)).flatten(1)
+    return merged(mixer, x, torch.cat([turned, seen @ s[:, size:]], 1) / seen.sum(1, keepdim=True))
+
+
+def polynomial_mixing(mixer, x, context):
+    factors = gelu(mixer.factors(x)).chunk(3, -1)
+    powers = torch.cat([factors[0], factors[0] * factors[1], factors[0] * factors[1] * factors[2]], -1)
+    seen = visible(len(x), context)
+    return mixer.out(mixer.gate(x).sigmoid() * (seen @ powers / seen.sum(1, keepdim=True)))
 
 
 def expdecay(mixer, x, context):
@@ -213,6 +248,14 @@ EQUATIONS = {
     "retention-directions": (partial(Retention, directions=["future", "past", "whole"]), retention),
     "gated_delta": (GatedDelta, gated_delta),
     "gated_delta-channel": (partial(GatedDelta, decay="channel"), gated_delta),
+    "summarymixing-norm": (partial(SummaryMixing, norm=True), summarymixing),
+    "summarymixing-windowed": (partial(SummaryMixing, variant="windowed", window=3), windowed),
+    "summarymixing-directions": (
+        partial(SummaryMixing, directions=["future", "whole", "past", "whole"]),
+        directional_summary,
+    ),
+    "summarymixing-rotary": (partial(SummaryMixing, rotary=0.5), rotary_summary),
+    "polynomial_mixing": (partial(PolynomialMixing, degree=3), polynomial_mixing),
     "fastformer": (FastFormer, fastformer),
     "mamba": (Mamba, mamba_by_frame),
     "mamba-small": (partial(Mamba, state_size=4, expansion=1, conv_size=2, step_rank=3), mamba_by_frame),
@@ -280,6 +323,13 @@ def test_gradients_of_the_delta_rule(decay, monkeypatch):
     expected = torch.autograd.grad((gated_delta(mixer, x[0], None) * weights[0]).sum(), targets)
     for ours, by_frame in zip(actual, expected, strict=True):
         assert_near(ours / by_frame.abs().max(), by_frame / by_frame.abs().max())
+
+
+@pytest.mark.parametrize("frames, window", [(1, 1), (5, 7), (700, 3), (400, 90)])
+def test_sliding_sums(frames, window):
+    x, frame = noise(2, frames, 3), torch.arange(frames)
+    near = ((frame[:, None] - frame).abs() <= window).double()
+    assert_near(sliding_sum(x, window), near @ x)
 
 
 def test_mamba_over_many_blocks():
