@@ -1,13 +1,14 @@
 """Mamba: a state-space model with input-dependent steps, run over the utterance in both directions."""
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu, softplus
 
-from .base import Mixer, sum_dtype, zero_padding
-from .chunks import checkpointed, to_chunks
+from .base import Context, Mixer, sum_dtype, zero_padding
+from .chunks import checkpointed, from_chunks, masked_chunks, to_chunks, with_left_chunks
 
 try:  # the fused kernel, where it is installed
     from mamba_ssm.ops.selective_scan_interface import selective_scan_fn as fused_kernel
@@ -16,6 +17,20 @@ except ImportError:
 
 BLOCK = 64  # frames whose states are in memory at once
 STRIDE = 8  # frames that ``recurrence`` steps through, in all strides of a block at once
+
+
+class MambaState(NamedTuple):
+    """The past of the forward scan: with all of it in view its ``hidden`` state, else the ``window`` in view.
+
+    hidden: ``[B, channels, state_size]``; tail: ``[B, conv_size - 1, channels]``, the last inputs of the convolution;
+    window: ``[B, frames, channels]``, the inputs of the scan in the left chunks. Unused tensors are empty.
+    ``frames`` ``[B]``, int64: the number of past frames.
+    """
+
+    hidden: Tensor
+    tail: Tensor
+    window: Tensor
+    frames: Tensor
 
 
 class Mamba(Mixer):
@@ -28,17 +43,18 @@ class Mamba(Mixer):
         y = out_proj((s forward + s backward) * SiLU(z))
 
     The directions share in_proj and out_proj and nothing else. Linear in time; only the states
-    ``[channels, state_size]`` of a few frames are in memory at once.
+    ``[channels, state_size]`` of a few frames are in memory at once. Under a context the backward direction starts
+    at the chunk's last frame; a stream keeps the state of the forward direction.
 
     state_size: numbers in h for each channel. expansion: channels = expansion * d_model. conv_size: kernel
     of the causal convolution. step_rank: size of r, default d_model / 16, rounded up.
-    Raises ValueError for a size below one.
+    separate: each direction has its own in_proj and out_proj, whose outputs are added (ExtBiMamba of
+    https://arxiv.org/abs/2405.12609). causal: the forward direction alone.
+    Raises ValueError for a size below one, or for directions of a causal scan.
     """
 
     paper = "2312.00752"
     year = 2023
-
-    cannot_stream = "its backward direction starts at the utterance's last frame"
 
     def __init__(
         self,
@@ -48,26 +64,87 @@ class Mamba(Mixer):
         expansion: int = 2,
         conv_size: int = 4,
         step_rank: int | None = None,
+        separate: bool = False,
+        causal: bool = False,
     ):
         super().__init__()
+        if separate and causal:
+            raise ValueError("Mamba: a causal scan has no directions to be separate")
         step_rank = math.ceil(d_model / 16) if step_rank is None else step_rank
         sizes = {"state_size": state_size, "expansion": expansion, "conv_size": conv_size, "step_rank": step_rank}
         for name, size in sizes.items():
             if size < 1:
                 raise ValueError(f"Mamba: {name} {size} must be at least 1")
         channels = expansion * d_model
+        self.separate, self.causal = separate, causal
         self.in_proj = nn.Linear(d_model, 2 * channels, bias=False)
         self.forward_scan = SelectiveScan(channels, state_size, conv_size, step_rank)
-        self.backward_scan = SelectiveScan(channels, state_size, conv_size, step_rank)
+        if not causal:
+            self.backward_scan = SelectiveScan(channels, state_size, conv_size, step_rank)
         self.out_proj = nn.Linear(channels, d_model, bias=False)
+        if separate:
+            self.backward_in_proj = nn.Linear(d_model, 2 * channels, bias=False)
+            self.backward_out_proj = nn.Linear(channels, d_model, bias=False)
 
     def forward(self, x, mask=None, context=None):
-        if context is not None:
-            self.check_streaming()
-        u, z = self.in_proj(zero_padding(x, mask)).chunk(2, -1)
-        backward_mask = None if mask is None else mask.flip(1)
-        s = self.forward_scan(u, mask) + self.backward_scan(u.flip(1), backward_mask).flip(1)
-        return self.out_proj(s * silu(z))
+        x = zero_padding(x, mask)
+        u, z = self.in_proj(x).chunk(2, -1)
+        if context is None or context.left_chunks is None:
+            s = self.forward_scan(u, mask)
+        else:
+            s = self.scan_windows(u, mask, context)
+        return self.join(x, s, z, None if self.causal else self.scan_back(x, u, mask, context))
+
+    def join(self, x: Tensor, s: Tensor, z: Tensor, backward: Tensor | None) -> Tensor:
+        """y of x, the scan s forward with its gate z, and the scan ``backward``."""
+        if backward is None:
+            return self.out_proj(s * silu(z))
+        if not self.separate:
+            return self.out_proj((s + backward) * silu(z))
+        backward_z = self.backward_in_proj(x).chunk(2, -1)[1]
+        return self.out_proj(s * silu(z)) + self.backward_out_proj(backward * silu(backward_z))
+
+    def scan_windows(self, u: Tensor, mask: Tensor | None, context: Context) -> Tensor:
+        """The scan forward, where every chunk starts from an empty state at the first of its left chunks."""
+        real = u.new_ones(u.shape[:2], dtype=torch.bool) if mask is None else mask
+        windows, seen = with_left_chunks(u, context), with_left_chunks(real, context)
+        s = self.forward_scan(windows.flatten(0, 1), seen.flatten(0, 1))[:, -context.chunk :]
+        return from_chunks(s.unflatten(0, windows.shape[:2]), u.shape[1])
+
+    def scan_back(self, x: Tensor, u: Tensor, mask: Tensor | None, context: Context | None) -> Tensor:
+        """The scan from the last frame, or from the last of every chunk, backward."""
+        if self.separate:
+            u = self.backward_in_proj(x).chunk(2, -1)[0]
+        chunks, real = masked_chunks(u, mask, context)
+        s = self.backward_scan(chunks.flatten(0, 1).flip(1), real.flatten(0, 1).flip(1)).flip(1)
+        return from_chunks(s.unflatten(0, chunks.shape[:2]), u.shape[1])
+
+    def init_state(self, batch, context):
+        like, bounded = self.in_proj.weight, context.left_chunks is not None
+        channels, state_size = self.forward_scan.A_log.shape
+        hidden = like.new_zeros(batch, 0 if bounded else channels, state_size, dtype=sum_dtype(like))
+        tail = like.new_zeros(batch, 0 if bounded else self.forward_scan.conv.kernel_size[0] - 1, channels)
+        window = like.new_zeros(batch, context.left_chunks * context.chunk if bounded else 0, channels)
+        return MambaState(hidden, tail, window, like.new_zeros(batch, dtype=torch.int64))
+
+    def step(self, x, state):
+        u, z = self.in_proj(x).chunk(2, -1)
+        if state.hidden.shape[1]:
+            s, hidden, tail = self.forward_scan.step(u, state.hidden, state.tail)
+            state = state._replace(hidden=hidden, tail=tail)
+        else:
+            kept, window = state.window.shape[1], torch.cat([state.window, u], 1)
+            seen = torch.arange(window.shape[1], device=u.device) >= kept - state.frames[:, None]
+            s = self.forward_scan(window, seen)[:, kept:]
+            state = state._replace(window=window[:, u.shape[1] :])
+        y = self.join(x, s, z, None if self.causal else self.scan_back(x, u, None, None))
+        return y, state._replace(frames=state.frames + u.shape[1])
+
+    def state_size(self, frames, context=None):
+        channels, state_size = self.forward_scan.A_log.shape
+        if context is None or context.left_chunks is None:
+            return channels * (state_size + self.forward_scan.conv.kernel_size[0] - 1)
+        return channels * context.left_chunks * context.chunk
 
 
 class SelectiveScan(nn.Module):
@@ -95,10 +172,23 @@ class SelectiveScan(nn.Module):
         u = silu(self.conv(u.transpose(1, 2))[..., : u.shape[1]].transpose(1, 2))
         # A padded frame adds nothing, so before the first real frame the state stays empty.
         u = zero_padding(u, mask)
+        if fused_kernel is not None and u.is_cuda:
+            return fused_scan(u, *self.parameters_of(u)) + self.D * u
+        return blocked_scan(u, *self.parameters_of(u))[0] + self.D * u
+
+    def step(self, u: Tensor, hidden: Tensor, tail: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The next frames u from a state ``[B, channels, state_size]`` and the last inputs of the convolution on."""
+        inputs = torch.cat([tail, u], 1)
+        kept = self.conv.kernel_size[0] - 1
+        convolved = self.conv(inputs.transpose(1, 2))[..., kept : inputs.shape[1]]
+        u = silu(convolved.transpose(1, 2))
+        s, hidden = blocked_scan(u, *self.parameters_of(u), hidden)
+        return s + self.D * u, hidden, inputs[:, inputs.shape[1] - kept :]
+
+    def parameters_of(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """dt, A, B and C of frames u ``[B, T, channels]``."""
         dt, B, C = self.x_proj(u).split(self.sizes, -1)
-        dt = softplus(self.dt_proj(dt))
-        scan = fused_scan if fused_kernel is not None and u.is_cuda else blocked_scan
-        return scan(u, dt, -self.A_log.to(sum_dtype(self.A_log)).exp(), B, C) + self.D * u
+        return softplus(self.dt_proj(dt)), -self.A_log.to(sum_dtype(self.A_log)).exp(), B, C
 
 
 def fused_scan(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
@@ -107,22 +197,25 @@ def fused_scan(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor
     return fused_kernel(u, dt.to(u.dtype), A.float(), B, C).transpose(1, 2)
 
 
-def blocked_scan(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
-    """s_t = C_t . h_t of the recurrence h_t = exp(dt_t A) h_(t-1) + dt_t B_t u_t.
+def blocked_scan(
+    u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, state: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """s_t = C_t . h_t of the recurrence h_t = exp(dt_t A) h_(t-1) + dt_t B_t u_t, and the last h.
 
-    u, dt: ``[B, T, channels]``; A: ``[channels, n]``, negative; B, C: ``[B, T, n]``. States are kept at block
-    ends only, and computed again for backward.
+    u, dt: ``[B, T, channels]``; A: ``[channels, n]``, negative; B, C: ``[B, T, n]``; state: the h before, zeros where
+    it is None. States are kept at block ends only, and computed again for backward.
     """
     dtype = u.dtype
     with torch.autocast(u.device.type, enabled=False):
         parts = [part.to(sum_dtype(part)) for part in (u, dt, B, C)]
         A = A.to(parts[0].dtype)
-        state = parts[0].new_zeros(u.shape[0], *A.shape)
+        if state is None:
+            state = parts[0].new_zeros(u.shape[0], *A.shape)
         outputs = []
         for block in zip(*(part.split(BLOCK, 1) for part in parts), strict=True):
             s, state = checkpointed(scan_block, *block, A, state)
             outputs.append(s)
-        return torch.cat(outputs, 1).to(dtype)
+        return torch.cat(outputs, 1).to(dtype), state
 
 
 def scan_block(u: Tensor, dt: Tensor, B: Tensor, C: Tensor, A: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:

@@ -152,7 +152,7 @@ ARGUMENTS = {
     **dict.fromkeys(("dropout", "max_share", "time_share", "freq_share", "warp_share", "rotary"), SHARE),
     "decay": Values("a number from 0 to 1, head or channel", lambda value: SHARE.fits(value) or value in DECAYS),
     "time_masks_per_second": number(least=0),
-    **dict.fromkeys(("norm_first", "tied", "norm"), FLAG),
+    **dict.fromkeys(("norm_first", "tied", "norm", "separate", "causal"), FLAG),
     **dict.fromkeys(("time_masks", "max_time_masks", "freq_masks", "warp", "warmup_steps"), whole(0)),
     **dict.fromkeys(("time_width", "freq_width", "chunk", "left_chunks"), SPAN),
     "mixers": MIXERS,

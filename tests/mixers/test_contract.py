@@ -69,6 +69,8 @@ VARIANTS = {
     "fastformer": FastFormer,
     "fastformer-heads1-untied": partial(FastFormer, heads=1, tied=False),
     "mamba": Mamba,
+    "mamba-separate": partial(Mamba, separate=True, state_size=4),
+    "mamba-causal": partial(Mamba, causal=True, state_size=4),
     "attention": Attention,
     "attention-heads1-model-scale": partial(Attention, heads=1, scale="model"),
     "relpos_attention": RelposAttention,
@@ -185,6 +187,10 @@ ERRORS = {
     "cosformer-heads": (lambda: CosFormer(16, heads=5), "CosFormer: heads 5 must divide d_model 16"),
     "fastformer-heads": (lambda: FastFormer(16, heads=5), "FastFormer: heads 5 must divide d_model 16"),
     "mamba-state_size": (lambda: Mamba(16, state_size=0), "Mamba: state_size 0 must be at least 1"),
+    "mamba-causal": (
+        lambda: Mamba(16, causal=True, separate=True),
+        "Mamba: a causal scan has no directions to be separate",
+    ),
     "attention-heads": (lambda: Attention(16, heads=5), "Attention: heads 5 must divide d_model 16"),
     "attention-odd": (
         lambda: Attention(12, heads=4),
@@ -223,7 +229,6 @@ CANNOT_STREAM = {
         "FastFormer cannot stream or take a context: "
         "every new chunk changes the global query, and with it the weights of all past keys"
     ),
-    "mamba": ("Mamba cannot stream or take a context: its backward direction starts at the utterance's last frame"),
 }
 
 
