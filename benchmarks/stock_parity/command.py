@@ -13,6 +13,7 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from speechbrain.utils.run_opts import RunOptions
@@ -47,14 +48,21 @@ def arguments(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--systems", nargs="+", default=[STOCK, "relpos_attention"], metavar="SYSTEM")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
     parser.add_argument("--augmentation", action="store_true", help="published masks, speeds, dropout 0.1")
-    parser.add_argument("--out", type=Path, help="the JSON file to which each run is added when it ends")
+    parser.add_argument("--out", type=Path, help="the JSON file to which each run is added, after every epoch")
     parser.add_argument("--masks", action="store_true", help="only count what the published masks hide of the corpus")
     parser.add_argument("--table", type=Path, metavar="FILE", help="only print the table of a file of results")
     return parser.parse_known_args(argv)
 
 
-def train(system: System, seed: int, source: Source, keys: dict[str, object], run_options: RunOptions) -> dict:
-    """Train one system in a folder that is then removed; what is known of the run. Each epoch is printed."""
+def train(
+    system: System,
+    seed: int,
+    source: Source,
+    keys: dict[str, object],
+    run_options: RunOptions,
+    keep: Callable[[dict], None],
+) -> None:
+    """Train one system in a folder that is then removed. keep: gets what is known of the run after each epoch."""
     epochs: list[dict] = []
     begun = time.time()
 
@@ -63,6 +71,8 @@ def train(system: System, seed: int, source: Source, keys: dict[str, object], ru
         figures = {"train": rounded(train), "dev": rounded(dev)}
         epochs.append({"epoch": len(epochs) + 1, "steps": steps, "seconds": seconds, "lr": rate, **figures})
         print(epoch_text(system.name, seed, epochs[-1]), flush=True)
+        parameters = sum(parameter.numel() for parameter in experiment.brain.modules.parameters())
+        keep({"system": system.name, "seed": seed, "parameters": parameters, "epochs": epochs})
 
     with tempfile.TemporaryDirectory() as folder:
         recipe = load(source, {**keys, **system.keys(), "seed": seed, "output_folder": str(Path(folder) / "run")})
@@ -73,8 +83,6 @@ def train(system: System, seed: int, source: Source, keys: dict[str, object], ru
         with experiment:
             experiment.prepare()
             experiment.fit()
-            size = sum(parameter.numel() for parameter in experiment.brain.modules.parameters())
-    return {"system": system.name, "seed": seed, "parameters": size, "epochs": epochs}
 
 
 def epoch_text(name: str, seed: int, epoch: dict) -> str:
@@ -118,10 +126,13 @@ def main(argv=None) -> None:
         if options.out:
             add_masks(corpus, shares, options.out)
         return
+    origin = {"machine": machine("cpu"), "versions": versions()}
+    about = {"corpus": corpus, "augmentation": options.augmentation, "keys": given.overrides, **origin}
+
+    def keep(run: dict) -> None:
+        if options.out:
+            add_run({**about, **run}, options.out)
+
     for seed in options.seeds:
         for system in systems:
-            run = train(system, seed, given.source, keys, run_options)
-            about = {"corpus": corpus, "augmentation": options.augmentation, "keys": given.overrides}
-            origin = {"machine": machine("cpu"), "versions": versions()}
-            if options.out:
-                add_run({**about, **run, **origin}, options.out)
+            train(system, seed, given.source, keys, run_options, keep)

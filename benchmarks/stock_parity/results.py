@@ -41,7 +41,7 @@ def read(file: Path) -> dict:
 
 
 def add_run(run: dict, file: Path) -> None:
-    """Add a run to the file, in the place of an older one of the same."""
+    """Add a run to the file, or what is known of it so far, in the place of an older one of the same."""
     results = read(file) if file.is_file() else {"runs": []}
     kept = [other for other in results["runs"] if any(other[name] != run[name] for name in IDENTITY)]
     write({**results, "runs": [*kept, run]}, file)

@@ -12,6 +12,7 @@ import torch
 import evaluate
 from data_prep.manifest import read_manifest
 from recipes.asr.audio import AudioError, AudioReader
+from recipes.bakeoff.plan import make_plan
 from recipes.scoring import DecodedUtterance, RunSummary, decoded_file
 from recipes.training.run_data import RunData
 from tests.support.own_data import write_own_manifests
@@ -136,3 +137,16 @@ def test_a_score_normalizer_is_named_in_table_summary_and_report(own, finished, 
     assert "WER %, basic" in (tmp_path / "out" / "report.html").read_text()
     assert evaluate.main([str(finished), "--score_normalizer", "french"]) == 2
     assert "score_normalizer must be basic or english, or null, not french" in capsys.readouterr().err
+
+
+def test_a_search_is_tuned_on_the_own_validation_manifest(own, finished, tmp_path, capsys):
+    options = ["--device", "cpu", "--tune", "--test_search.lm_weight", "0.0", "--output", str(tmp_path / "out")]
+    assert evaluate.main([str(finished), *options]) == 0
+    assert json.loads((tmp_path / "out" / "tuned.json").read_text())["splits"] == ["my_valid"]
+    assert list(summary(tmp_path / "out").splits) == ["my_test"]
+
+
+def test_a_comparison_takes_own_manifests(own, tmp_path):
+    manifests = [text for use, path in own.items() for text in (f"--{use}_manifest", str(path))]
+    plan = make_plan([str(RECIPE), *manifests], ["attention"], [1], folder=tmp_path / "out")
+    assert [list(plan.record.data[use]) for use in own] == [["my_train"], ["my_valid"], ["my_test"]]

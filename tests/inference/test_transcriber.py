@@ -66,6 +66,18 @@ def test_it_writes_what_evaluate_writes(run, corpus, transcriber, greedy, tmp_pa
         assert transcript.score == transcript.nbest[0].score == pytest.approx(utterance.score, abs=1e-3)
 
 
+def test_a_recipe_that_tests_as_a_stream_transcribes_so(run, transcriber, recordings, tmp_path):
+    """Under the context of its tests, as evaluate.py does."""
+    keys = {"test_chunk": 2, "test_left_chunks": 1}
+    options = [f"--{key}={value}" for key, value in keys.items()] + ["--device", "cpu", "--noprogressbar"]
+    assert evaluate.main([str(run), "--output", str(tmp_path), "--workers", "0", *options]) == 0
+    model = Transcriber.load(run, device="cpu", settings=keys)
+    for utterance in DecodedUtterance.read_all(decoded_file(tmp_path, "test-clean")):
+        assert model.transcribe(tmp_path / utterance.audio).text == utterance.hypothesis
+    texts, whole = ([item.text for item in engine.transcribe(recordings)] for engine in (model, transcriber))
+    assert texts != whole
+
+
 def test_threads_share_it(transcriber, recordings):
     expected = transcriber.transcribe(recordings)
     with ThreadPoolExecutor(4) as threads:
