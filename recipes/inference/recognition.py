@@ -1,6 +1,7 @@
 """From the samples of recordings to their transcripts, one batch at a time."""
 
 import contextlib
+import functools
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from heapq import nlargest
@@ -14,6 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from data_prep.tokenizer import detokenize
 from recipes.asr.batches import DurationBatches
+from recipes.asr.contexts import tested_context
 from recipes.config import Recipe
 from recipes.decoding import Hypothesis, Search
 from recipes.decoding.search import Decoder
@@ -78,6 +80,8 @@ class Recognition:
     ):
         self.device, self.batch_seconds, self.dtype = device, batch_seconds, autocast
         self.model, self.tokenizer, self.search = loaded.model.to(device).eval(), loaded.tokenizer, loaded.search
+        self.context = tested_context(loaded.recipe.hparams)
+        self.encode_audio = functools.partial(self.model.encode, context=self.context)
         self.decoder = cast(Decoder | None, self.model.decoder)
         lm = loaded.language_model
         self.language_model = lm.to(device).eval() if lm is not None else None
@@ -109,14 +113,14 @@ class Recognition:
         with self.autocast():
             for number, audio in enumerate(audios):
                 if self.windows is not None and len(audio) > self.windows.frames * self.hop:
-                    frames[number] = self.in_windows(self.windows, self.model.encode, audio)
+                    frames[number] = self.in_windows(self.windows, self.encode_audio, audio)
                 elif len(audio) > self.input_windows.frames * self.hop and not self.model.features.cannot_stream:
                     frames[number] = self.in_one_pass(audio)
             whole = [number for number in range(len(audios)) if number not in frames]
             if whole:
                 lengths = torch.tensor([len(audios[number]) for number in whole], device=self.device)
                 padded = pad_sequence([audios[number] for number in whole], batch_first=True)
-                encoded = self.model.encode(padded, lengths)
+                encoded = self.encode_audio(padded, lengths)
                 for number, row, length in zip(whole, encoded.frames, encoded.lengths.tolist(), strict=True):
                     frames[number] = row[:length]
             logits = [self.model.ctc(frames[number]) for number in range(len(audios))]
@@ -133,7 +137,8 @@ class Recognition:
         Features and front end see little around a frame, and take more memory than an encoder: they go in windows.
         """
         frames = self.in_windows(self.input_windows, self.model.encoder_input, audio)
-        return self.model.encoder(frames[None], torch.tensor([len(frames)], device=self.device)).frames[0]
+        lengths = torch.tensor([len(frames)], device=self.device)
+        return self.model.encoder(frames[None], lengths, self.context).frames[0]
 
     def search_all(self, encodings: Sequence[Encoding]) -> list[list[Part]]:
         """The parts of each recording in their order, long ones cut at silences, with what the search found."""
