@@ -24,8 +24,7 @@ def write_corpus(folder: Path, utterances: int) -> None:
     """
     draw, audio, chapter = random.Random(0), _write_audio(folder / "audio"), 0
     vocabulary, weights = _vocabulary()
-    for split, size in {**TRAIN, **HELD_OUT}.items():
-        size = max(round(size * utterances / sum(TRAIN.values())), 1)
+    for split, size in split_sizes(utterances).items():
         for start in range(0, size, UTTERANCES_PER_CHAPTER):
             chapter += 1
             name = f"{chapter // 2}-{100_000 + chapter}"
@@ -37,6 +36,15 @@ def write_corpus(folder: Path, utterances: int) -> None:
                 os.link(audio[len(words)], f"{place}/{name}-{number:04d}.flac")
                 lines.append(f"{name}-{number:04d} {' '.join(words)}\n")
             (place / f"{name}.trans.txt").write_text("".join(lines))
+
+
+def split_sizes(utterances: int) -> dict[str, int]:
+    """Utterances of every split, so many in all of those to train on; at least one to each."""
+    share, begun, sizes = utterances / sum(TRAIN.values()), 0, {}
+    for split, size in TRAIN.items():
+        sizes[split] = max(round((begun + size) * share) - round(begun * share), 1)
+        begun += size
+    return sizes | {split: max(round(size * share), 1) for split, size in HELD_OUT.items()}
 
 
 def _write_audio(folder: Path) -> dict[int, Path]:

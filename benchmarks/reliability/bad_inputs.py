@@ -108,9 +108,9 @@ ROWS = [
     *dynamic_chunks("left_chunks", SPAN, "2", "[2]"),
     *dynamic_chunks("probability", SHARE, "2", "null"),
     BadInput(
-        "--mixer mamba --streaming '!new:recipes.models.DynamicChunks {probability: 1}'",
-        "$recipe: streaming: Mamba cannot stream or take a context: its backward direction starts at the utterance's "
-        "last frame; give --streaming null, or another --mixer",
+        "--mixer fastformer --streaming '!new:recipes.models.DynamicChunks {probability: 1}'",
+        "$recipe: streaming: FastFormer cannot stream or take a context: every new chunk changes the global query, and "
+        "with it the weights of all past keys; give --streaming null, or another --mixer",
     ),
     BadInput(
         "--streaming !new:torch.nn.Identity",

@@ -177,7 +177,7 @@ class TimedEspeak(Espeak):
             index += 1
         return super()._receive(samples, count, events)
 
-    def word_starts(self, text):
+    def timed_words(self, text):
         """[(word in capitals, its start in s)]"""
         self.starts = {}
         self.speak(text, seed=1)
@@ -205,7 +205,7 @@ def test_three_seconds_between_cue_and_homophones_in_the_audio(plans, kind, voic
     for speaker in fastest:
         voice.set_voice(speaker.accent, speaker.variant, speaker.rate, speaker.pitch)
         for sentence in speaker.sentences:
-            words, starts = zip(*voice.word_starts(spoken(sentence)), strict=True)
+            words, starts = zip(*voice.timed_words(spoken(sentence)), strict=True)
             assert list(words) == transcript(spoken(sentence)).split()
             cue = max(index for index, word in enumerate(words) if word in CUE_CLASS)
             homophones = [index for index, word in enumerate(words) if word in SPELLINGS[0]]
