@@ -92,11 +92,8 @@ class AdaptiveSpecAugment(nn.Module):
             freq_share=(freq_share, SHARE),
             warp_share=(warp_share, SHARE),
         )
-        self.time_masks_per_second, self.time_share, self.max_time_masks = (
-            time_masks_per_second,
-            time_share,
-            max_time_masks,
-        )
+        self.time_masks_per_second, self.max_time_masks = time_masks_per_second, max_time_masks
+        self.time_share = time_share
         self.freq_masks, self.freq_share, self.warp_share = freq_masks, freq_share, warp_share
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
@@ -105,13 +102,11 @@ class AdaptiveSpecAugment(nn.Module):
             return features
         if self.warp_share:
             features = warp_time(features, lengths, (lengths * self.warp_share).long())
-        bands = torch.full_like(lengths, features.shape[2])
-        hidden = random_shares(lengths, features.shape[1], self.time_masks(lengths), self.time_share)[:, :, None]
-        hidden = (
-            hidden
-            | random_shares(bands, features.shape[2], torch.full_like(bands, self.freq_masks), self.freq_share)[:, None]
-        )
-        return features.masked_fill(hidden, 0.0)
+        _, frames, n_mels = features.shape
+        bands, freq_masks = torch.full_like(lengths, n_mels), torch.full_like(lengths, self.freq_masks)
+        hidden_frames = random_shares(lengths, frames, self.time_masks(lengths), self.time_share)
+        hidden_bands = random_shares(bands, n_mels, freq_masks, self.freq_share)
+        return features.masked_fill(hidden_frames[:, :, None] | hidden_bands[:, None], 0.0)
 
     def time_masks(self, lengths: Tensor) -> Tensor:
         """Time masks of utterances of so many frames, ``[B]``."""
