@@ -141,12 +141,34 @@ def test_int8_holds_weights_in_a_byte_and_hardly_changes_the_output(exported, lo
     assert OnnxModel(tmp_path / "int8.onnx").log_probs([np.zeros(8000, np.float32)])[0].shape[0] == 13
 
 
+def of_another_mixer(loaded, mixer: str):
+    torch.manual_seed(0)
+    small = {"d_model": 16, "heads": 4, "layers": 1, "d_ffn": 16, "kernel_size": 3, "decoder_layers": 1}
+    recipe = load(ROOT / "hparams" / "quickstart.yaml", {"data_folder": ".", "mixer": mixer, **small})
+    return loaded._replace(model=recipe.hparams["model"], recipe=recipe)
+
+
+def test_a_file_that_fails_for_other_lengths_is_refused(exported, loaded, tmp_path, monkeypatch):
+    """As with a mixer that cuts time into blocks, whose number torch's export takes for fixed."""
+
+    class Session:
+        def __init__(self, *_, **__):
+            pass
+
+        def run(self, *_):
+            raise onnx_export.Fail("The input tensor cannot be\nreshaped")
+
+    monkeypatch.setattr(onnx_export, "trace", lambda *_: onnx.load(exported))
+    monkeypatch.setattr(onnx_export.onnxruntime, "InferenceSession", Session)
+    message = r"^summarymixing cannot be exported: its ONNX file fails for other lengths \(The .* cannot be reshaped\)$"
+    with pytest.raises(RecipeError, match=message):
+        onnx_export.export(loaded, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_encoder_alone_equals_torch(loaded, tmp_path):
     """Of another mixer; benchmarks.inference tries them all."""
-    torch.manual_seed(0)
-    small = {"d_model": 16, "heads": 2, "layers": 1, "d_ffn": 16, "kernel_size": 3, "decoder_layers": 1}
-    recipe = load(ROOT / "hparams" / "quickstart.yaml", {"data_folder": ".", "mixer": "attention", **small})
-    other = loaded._replace(model=recipe.hparams["model"], recipe=recipe)
+    other = of_another_mixer(loaded, "attention")
     result = onnx_export.export(other, tmp_path / "encoder.onnx", part="encoder")
     assert result.difference < 1e-4 and result.info.part == "encoder"
     with pytest.raises(RecipeError, match="holds the encoder alone: export the run without --part to transcribe"):
