@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
 from .base import Context, Mixer, check_even, check_heads, check_option, zero_padding
+from .dropout import attention
 from .positions import rotate
 
 
@@ -98,14 +98,9 @@ class Attention(SoftmaxAttention):
         check_even("Attention", "head size", d_model // heads)
 
     def attend(self, queries, keys, values, position, visible):
-        return scaled_dot_product_attention(
-            rotate(queries, start=position),
-            rotate(keys),
-            values,
-            attn_mask=visible,
-            dropout_p=self.dropout if self.training else 0.0,
-            scale=self.scale,
-        )
+        p = self.dropout if self.training else 0.0
+        queries, keys = rotate(queries, start=position), rotate(keys)
+        return attention(queries, keys, values, visible=visible, p=p, scale=self.scale)
 
 
 def visible_frames(frames: int, mask: Tensor | None, context: Context | None, device: torch.device) -> Tensor | None:

@@ -2,10 +2,11 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout, pad
+from torch.nn.functional import pad
 
 from .attention import SoftmaxAttention
 from .base import check_even
+from .dropout import dropout
 from .positions import symmetric_sinusoids
 
 

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
+from mixers.dropout import attention
 from mixers.positions import sinusoids
 
 
@@ -75,7 +75,7 @@ class AttentionLayer(nn.Module):
     ) -> Tensor:
         """``[B, heads, U, head size]`` → ``[B, U, d_model]``. mask: bool, True where a query may see a key."""
         p = self.attention_dropout if self.training else 0.0
-        mixed = scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=p, is_causal=causal)
+        mixed = attention(query, key, value, visible=mask, causal=causal, p=p)
         return mixed.transpose(1, 2).flatten(2)
 
     def self_attention(self, x: Tensor) -> Tensor:

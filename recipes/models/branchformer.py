@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mixers.base import Context, Mixer, Streaming, check_option, zero_padding
+from mixers.dropout import Dropout
 from recipes.models.depthwise import ConvState, DepthwiseConv
 from recipes.models.edges import ENDS, reflect_ends
 from recipes.models.encoder import Block, BlockState, Encoder
@@ -27,7 +28,7 @@ class ConvGatingUnit(Streaming):
         self.ends = ends
         self.norm = nn.LayerNorm(units // 2)
         self.depthwise = DepthwiseConv("Branchformer", units // 2, kernel_size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         nn.init.normal_(self.depthwise.weight, std=1e-6)
         nn.init.constant_(self.depthwise.get_parameter("bias"), 1.0)
         if ends == "reflect":
@@ -95,7 +96,7 @@ class BranchformerBlock(Block):
         self.mixer_norm, self.mixer = nn.LayerNorm(d_model), mixer
         self.cgmlp = ConvGatingMLP(d_model, csgu_units, kernel_size, dropout, activation, ends)
         self.merge = nn.Linear(2 * d_model, d_model)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     @property
     def depthwise(self) -> DepthwiseConv:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn.functional import glu, silu
 
 from mixers.base import Context, Mixer, zero_padding
+from mixers.dropout import Dropout
 from recipes.models.depthwise import ConvState, DepthwiseConv
 from recipes.models.encoder import Block, BlockState, Encoder, FeedForward
 from recipes.models.options import ODD, SHARE, SIZE, check_options
@@ -25,7 +26,7 @@ class ConvModule(nn.Module):
         self.depthwise = DepthwiseConv("Conformer", d_model, kernel_size)
         self.depthwise_norm = nn.LayerNorm(d_model)
         self.pointwise_out = nn.Linear(d_model, d_model)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None, context: Context | None = None) -> Tensor:
         """``[B, T, d_model]`` → the same shape, to be added to ``x``."""
@@ -59,7 +60,7 @@ class ConformerBlock(Block):
         self.ffn1 = FeedForward(d_model, d_ffn, dropout, activation)
         self.mixer_norm = nn.LayerNorm(d_model)
         self.mixer = mixer
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.conv = ConvModule(d_model, kernel_size, dropout)
         self.ffn2 = FeedForward(d_model, d_ffn, dropout, activation)
         self.final_norm = nn.LayerNorm(d_model)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mixers.base import check_heads, lengths_to_mask
+from mixers.dropout import Dropout
 from recipes.models.attention_cache import AttentionLayer, Cache, embed, empty_cache
 from recipes.models.encoder import Encoded, FeedForward
 from recipes.models.options import SHARE, SIZE, check_options
@@ -39,7 +40,7 @@ class DecoderLayer(AttentionLayer):
         self.cross_query, self.cross_out = nn.Linear(d_model, d_model), nn.Linear(d_model, d_model)
         self.cross_kv = nn.Linear(d_model, 2 * d_model)
         self.ffn = FeedForward(d_model, d_ffn, dropout, activation, norm_eps=NORM_EPS)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def cross_attention(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
         """``[B, U, d_model]`` → the same shape, to be added to ``x``; keys, values and mask as in ``Cross``."""
@@ -106,7 +107,7 @@ class TransformerDecoder(nn.Module):
         self.layers = nn.ModuleList(DecoderLayer(d_model, heads, d_ffn, dropout, activation) for _ in range(layers))
         self.final_norm = nn.LayerNorm(d_model, eps=NORM_EPS)
         self.out = nn.Linear(d_model, vocab_size)
-        self.embedding_dropout = nn.Dropout(embedding_dropout)
+        self.embedding_dropout = Dropout(embedding_dropout)
 
     def forward(self, encoded: Encoded, tokens: Tensor) -> Tensor:
         """tokens ``[B, U]``, the sentence start first → logits of the next tokens ``[B, U, vocab_size]``."""

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv1d, pad
+from torch.nn.functional import conv1d, conv2d, pad
 
 from mixers.base import Context
 from mixers.chunks import from_chunks
@@ -36,16 +36,26 @@ class DepthwiseConv(nn.Conv1d):
 
     def forward(self, x: Tensor, context: Context | None = None) -> Tensor:
         if context is None:
-            return super().forward(x.transpose(1, 2)).transpose(1, 2)
+            return self.convolve(x, int(self.padding[0]))
         frames, chunk = x.shape[1], context.chunk
-        windows = pad(x, (0, 0, self.reach, -frames % chunk)).unfold(1, self.reach + chunk, chunk)
+        windows = pad(x, (0, 0, self.reach, -frames % chunk)).unfold(1, self.reach + chunk, chunk).transpose(2, 3)
         chunks = self.convolve_chunk(windows.flatten(0, 1))
         return from_chunks(chunks.unflatten(0, windows.shape[:2]), frames)
 
+    def convolve(self, x: Tensor, padding: int) -> Tensor:
+        """``[B, T, channels]`` with so many zeros at either end → ``[B, T + 2 * padding - 2 * reach, channels]``."""
+        if x.device.type != "cpu":
+            y = conv1d(x.transpose(1, 2), self.weight, self.bias, padding=padding, groups=self.groups)
+            return y.transpose(1, 2)
+        # As an image of one column whose channels lie together, as x stands: oneDNN copies nothing then, and
+        # takes a seventh of the time, forward and backward.
+        image = x.contiguous()[:, :, None].permute(0, 3, 1, 2)
+        y = conv2d(image, self.weight[..., None], self.bias, padding=(padding, 0), groups=self.groups)
+        return y[..., 0].transpose(1, 2)
+
     def convolve_chunk(self, window: Tensor) -> Tensor:
-        """A chunk with the frames to its left, ``[B, channels, half + chunk]`` → ``[B, chunk, channels]``."""
-        y = conv1d(pad(window, (0, self.reach)), self.weight, self.bias, groups=self.groups)
-        return y.transpose(1, 2)
+        """A chunk with the frames to its left, ``[B, half + chunk, channels]`` → ``[B, chunk, channels]``."""
+        return self.convolve(pad(window, (0, 0, 0, self.reach)), 0)
 
     def init_state(self, batch: int, context: Context) -> ConvState:
         return ConvState(self.weight.new_zeros(batch, self.reach, self.in_channels))
@@ -53,7 +63,7 @@ class DepthwiseConv(nn.Conv1d):
     def step(self, x: Tensor, state: ConvState) -> tuple[Tensor, ConvState]:
         """The next chunk ``[B, <= chunk, channels]``."""
         window = torch.cat([state.past.to(x.dtype), x], 1)
-        return self.convolve_chunk(window.transpose(1, 2)), ConvState(window[:, x.shape[1] :])
+        return self.convolve_chunk(window), ConvState(window[:, x.shape[1] :])
 
     def state_size(self, frames: int, context: Context | None = None) -> int:
         return self.reach * self.in_channels

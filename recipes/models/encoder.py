@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mixers.base import Context, Mixer, lengths_to_mask, zero_padding
+from mixers.dropout import Dropout
 from recipes.models.depthwise import ConvState, DepthwiseConv
 
 
@@ -130,7 +131,7 @@ class FeedForward(nn.Module):
         super().__init__()
         self.norm = nn.Identity() if norm_eps is None else nn.LayerNorm(d_model, eps=norm_eps)
         self.up, self.activation, self.down = nn.Linear(d_model, d_ffn), activation(), nn.Linear(d_ffn, d_model)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """``[…, d_model]`` → the same shape, to be added to ``x``."""

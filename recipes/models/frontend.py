@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, leaky_relu, pad
 
 from mixers.base import Context, Streaming, check_option, lengths_to_mask, zero_padding
+from mixers.dropout import Dropout
 from recipes.models.edges import ENDS, reflect_ends
 from recipes.models.options import SHARE, SIZE, SIZES, check_options
 
@@ -61,7 +62,7 @@ class ConvFrontend(Streaming):
             self.norms.append(nn.LayerNorm([bands, out_channels]))
             in_channels = out_channels
         self.project = nn.Linear(bands * in_channels, d_model)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """features ``[B, T, n_mels]`` → frames ``[B, ceil(T / 4), d_model]``; lengths likewise."""

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mixers.base import check_heads
+from mixers.dropout import Dropout
 from recipes.models.attention_cache import AttentionLayer, Cache, embed, empty_cache
 from recipes.models.encoder import FeedForward
 from recipes.models.options import EVEN, SHARE, SIZE, check_options
@@ -29,7 +30,7 @@ class LanguageModelLayer(AttentionLayer):
         self.self_norm, self.ffn_norm = nn.LayerNorm(d_model, eps=1e-6), nn.LayerNorm(d_model, eps=1e-6)
         self.self_qkv, self.self_out = nn.Linear(d_model, 3 * d_model), nn.Linear(d_model, d_model)
         self.ffn = FeedForward(d_model, d_ffn, dropout, activation, norm_eps=None)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def norm_before(self, norm: nn.Module, x: Tensor) -> Tensor:
         return norm(x) if self.norm_first else x
@@ -104,7 +105,7 @@ class TransformerLM(nn.Module):
         )
         self.final_norm = nn.LayerNorm(d_model, eps=1e-6)
         self.head = OutputHead(d_model, vocab_size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     @property
     def vocab_size(self) -> int:

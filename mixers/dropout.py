@@ -1,0 +1,62 @@
+"""Dropout whose random draws are cheap on a CPU too, and softmax attention with it."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+LEVELS = 2**16  # a probability is rounded to a multiple of 1 / LEVELS
+
+
+class Dropout(nn.Dropout):
+    """``nn.Dropout`` by ``dropout`` below."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return dropout(x, self.p, self.training)
+
+
+def dropout(x: Tensor, p: float, training: bool) -> Tensor:
+    """In training each element is zero with probability ``p``, and the others grow so that the mean stays.
+
+    On a CPU torch draws a float for each element, which takes a seventh of a training step; here 64 random bits serve
+    four elements, so that ``p`` is exact to 1 / 131,072, and the others grow by what the rounded one demands. The draws
+    follow from torch's seed. Elsewhere, and under torch.compile, it is torch's own.
+    """
+    if not training or p == 0:
+        return x
+    dropped = round(p * LEVELS)
+    if x.device.type != "cpu" or torch.compiler.is_compiling() or not 0 < dropped < LEVELS:
+        return functional.dropout(x, p, training)
+    bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device).random_(-(2**63), None)
+    bits = bits.view(torch.int16)[: x.numel()].view(x.shape)
+    kept = torch.empty_like(x, memory_format=torch.contiguous_format)
+    torch.ge(bits, dropped - LEVELS // 2, out=kept)
+    return x * kept.mul_(LEVELS / (LEVELS - dropped))
+
+
+def attention(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    *,
+    visible: Tensor | None = None,
+    causal: bool = False,
+    p: float = 0.0,
+    scale: float | None = None,
+) -> Tensor:
+    """Softmax attention of ``[B, heads, queries, size]`` to keys and values ``[B, heads, keys, size]``.
+
+    visible: bool, broadcastable to ``[B, heads, queries, keys]``, True where a query may see a key; None = all keys, or
+    with ``causal`` those up to its own place. p: dropout of the weights. scale: of the scores; None: 1 / sqrt(size).
+    """
+    if p == 0 or queries.device.type != "cpu":
+        return functional.scaled_dot_product_attention(
+            queries, keys, values, attn_mask=visible, dropout_p=p, is_causal=causal, scale=scale
+        )
+    # torch has no fused kernel with dropout for a CPU.
+    scores = (queries * (queries.shape[-1] ** -0.5 if scale is None else scale)) @ keys.transpose(-1, -2)
+    if causal:
+        visible = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+    if visible is not None:
+        # A sum with a small mask costs less than filling all scores.
+        scores = scores + scores.new_zeros(visible.shape).masked_fill(~visible, float("-inf"))
+    return dropout(scores.softmax(-1), p, True) @ values
