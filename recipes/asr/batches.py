@@ -18,6 +18,8 @@ class DurationBatches(Sampler[list[int]]):
     any lengths together; as many buckets as utterances: the least padding. An utterance longer than
     ``batch_seconds`` is a batch of its own.
 
+    ascending_epochs: in so many epochs, the first ones, the batches come from the shortest to the longest: a
+    curriculum by length ("SortaGrad", arXiv 1512.02595), which helps CTC to find its first alignments.
     durations: seconds of each utterance. seed: None for evaluation: sorted by length, the longest batch first.
     rank, ranks: of several processes each takes every ``ranks``-th batch. even: all get equally many, as training
     together demands; who has no batch of its own left in the last round gets the first one of the epoch again.
@@ -31,12 +33,14 @@ class DurationBatches(Sampler[list[int]]):
         *,
         buckets: int = 1,
         seed: int | None = None,
+        ascending_epochs: int = 0,
         rank: int = 0,
         ranks: int = 1,
         even: bool = False,
     ):
         self.durations = np.asarray(durations, dtype=np.float64)
         self.batch_seconds, self.buckets, self.seed = batch_seconds, buckets, seed
+        self.ascending_epochs = ascending_epochs
         self.rank, self.ranks, self.even = rank, ranks, even
         self.epoch, self.skip = 0, 0
         self._planned: tuple[int, list[list[int]]] | None = None  # of the epoch that was asked for last
@@ -54,6 +58,8 @@ class DurationBatches(Sampler[list[int]]):
         draw = np.random.default_rng([self.seed, self.epoch])
         buckets = np.array_split(by_length, min(self.buckets, len(by_length)))
         batches = self._cut(np.concatenate([draw.permutation(bucket) for bucket in buckets]))
+        if self.epoch <= self.ascending_epochs:
+            return batches
         return [batches[index] for index in draw.permutation(len(batches))]
 
     def _cut(self, utterances: np.ndarray) -> list[list[int]]:

@@ -70,10 +70,19 @@ def collate(utterances: Sequence[Utterance]) -> Batch:
     )
 
 
-def train_batches(dataset: Utterances, *, batch_seconds: float, buckets: int, seed: int) -> DurationBatches:
+def train_batches(
+    dataset: Utterances, *, batch_seconds: float, buckets: int, seed: int, ascending_epochs: int = 0
+) -> DurationBatches:
     """Batches to train on, new in every epoch, of which this process takes its share."""
     return DurationBatches(
-        dataset.durations, batch_seconds, buckets=buckets, seed=seed, rank=rank(), ranks=ranks(), even=True
+        dataset.durations,
+        batch_seconds,
+        buckets=buckets,
+        seed=seed,
+        ascending_epochs=ascending_epochs,
+        rank=rank(),
+        ranks=ranks(),
+        even=True,
     )
 
 

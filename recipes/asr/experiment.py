@@ -202,7 +202,11 @@ class ASRExperiment(Experiment):
         if self.newest is None and not self.has_statistics():
             self.measure_features(train)
         self.brain.batches = data.train_batches(
-            train, batch_seconds=batch_seconds, buckets=self.hparams["batch_buckets"], seed=self.hparams["seed"]
+            train,
+            batch_seconds=batch_seconds,
+            buckets=self.hparams["batch_buckets"],
+            seed=self.hparams["seed"],
+            ascending_epochs=self.hparams["ascending_epochs"],
         )
         self.check_warmup()
         training_set = TrainingSet(train, self.brain.batches)

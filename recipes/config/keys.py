@@ -108,6 +108,7 @@ KEYS = {
     "batch_seconds": Key(Role.TRAINING, POSITIVE),
     "batch_sentences": Key(Role.TRAINING, COUNT),
     "batch_buckets": Key(Role.TRAINING, COUNT),
+    "ascending_epochs": Key(Role.TRAINING, whole(0)),
     "grad_accumulation_factor": Key(Role.TRAINING, COUNT, free=True),  # with the number of processes; it is said
     "find_batch": Key(Role.KEPT, FLAG),
     "allow_new_data": Key(Role.KEPT, FLAG),

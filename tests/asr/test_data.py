@@ -304,6 +304,18 @@ def test_every_epoch_has_every_utterance_once_in_new_batches(corpus, workers):
     assert epochs[0] != epochs[1] != epochs[2]
 
 
+def test_curriculum_by_length_orders_the_first_epochs_alone(corpus):
+    dataset = dataset_of(corpus)
+    batches = data.train_batches(dataset, batch_seconds=2.0, buckets=10, seed=0, ascending_epochs=2)
+    ascending = []
+    for epoch in range(1, 6):
+        batches.epoch = epoch
+        assert sorted(chain(*batches.batches())) == list(range(len(dataset)))
+        longest = [dataset.durations[batch].max() for batch in batches.batches()]
+        ascending.append(longest == sorted(longest))
+    assert ascending[:2] == [True, True] and not all(ascending[2:])
+
+
 @pytest.mark.parametrize("use", ["train", "test"])
 def test_batches_hold_no_more_seconds_than_asked(corpus, use):
     dataset = dataset_of(corpus)

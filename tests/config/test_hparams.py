@@ -19,7 +19,7 @@ from recipes.describe.index import SECTIONS
 HPARAMS = Path(__file__).parents[2] / "hparams"
 BASES = ("conformer", "branchformer")
 RECIPES = sorted(path.stem for path in HPARAMS.glob("*.yaml") if read_recipe(path).find("model") is not None)
-OURS = ("quickstart", "bakeoff", "context", "small_corpus")  # no published figure beside them
+OURS = ("quickstart", "bakeoff", "bakeoff_real", "context", "small_corpus")  # no published figure beside them
 PUBLISHED = [name for name in RECIPES if name not in (*BASES, *OURS)]
 SMALL = {
     "data_folder": "unused",
