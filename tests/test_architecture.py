@@ -21,7 +21,7 @@ FLOORS = (
     ("recipes.config", "recipes.cost", "recipes.provenance"),
     ("recipes.release_files",),
     ("recipes.files",),
-    ("recipes.errors",),
+    ("recipes.errors", "recipes.faces"),
     ("data_prep", "mixers"),
 )
 BESIDE = {

@@ -1,9 +1,23 @@
 """Recognisers: data, training, decoding, and the evaluation of saved runs."""
 
-from recipes.asr.brain import ASRBrain
-from recipes.asr.evaluate import Evaluation
-from recipes.asr.experiment import ASRExperiment
-from recipes.asr.saved_run import SavedRun, with_ngram
-from recipes.asr.tune import tune
+from typing import TYPE_CHECKING
+
+from recipes.faces import lazy_face
+
+if TYPE_CHECKING:
+    from recipes.asr.brain import ASRBrain
+    from recipes.asr.evaluate import Evaluation
+    from recipes.asr.experiment import ASRExperiment
+    from recipes.asr.saved_run import SavedRun, with_ngram
+    from recipes.asr.tune import tune
 
 __all__ = ["ASRBrain", "ASRExperiment", "Evaluation", "SavedRun", "tune", "with_ngram"]
+
+__getattr__ = lazy_face(
+    __name__,
+    brain=["ASRBrain"],
+    evaluate=["Evaluation"],
+    experiment=["ASRExperiment"],
+    saved_run=["SavedRun", "with_ngram"],
+    tune=["tune"],
+)

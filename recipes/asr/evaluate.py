@@ -19,12 +19,12 @@ from recipes.asr.saved_run import SavedRun
 from recipes.config import flatten
 from recipes.errors import RecipeError
 from recipes.scoring import RunSummary, SplitResult, decoded_file
-from recipes.training.averaging import save_weights
 from recipes.training.lock import locked
 from recipes.training.logger import RunLogger
 from recipes.training.run_data import DATA
 from recipes.training.run_folder import CHECKPOINTS, TOKENIZER, WEIGHTS
 from recipes.training.run_options import Machine
+from recipes.training.tensors import save_weights
 
 OTHER_DATA = frozenset({"data_folder", "test_manifest"})
 

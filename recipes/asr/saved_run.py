@@ -16,10 +16,9 @@ from recipes.errors import RecipeError
 from recipes.lm.saved_model import load_language_model
 from recipes.models.language_model import TransformerLM
 from recipes.release_files import check_files, is_release, put_weights, read_info, read_weights
-from recipes.training.averaging import average_checkpoints, load_weights
 from recipes.training.run_data import tokenizer_of
 from recipes.training.run_folder import TOKENIZER, WEIGHTS
-from recipes.training.stored_checkpoints import StoredCheckpoints
+from recipes.training.tensors import load_weights
 
 DECODING_KEYS = free_keys() - keys_of(Role.ABOUT) | {"data_folder"}
 
@@ -93,6 +92,10 @@ class SavedRun:
         weights, checkpoints = self.folder / WEIGHTS, self.folder / "checkpoints"
         if self.which is None and weights.is_file():
             return load_weights(weights), f"weights {checksum(weights)[:12]} of its own test"
+        # SpeechBrain's checkpoints: most of a second to import, which loading the run's own weights need not wait for.
+        from recipes.training.averaging import average_checkpoints
+        from recipes.training.stored_checkpoints import StoredCheckpoints
+
         stored = StoredCheckpoints(checkpoints)
         if not stored.list_checkpoints():
             train = f" and no {WEIGHTS}: train first, python train.py {self.folder / 'recipe.yaml'}"

@@ -21,6 +21,7 @@ from recipes.config.inherit import read_recipe
 from recipes.config.limits import check_values
 from recipes.config.overrides import COMMAND_LINE
 from recipes.config.source import Source
+from recipes.config.split import split
 from recipes.errors import RecipeError
 
 LIST_OPTIONS = ("jit_module_keys", "compile_module_keys")  # they take any number of values
@@ -54,7 +55,7 @@ def parse_arguments(argv: Sequence[str] | None = None, description: str = "") ->
     if "--help" in argv or "-h" in argv:
         print(help_text(description))
         raise SystemExit(0)
-    recipes, values = _split(argv)
+    recipes, values = split(argv, usage=_usage(), flags=FLAGS, lists=LIST_OPTIONS)
     if not recipes:
         raise RecipeError(f"no recipe given; usage: {_usage()}; recipes: {_recipe_names()}")
     if len(recipes) > 1:
@@ -107,31 +108,6 @@ def _usage() -> str:
 
 def _recipe_names() -> str:
     return ", ".join(sorted(file.stem for file in Path("hparams").glob("*.yaml"))) or "none in ./hparams"
-
-
-def _split(argv: list[str]) -> tuple[list[str], dict[str, object]]:
-    """The arguments without a name, and the value (text, True, or a list of texts) of each name."""
-    unnamed, values, arguments = [], {}, list(argv)
-    while arguments:
-        argument = arguments.pop(0)
-        if not argument.startswith("--"):
-            unnamed.append(argument)
-            continue
-        name, equals, value = argument[2:].partition("=")
-        if not name:
-            raise RecipeError(f"'{argument}' has no key; usage: {_usage()}")
-        values.pop(name, None)  # the last one wins
-        if equals:
-            values[name] = [value] if name in LIST_OPTIONS else value
-        elif name in LIST_OPTIONS:
-            values[name] = []
-            while arguments and not arguments[0].startswith("--"):
-                values[name].append(arguments.pop(0))
-        elif name in FLAGS or not arguments or arguments[0].startswith("--"):
-            values[name] = True
-        else:
-            values[name] = arguments.pop(0)
-    return unnamed, values
 
 
 def _with_implied(run_options: dict[str, object]) -> dict[str, object]:

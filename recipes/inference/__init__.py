@@ -3,8 +3,9 @@
 So that transcribing with an exported model imports neither torch nor SpeechBrain.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from recipes.faces import lazy_face
 from recipes.inference.transcript import Transcript, Word
 
 if TYPE_CHECKING:
@@ -12,10 +13,4 @@ if TYPE_CHECKING:
 
 __all__ = ["Transcriber", "Transcript", "Word"]
 
-
-def __getattr__(name: str) -> Any:
-    if name == "Transcriber":
-        from recipes.inference.transcriber import Transcriber
-
-        return Transcriber
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_face(__name__, transcriber=["Transcriber"])

@@ -1,4 +1,4 @@
-"""transcribe.py with a trained run: recipe keys and SpeechBrain's run options, as evaluate.py takes them."""
+"""transcribe.py with a trained run. Not by SpeechBrain's command line: it takes most of a second to import."""
 
 from argparse import Namespace
 from collections.abc import Sequence
@@ -6,26 +6,26 @@ from pathlib import Path
 
 import torch
 
-from recipes.config.arguments import parse_arguments
-from recipes.config.trust import Trust
-from recipes.inference.loading import Settings, check_folder, load_model
+from recipes.config.split import split
+from recipes.errors import RecipeError
+from recipes.inference.loading import Settings, load_model
+from recipes.inference.options import USAGE
 from recipes.inference.transcriber import BATCH_SECONDS, Transcriber
-from recipes.training.run_folder import RECIPE
 
 
 def load_transcriber(own: Namespace, rest: Sequence[str]) -> Transcriber:
-    """own: the options of transcribe.py itself; rest: of the recipe and SpeechBrain. Raises RecipeError, one line."""
+    """own: the options of transcribe.py itself; rest: keys of the recipe. Raises RecipeError, one line."""
     if own.threads is not None:
         torch.set_num_threads(own.threads)
-    folder = Path(own.run)
-    check_folder(folder)
-    arguments = parse_arguments([str(folder / RECIPE), *rest])
-    options, trust = arguments.run_options, arguments.source.trust is Trust.ALL
+    unnamed, keys = split(rest, usage=USAGE)
+    if unnamed:
+        raise RecipeError(f"'{unnamed[0]}' is one argument too many: options come last; usage: {USAGE}")
+    settings = Settings(keys, own.ngram, own.average, bool(own.trust))
     return Transcriber(
-        load_model(folder, Settings(arguments.overrides, own.ngram, own.average, trust)),
-        device=options.device if "device" in options.overridden_args else None,
+        load_model(Path(own.run), settings),
+        device=own.device,
         window=own.window,
         piece=own.piece,
         batch_seconds=own.batch_seconds or BATCH_SECONDS,
-        precision=options.eval_precision,
+        precision=own.eval_precision or "fp32",
     )

@@ -19,7 +19,7 @@ from recipes.inference.words import greedy_path, spans_of_path, words_of
 
 WINDOWS_AT_ONCE = 2
 # Options of transcribe.py that a run has and an exported model has not.
-OF_A_RUN = ("ngram", "average", "piece", "batch_seconds")
+OF_A_RUN = ("ngram", "average", "piece", "batch_seconds", "device", "eval_precision", "trust")
 
 
 class OnnxModel:

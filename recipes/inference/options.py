@@ -12,12 +12,12 @@ DESCRIPTION = """\
 Transcribe recordings with a run that train.py left. The folder of the run comes first, then the audio: files, folders,
 patterns ("talks/**/*.mp3"), or - for standard input. Options come last. Any rate, number of channels and format that
 libsndfile reads will do. Keys of the recipe that say how to decode may be given as to evaluate.py:
---test_search.beam 20, --test_search null (greedy CTC), --lm_folder runs/lm; and SpeechBrain's run options --device
-and --eval_precision."""
+--test_search.beam 20, --test_search null (greedy CTC), --lm_folder runs/lm."""
+USAGE = "transcribe.py RUN AUDIO… [--key value …]"
 
 
 class Request(NamedTuple):
-    """A command line: transcribe.py's own options, and what is left for the recipe and SpeechBrain."""
+    """A command line: transcribe.py's own options, and what is left for the recipe."""
 
     own: argparse.Namespace
     rest: list[str]
@@ -52,6 +52,9 @@ def parser() -> argparse.ArgumentParser:
     add("--piece", type=float, metavar="SECONDS", help="search what is longer in pieces of at most this length")
     add("--batch_seconds", type=float, metavar="SECONDS", help="padded audio computed at once (default: 100)")
     add("--rate", type=int, metavar="HZ", help="of bare samples on standard input: 16-bit, little-endian, one channel")
+    add("--device", help="cpu, cuda or cuda:1 (default: the first GPU, or the CPU where there is none)")
+    add("--eval_precision", metavar="NAME", help="of the computation: fp32, bf16 or fp16 (default: fp32)")
+    add("--trust", action="store_const", const=True, help="let the run's recipe name any class: only of one you know")
     add("--threads", type=int, metavar="N", help="of the CPU")
     add("--noprogressbar", action="store_true")
     add("--stream", action="store_true", help="as a live stream: text while audio comes, with times")

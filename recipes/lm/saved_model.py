@@ -8,8 +8,8 @@ from data_prep.files import checksum
 from recipes.config import load
 from recipes.errors import RecipeError
 from recipes.models.language_model import TransformerLM
-from recipes.training.averaging import load_weights
 from recipes.training.run_folder import TOKENIZER, WEIGHTS
+from recipes.training.tensors import load_weights
 
 
 def load_language_model(folder: Path, tokenizer_model: Path | None = None) -> TransformerLM:

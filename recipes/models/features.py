@@ -3,11 +3,11 @@
 Frames are feature frames (10 ms) in this module.
 """
 
+import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
-from speechbrain.processing.features import Filterbank
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
@@ -59,11 +59,7 @@ class LogMel(Streaming):
         if range_db is not None:
             self.cannot_stream = "its range_db needs the loudest frame of the whole utterance"
         bins = self.window_length // 2 + 1
-        mel = Filterbank(
-            n_mels, log_mel=False, n_fft=self.window_length, sample_rate=sample_rate, f_max=sample_rate / 2
-        )
-        # The response to the identity is the filter matrix; SpeechBrain computes it anew in every call.
-        self.register_buffer("filters", mel(torch.eye(bins)[None])[0], persistent=False)
+        self.register_buffer("filters", mel_filters(n_mels, bins, sample_rate), persistent=False)
         self.register_buffer("window", torch.hamming_window(self.window_length), persistent=False)
 
     def forward(self, audio: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -115,6 +111,19 @@ class LogMel(Streaming):
         """Numbers kept when a frame has just been completed."""
         self.check_streaming()
         return max(self.window_length - self.hop, 0)
+
+
+def mel_filters(n_mels: int, bins: int, sample_rate: int) -> Tensor:
+    """Triangles over the bins of a spectrum, ``[bins, n_mels]``, bit for bit those of SpeechBrain's `Filterbank`.
+
+    Centres are at like distances in mel = 2595 log10(1 + hertz / 700), from 0 to half the rate. Both sides of a
+    triangle are as wide as the way from the centre before. (SpeechBrain itself takes most of a second to import.)
+    """
+    highest = 2595 * math.log10(1 + sample_rate / 2 / 700)
+    hertz = 700 * (10 ** (torch.linspace(0, highest, n_mels + 2) / 2595) - 1)
+    centres, widths = hertz[1:-1], hertz[1:-1] - hertz[:-2]
+    distance = (torch.linspace(0, sample_rate // 2, bins)[:, None] - centres) / widths
+    return torch.minimum(distance + 1, 1 - distance).clamp(min=0)
 
 
 class GlobalNorm(nn.Module):

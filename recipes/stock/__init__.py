@@ -7,12 +7,13 @@ attention, signatures, masks: a mixer where attention was.
 Importing this package imports none of them, so that each can be used without the others.
 """
 
+from typing import TYPE_CHECKING
+
+from recipes.faces import lazy_face
+
+if TYPE_CHECKING:
+    from recipes.stock.attention import replace_attention
+
 __all__ = ["replace_attention"]
 
-
-def __getattr__(name: str) -> object:
-    if name == "replace_attention":
-        from recipes.stock.attention import replace_attention
-
-        return replace_attention
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_face(__name__, attention=["replace_attention"])

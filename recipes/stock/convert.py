@@ -27,8 +27,8 @@ from recipes.stock.files import find_files, read_tensors
 from recipes.stock.language_model import renamed_lm, write_lm
 from recipes.stock.names import State, renamed
 from recipes.stock.settings import Hyperparameters, kind_of_weights, stock_options
-from recipes.training.averaging import save_weights
 from recipes.training.run_folder import WEIGHTS
+from recipes.training.tensors import save_weights
 
 DESCRIPTION = "Turn a model trained with SpeechBrain's own recipes into a run folder of ours that computes the same."
 

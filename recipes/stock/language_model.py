@@ -9,8 +9,8 @@ from recipes.config.messages import nearest
 from recipes.errors import RecipeError
 from recipes.stock.names import State, our_lm_name
 from recipes.stock.settings import ACTIVATIONS, Hyperparameters
-from recipes.training.averaging import save_weights
 from recipes.training.run_folder import TOKENIZER, WEIGHTS
+from recipes.training.tensors import save_weights
 
 RECIPE = Path(__file__).parents[2] / "hparams" / "lm_transformer.yaml"
 

@@ -1,16 +1,12 @@
 """The average of checkpoints, and state dicts on disk."""
 
-import io
-from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from speechbrain.utils.checkpoints import Checkpoint, average_state_dicts, ckpt_recency
 from torch import Tensor
 
-from data_prep.files import write_atomically
 from recipes.errors import RecipeError
-from recipes.training.integrity import DamagedCheckpoint, DamagedFile, epoch_of, is_failed_write, read_tensors
+from recipes.training.integrity import DamagedCheckpoint, epoch_of
 from recipes.training.stored_checkpoints import StoredCheckpoints, best_first, checked_weights
 
 
@@ -64,23 +60,3 @@ def choose_checkpoints(stored: StoredCheckpoints, which: str, measure: str = "WE
         kept = ", ".join(str(epoch_of(checkpoint)) for checkpoint in checkpoints)
         raise RecipeError(f"no checkpoint of epochs {which} in {stored.checkpoints_dir}; kept are those of {kept}")
     return chosen
-
-
-def save_weights(weights: dict, path: Path) -> None:
-    """Write a state dict atomically. Raises RecipeError when the disk is full; an older file is kept."""
-    content = io.BytesIO()
-    torch.save(weights, content)
-    try:
-        write_atomically(path, content.getvalue())
-    except OSError as error:
-        if not is_failed_write(error):
-            raise
-        raise RecipeError(f"no disk space left for {path}: free some space and give the same command again") from None
-
-
-def load_weights(path: Path) -> dict:
-    """The state dict that `save_weights` wrote, on the CPU. Raises RecipeError when it is damaged."""
-    try:
-        return read_tensors(path)
-    except DamagedFile:
-        raise RecipeError(f"{path} is damaged: remove it, and test again from the other checkpoints") from None

@@ -24,19 +24,11 @@ from torch import nn
 from torch.optim import Optimizer
 
 from recipes.errors import RecipeError
-from recipes.training.integrity import (
-    CHECKSUMS,
-    DamagedCheckpoint,
-    check_files,
-    epoch_of,
-    is_failed_write,
-    nonfinite,
-    sync,
-    write_checksums,
-)
+from recipes.training.integrity import CHECKSUMS, DamagedCheckpoint, check_files, epoch_of, sync, write_checksums
 from recipes.training.processes import gathered, on_main_process
 from recipes.training.run_folder import DAMAGED
 from recipes.training.stored_checkpoints import StoredCheckpoints, best_first, read_state, show_warning
+from recipes.training.tensors import is_failed_write, nonfinite
 
 # What a folder beside the checkpoints is, as DAMAGED; the name that it had, or was to have, follows.
 UNFINISHED, DELETED = "saving+", "deleting+"

@@ -14,7 +14,7 @@ from recipes.config.arguments import parse_arguments
 from recipes.cost import parameter_count
 from recipes.errors import RecipeError
 from recipes.provenance import commit, peak_memory_mb, versions
-from recipes.training.averaging import average_checkpoints, choose_checkpoints, load_weights, save_weights
+from recipes.training.averaging import average_checkpoints, choose_checkpoints
 from recipes.training.checkpoints import AtomicCheckpointer, Clock
 from recipes.training.integrity import epoch_of
 from recipes.training.lock import locked
@@ -33,6 +33,7 @@ from recipes.training.run_folder import (
     keep_recipe,
 )
 from recipes.training.run_options import Machine
+from recipes.training.tensors import load_weights, save_weights
 from recipes.training.trainer import Trainer
 
 NAMES_SHOWN = 5

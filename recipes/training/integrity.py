@@ -1,17 +1,10 @@
 """Whether a checkpoint on disk is what was written; its files are read without running any code of theirs."""
 
-import errno
 import os
-import warnings
-import zipfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import torch
 from ruamel.yaml import YAML
 from speechbrain.utils.checkpoints import METAFNAME, PARAMFILE_EXT, Checkpoint
-from torch import Tensor
 
 from data_prep.files import checksum
 from recipes.errors import RecipeError
@@ -25,10 +18,6 @@ class DamagedCheckpoint(RecipeError):
     def __init__(self, folder: Path, reason: str):
         super().__init__(f"{folder} is damaged, {reason}: move it out of there")
         self.folder, self.reason = folder, reason
-
-
-class DamagedFile(Exception):
-    """A file of tensors that is no such file, or holds what was not written. The message is the reason."""
 
 
 # --- writing ------------------------------------------------------------------------------------------------
@@ -47,14 +36,6 @@ def sync(path: Path) -> None:
         os.fsync(opened)
     finally:
         os.close(opened)
-
-
-def is_failed_write(error: Exception) -> bool:
-    """Whether the disk, or the user's share of it, is full."""
-    # torch.save turns the system's "no space left" into a RuntimeError of its archive writer.
-    if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return "PytorchStreamWriter" in str(error) or "inline_container" in str(error)
 
 
 # --- reading ------------------------------------------------------------------------------------------------
@@ -139,44 +120,3 @@ def epoch_of(checkpoint: Checkpoint) -> int:
         return int(checkpoint.paramfiles["epoch"].read_text(encoding="utf-8"))
     except (KeyError, ValueError):
         raise DamagedCheckpoint(checkpoint.path, "its epoch cannot be read") from None
-
-
-def read_tensors(path: Path) -> Any:
-    """What `torch.save` wrote, on the CPU: containers of tensors and plain values, or DamagedFile is raised.
-
-    Objects of other kinds are refused, since to load them is to run code that the file names. Raises OSError
-    where there is no such file.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(2, os.strerror(2), str(path))
-    try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:  # torch.load itself passes over the archive's checksums
-                damaged = archive.testzip()
-            if damaged is not None:
-                raise DamagedFile("is not what was written")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what looks odd in the file, which is refused below
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except (DamagedFile, PermissionError):
-        raise
-    except Exception:  # torch's unpickler meets garbage with whatever error it happens to run into
-        raise DamagedFile("cannot be read") from None
-
-
-# --- values -------------------------------------------------------------------------------------------------
-
-
-def nonfinite(state: Any) -> str | None:
-    """The name of the first tensor in a state dict with NaN or infinity, None where all are finite."""
-    return next((name for name, tensor in named_tensors(state) if not bool(tensor.isfinite().all())), None)
-
-
-def named_tensors(state: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
-    """The tensors in nested containers, by the keys that lead to them."""
-    if isinstance(state, Tensor):
-        yield name, state
-    elif isinstance(state, (dict, list, tuple)):
-        items = state.items() if isinstance(state, dict) else enumerate(state)
-        for key, value in items:
-            yield from named_tensors(value, f"{name}.{key}" if name else str(key))

@@ -7,15 +7,9 @@ from pathlib import Path
 from speechbrain.utils.checkpoints import CKPT_PREFIX, Checkpoint, ckpt_recency
 from torch import Tensor
 
-from recipes.training.integrity import (
-    DamagedCheckpoint,
-    DamagedFile,
-    check_files,
-    nonfinite,
-    read_index,
-    read_tensors,
-)
+from recipes.training.integrity import DamagedCheckpoint, check_files, read_index
 from recipes.training.run_folder import DAMAGED
+from recipes.training.tensors import DamagedFile, nonfinite, read_tensors
 
 
 def show_warning(message: str) -> None:

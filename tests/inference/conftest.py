@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from recipes.training.averaging import load_weights, save_weights
 from recipes.training.run_folder import WEIGHTS
+from recipes.training.tensors import load_weights, save_weights
 from tests.support.runs import small_corpus, train
 
 FREQUENT = 3  # the tokenizer's first piece that is no named one: the space

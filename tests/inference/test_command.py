@@ -125,6 +125,8 @@ def test_bad_audio_alone_is_one_line(run, tmp_path, capsys):
         (("RUN", "a.wav", "b.wav", "--format", "srt"), "--format srt of 2 recordings needs files: give --out FOLDER"),
         (("RUN", "x*.wav"), "x*.wav: no audio file matches"),
         (("RUN", "a.wav", "--device", "cuda:99"), "device cuda:99 cannot be used: "),
+        (("RUN", "a.wav", "--eval_precision", "fp8"), "precision must be one of fp32, bf16, fp16, not fp8"),
+        (("RUN", "a.wav", "--test_search.beam", "4", "b.wav"), "'b.wav' is one argument too many: options come last;"),
         (("RUN", "a.wav", "--lr", "1"), "--lr says what was trained and cannot change any more"),
     ],
 )

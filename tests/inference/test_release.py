@@ -23,7 +23,7 @@ from recipes.inference import Transcriber
 from recipes.inference.release import main
 from recipes.inference.release_folder import load_release
 from recipes.release_files import is_release
-from recipes.training.averaging import load_weights, save_weights
+from recipes.training.tensors import load_weights, save_weights
 from tests.support.runs import ROOT, results, small_corpus, summary, train
 from train_lm import main as train_lm
 from transcribe import main as transcribe
@@ -136,18 +136,23 @@ def test_a_recipe_that_was_changed_after_the_test_has_no_rates(run, tmp_path):
     assert json.loads((tmp_path / "out" / "release.json").read_text())["summary"] is None
 
 
-def test_loading_is_light_and_leaves_random_numbers_alone(released):
-    """What only training needs is not loaded."""
+def test_loading_and_transcribing_are_light_and_leave_random_numbers_alone(released, corpus):
+    """What only training needs is not loaded: SpeechBrain alone takes most of a second."""
     torch.manual_seed(3)
     state = torch.get_rng_state()
     load_release(released)
     assert torch.equal(torch.get_rng_state(), state)
+    file = str(next(corpus.rglob("test-*/**/*.flac")))
     code = (
         "import sys\nfrom recipes.inference.release_folder import load_release\nload_release(sys.argv[1])\n"
-        "print([name for name in ('torch._dynamo', 'recipes.asr', 'matplotlib') if name in sys.modules])"
+        "heavy = ['torch._dynamo', 'matplotlib', 'speechbrain', 'scipy']\n"
+        "print([name for name in ['recipes.asr', *heavy] if name in sys.modules])\n"
+        "import transcribe\ntranscribe.main(sys.argv[1:])\n"
+        "print([name for name in heavy if name in sys.modules])"
     )
-    command = [sys.executable, "-c", code, str(released)]
-    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"
+    command = [sys.executable, "-c", code, str(released), file, "--device", "cpu", "--threads", "1"]
+    text = Transcriber.load(released).transcribe(file).text
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines() == ["[]", text, "[]"]
 
 
 def test_a_transcriber_of_the_release_is_that_of_the_run(run, released, corpus, tmp_path, capsys):

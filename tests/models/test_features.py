@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 from speechbrain.lobes.features import Fbank
+from speechbrain.processing.features import Filterbank
 from torch.nn.utils.rnn import pad_sequence
 
 from mixers.base import lengths_to_mask
-from recipes.models.features import GlobalNorm, LogMel
+from recipes.models.features import GlobalNorm, LogMel, mel_filters
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -25,6 +26,13 @@ def test_log_mel_is_speechbrain_fbank(samples):
     expected = Fbank(n_mels=80, n_fft=400)(audio)
     assert lengths.tolist() == [expected.shape[1]]
     torch.testing.assert_close(features, expected, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(("n_mels", "window", "rate"), [(80, 400, 16000), (23, 200, 8000), (64, 551, 22050)])
+def test_mel_filters_are_speechbrains_bit_for_bit(n_mels, window, rate):
+    bins = window // 2 + 1
+    expected = Filterbank(n_mels, log_mel=False, n_fft=window, sample_rate=rate, f_max=rate / 2)(torch.eye(bins)[None])
+    assert torch.equal(mel_filters(n_mels, bins, rate), expected[0])
 
 
 @pytest.mark.parametrize("samples", [1, 159, 160, 161, 400, 479, 480], ids=str)

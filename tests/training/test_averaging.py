@@ -8,8 +8,9 @@ from speechbrain.core import INTRA_EPOCH_CKPT_FLAG
 from speechbrain.utils.epoch_loop import EpochCounter
 
 from recipes.errors import RecipeError
-from recipes.training.averaging import average_checkpoints, choose_checkpoints, epoch_of, save_weights
+from recipes.training.averaging import average_checkpoints, choose_checkpoints, epoch_of
 from recipes.training.checkpoints import AtomicCheckpointer
+from recipes.training.tensors import save_weights
 from tests.support.checkpoints import Run, names, room_for
 
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from recipes.errors import RecipeError
-from recipes.training.averaging import average_checkpoints, load_weights, save_weights
+from recipes.training.averaging import average_checkpoints
 from recipes.training.integrity import CHECKSUMS, write_checksums
+from recipes.training.tensors import load_weights, save_weights
 from tests.support.damage import FILES, Run, expected, flip, without_checksums
 
 
