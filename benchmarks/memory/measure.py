@@ -128,7 +128,7 @@ def model_step(hparams: dict, frames: int, batch: int, device: torch.device) -> 
         token_lengths = torch.full_like(lengths, tokens.shape[1])
         log_probs = output.ctc_logits.float().log_softmax(-1).transpose(0, 1)
         ctc = ctc_loss(log_probs, tokens, output.encoded.lengths, token_lengths, zero_infinity=True)
-        return ctc + cross_entropy(output.attention_logits.float().transpose(1, 2), tokens)
+        return ctc + cross_entropy(output.decoder_logits.float().transpose(1, 2), tokens)
 
     return Step(model, loss)
 

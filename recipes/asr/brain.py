@@ -1,4 +1,4 @@
-"""The Brain of all recognisers: joint CTC/attention training, validation and decoding."""
+"""The Brain of all recognisers: training on CTC and the decoder together, validation and decoding."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -29,7 +29,8 @@ from recipes.scoring import ScoredText, Transcription, align_words, character_er
 from recipes.training.processes import all_sum, gathered
 from recipes.training.trainer import Trainer
 
-SUMS = ("loss", "ctc_loss", "attention_loss", "utterances", "tokens_right", "tokens", "blanks", "frames")
+LOSSES = ("loss", "ctc_loss", "attention_loss", "transducer_loss")
+SUMS = (*LOSSES, "utterances", "tokens_right", "tokens", "blanks", "frames")
 
 
 class ASRBrain(Trainer):
@@ -178,6 +179,7 @@ class ASRBrain(Trainer):
         greedy = [item.greedy for item in self.transcriptions]
         wer = 100 * align_words(words, greedy).wer
         has_decoder = self.sums["tokens"] > 0
+        transducer_loss = self.share("transducer_loss", "utterances")  # 0 for a model without a transducer
         search_wer = None
         if self.search is not None:
             search_wer = 100 * align_words(words, [item.hypothesis for item in self.transcriptions]).wer
@@ -188,6 +190,7 @@ class ASRBrain(Trainer):
             "valid_cer_greedy_ctc": character_error_rate(words, greedy),
             "valid_ctc_loss": self.share("ctc_loss", "utterances"),
             "valid_attention_loss": self.share("attention_loss", "utterances") if has_decoder else None,
+            **({"valid_transducer_loss": transducer_loss} if transducer_loss else {}),
             "valid_blank_share": self.share("blanks", "frames", 100),
             "valid_token_accuracy": self.share("tokens_right", "tokens", 100),
         }

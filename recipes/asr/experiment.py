@@ -23,6 +23,7 @@ from recipes.asr.decode import check_score_normalizer, decode_splits, summarise
 from recipes.asr.memory import Found, TrainingSet, check_largest_batch, propose_batch_seconds
 from recipes.asr.remarks import UNKNOWN_CHARACTERS, Remarks, note_unknown_characters
 from recipes.asr.saved_run import load_search_language_model
+from recipes.asr.searches import check_searches
 from recipes.asr.starting_point import read_starting_point
 from recipes.asr.transfer import Transfer, freeze
 from recipes.asr.utterances import read_utterances
@@ -55,6 +56,7 @@ class ASRExperiment(Experiment):
 
     def check(self) -> None:
         check_contexts(self.recipe.path, self.hparams)
+        check_searches(self.recipe.path, self.hparams)
         wanted = ("test",) if self.test_only else USES
         try:
             self.corpus.check_named([use for use in wanted if self.hparams[f"{use}_splits"] != []])

@@ -12,6 +12,7 @@ from recipes.asr.data import Batch, collate
 from recipes.asr.utterances import Utterances
 from recipes.cost import TensorWatch
 from recipes.errors import RecipeError
+from recipes.models import Transducer
 
 GB = 1e9
 USABLE = 0.85  # of the free memory: what a proposal may take, for batches differ and allocators keep some
@@ -32,10 +33,10 @@ class TrainingSet(NamedTuple):
     dataset: Utterances
     batches: DurationBatches
 
-    def largest(self) -> list[int]:
-        """The batch of the most padded audio."""
+    def largest(self, power: int = 1) -> list[int]:
+        """The batch of the most padded audio; or of the largest product of utterances and the longest's ``power``."""
         durations = self.batches.durations
-        return max(self.batches.batches(), key=lambda batch: len(batch) * durations[batch].max())
+        return max(self.batches.batches(), key=lambda batch: len(batch) * durations[batch].max() ** power)
 
     def read(self, utterances: list[int]) -> Batch:
         return collate([self.dataset[utterance] for utterance in utterances])
@@ -111,7 +112,9 @@ def free_memory(brain: ASRBrain) -> int | None:
 
 def check_largest_batch(brain: ASRBrain, training_set: TrainingSet) -> str:
     """Try the largest batch of the epoch; what it takes, in words. Raises RecipeError where it does not fit."""
-    batch = training_set.read(training_set.largest())
+    # A transducer has logits for every frame with every token, and both grow with the seconds of an utterance.
+    power = 2 if isinstance(brain.model.decoder, Transducer) else 1
+    batch = training_set.read(training_set.largest(power))
     free, taken = free_memory(brain), step_memory(brain, batch)
     of = f" of {free / GB:.1f} GB free" if free else ""
     return (

@@ -9,6 +9,7 @@ from data_prep.files import checksum
 from data_prep.tokenizer import load_tokenizer
 from recipes import release_files
 from recipes.asr.contexts import check_contexts
+from recipes.asr.searches import check_searches
 from recipes.config import load, read_recipe
 from recipes.config.keys import Role, free_keys, keys_of
 from recipes.config.source import Source, plain
@@ -62,6 +63,7 @@ class SavedRun:
             raise RecipeError(f"{folder} is no run of a recogniser: a language model is for --lm_folder")
         check_decoding_keys(overrides, self.hparams)
         check_contexts(folder / "recipe.yaml", self.hparams)
+        check_searches(folder / "recipe.yaml", self.hparams)
         self.released = read_info(folder) if is_release(folder) else None
         if self.released:
             check_files(folder, self.released)

@@ -142,11 +142,12 @@ DECAYS = ("head", "channel")  # of gated_delta
 ARGUMENTS = {
     **dict.fromkeys(("d_model", "vocab_size", "layers", "heads", "d_ffn", "csgu_units", "kernel_size"), SIZE),
     **dict.fromkeys(
-        ("n_mels", "sample_rate", "state_size", "expansion", "conv_size", "degree", "window", "tokens"), SIZE
+        ("n_mels", "sample_rate", "state_size", "expansion", "conv_size", "degree", "window", "tokens", "history"), SIZE
     ),
     **dict.fromkeys(
         ("hypernet_size", "local_size", "summary_size", "step_rank", "window_length", "size"), or_null(SIZE)
     ),
+    "joint_size": SIZE,
     "channels": SIZES,
     "hidden_sizes": or_null(SIZES),
     **dict.fromkeys(("probability", "left_probability"), SHARE),
@@ -160,6 +161,7 @@ ARGUMENTS = {
     "directions": choices("past", "whole", "future"),
     **dict.fromkeys(("features", "normalize", "augment", "frontend", "encoder", "activation"), OBJECT),
     "decoder": or_null(OBJECT),
+    "prediction": OBJECT,
 }
 
 # SpeechBrain's run options that are no keys of ours.

@@ -9,8 +9,10 @@ from torch.nn.functional import pad
 from data_prep.tokenizer import BLANK, END, START
 from recipes.decoding.ctc import LOG_ZERO, CTCPrefixes, CTCPrefixScorer
 from recipes.decoding.search import Decoder, Hypothesis, LanguageModel, Search
+from recipes.errors import RecipeError
 from recipes.models.encoder import Encoded
 from recipes.models.options import AT_LEAST_ZERO, NUMBER, POSITIVE, SHARE, SIZE, check_options
+from recipes.models.transducer import Transducer
 
 IMPOSSIBLE = 1e-10 * LOG_ZERO  # a score below it holds a log 0, whatever its weight
 
@@ -93,6 +95,13 @@ class BeamSearch(Search):
     def tunable(self, lm: LanguageModel | None) -> dict[str, tuple[float, ...]]:
         weights = {"lm_weight": (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)} if lm is not None else {}
         return weights | {"length_bonus": (0.0, 0.2, 0.5, 1.0)}
+
+    def check(self, decoder: object) -> None:
+        if isinstance(decoder, Transducer):
+            raise RecipeError(
+                "BeamSearch reads an attention decoder, and this model has a transducer: take "
+                "recipes.decoding.TransducerSearch, or null for greedy CTC"
+            )
 
     @torch.inference_mode()
     def __call__(

@@ -22,6 +22,9 @@ class LanguageModel(Protocol):
     A cache is of the model's own type; ``cache.select(index)`` is that of the hypotheses ``index``.
     """
 
+    def __call__(self, tokens: Tensor) -> Tensor:
+        """tokens ``[N, U]``, the sentence start first → logits of the next tokens ``[N, U, vocab_size]``."""
+
     def init_cache(self, hypotheses: int) -> Any:
         """The cache before the first token."""
 
@@ -56,11 +59,16 @@ class Search(ABC):
         """Attributes worth tuning on a development set, with the values to try, when ``lm`` is used."""
         return {}
 
+    def check(self, decoder: object) -> None:
+        """Raises RecipeError for a model's decoder that it cannot read."""
+        return
+
     @abstractmethod
     def __call__(
-        self, decoder: Decoder | None, encoded: Encoded, ctc_log_probs: Tensor, lm: LanguageModel | None = None
+        self, decoder: Any, encoded: Encoded, ctc_log_probs: Tensor, lm: LanguageModel | None = None
     ) -> list[list[Hypothesis]]:
         """The hypotheses of every utterance, best first; at least one each.
 
-        decoder: None for CTC alone. ctc_log_probs: ``[B, T, vocab_size]``. lm: None for no language model.
+        decoder: the model's, of a kind that ``check`` accepts; None for CTC alone.
+        ctc_log_probs: ``[B, T, vocab_size]``. lm: None for no language model.
         """

@@ -10,6 +10,7 @@ from recipes.models.features import GlobalNorm, LogMel
 from recipes.models.frontend import ConvFrontend
 from recipes.models.language_model import TransformerLM
 from recipes.models.recogniser import Output, Recogniser
+from recipes.models.transducer import LSTMPrediction, StatelessPrediction, Transducer
 from recipes.models.utterance_norm import UtteranceNorm
 
 __all__ = [
@@ -21,10 +22,13 @@ __all__ = [
     "Encoded",
     "Encoder",
     "GlobalNorm",
+    "LSTMPrediction",
     "LogMel",
     "Output",
     "Recogniser",
     "SpecAugment",
+    "StatelessPrediction",
+    "Transducer",
     "TransformerDecoder",
     "TransformerLM",
     "UtteranceNorm",

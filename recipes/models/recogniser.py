@@ -1,4 +1,4 @@
-"""The recogniser: audio → features → convolutional front end → encoder → CTC and attention heads."""
+"""The recogniser: audio → features → convolutional front end → encoder → CTC head and decoder."""
 
 from typing import NamedTuple
 
@@ -14,11 +14,14 @@ from recipes.models.utterance_norm import UtteranceNorm
 
 
 class Output(NamedTuple):
-    """Encoder frames, CTC logits ``[B, T, vocab_size]``, and attention logits ``[B, U, vocab_size]`` or None."""
+    """Encoder frames, CTC logits ``[B, T, vocab_size]``, and the decoder's logits or None.
+
+    Those of an attention decoder are ``[B, U, vocab_size]``, those of a transducer ``[B, T, U, vocab_size]``.
+    """
 
     encoded: Encoded
     ctc_logits: Tensor
-    attention_logits: Tensor | None
+    decoder_logits: Tensor | None
 
 
 class StreamState(NamedTuple):
@@ -30,13 +33,15 @@ class StreamState(NamedTuple):
 
 
 class Recogniser(nn.Module):
-    """Joint CTC/attention model (https://arxiv.org/abs/1609.06773) over any encoder.
+    """CTC and a decoder over any encoder: joint CTC/attention (https://arxiv.org/abs/1609.06773), or a transducer.
 
-    encoder: ``(frames [B, T, d_model], lengths) -> Encoded``. decoder: None for CTC alone.
+    encoder: ``(frames [B, T, d_model], lengths) -> Encoded``. decoder: ``(Encoded, tokens) -> logits``; None for CTC
+    alone.
     Everything that is trained is called in ``forward``, because distributed training wraps no other method.
     """
 
-    token_parts = ("ctc", "decoder.embedding", "decoder.out")  # a row for each token: of no use to another tokenizer
+    # A row for each token: of no use to another tokenizer.
+    token_parts = ("ctc", "decoder.embedding", "decoder.prediction.embedding", "decoder.out")
 
     def __init__(
         self,
@@ -75,11 +80,11 @@ class Recogniser(nn.Module):
     ) -> Output:
         """As ``encode``, and the heads. tokens ``[B, U]``: decoder input, the sentence start first.
 
-        Without tokens or without decoder there are no attention logits.
+        Without tokens or without decoder there are no logits of a decoder.
         """
         encoded = self.encode(audio, lengths, context)
-        attention = self.decoder(encoded, tokens) if self.decoder is not None and tokens is not None else None
-        return Output(encoded, self.ctc(encoded.frames), attention)
+        logits = self.decoder(encoded, tokens) if self.decoder is not None and tokens is not None else None
+        return Output(encoded, self.ctc(encoded.frames), logits)
 
     # --- streaming ------------------------------------------------------------------------------------------
 

@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 State = TypeVar("State")
 
 
-def select(state: State, rows: Sequence[int]) -> State:
+def select(state: State, rows: Sequence[int] | Tensor) -> State:
     """The state of the streams ``rows`` of a batch, in that order. state: of any part of a model."""
-    return tree_map(lambda tensor: tensor[list(rows)], state)
+    index = rows if isinstance(rows, Tensor) else list(rows)
+    return tree_map(lambda tensor: tensor[index], state)
 
 
 def join(states: Sequence[State]) -> State:

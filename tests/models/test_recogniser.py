@@ -68,14 +68,14 @@ def recordings() -> tuple[list[Tensor], list[Tensor]]:
 @torch.no_grad()
 def outputs(model: Recogniser, audio: Tensor, lengths: Tensor, tokens: Tensor, token_lengths: list[int]) -> list[dict]:
     """The valid part of everything that the model computes, for each utterance."""
-    encoded, ctc_logits, attention_logits = model(audio, lengths, tokens)
+    encoded, ctc_logits, decoder_logits = model(audio, lengths, tokens)
     log_probs = ctc_logits.log_softmax(-1)
     texts = greedy_ctc(log_probs, encoded.lengths)
     return [
         {
             "encoder frames": encoded.frames[row, :frames],
             "CTC log probabilities": log_probs[row, :frames],
-            "decoder logits": attention_logits[row, : token_lengths[row]],
+            "decoder logits": decoder_logits[row, : token_lengths[row]],
             "greedy text": texts[row],
         }
         for row, frames in enumerate(encoded.lengths.tolist())
@@ -167,7 +167,7 @@ def test_gradients_reach_every_weight_and_padding_none(encoder, mixer):
         model.eval()
         frames = lengths_to_mask(output.encoded.lengths, output.ctc_logits.shape[1])
         ctc = output.ctc_logits.log_softmax(-1)[frames][:, 5].mean()
-        (ctc + output.attention_logits.log_softmax(-1)[..., 6].mean()).backward()
+        (ctc + output.decoder_logits.log_softmax(-1)[..., 6].mean()).backward()
         gradients.append({name: weight.grad for name, weight in model.named_parameters()})
     unused = {name for name, gradient in gradients[0].items() if gradient is None}
     constant = not list(model.encoder.blocks[0].mixer.parameters())  # conv_only ignores its input

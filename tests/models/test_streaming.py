@@ -167,7 +167,7 @@ def test_training_under_a_context_reaches_every_weight(encoder):
     audio, lengths = padded_batch(recordings()[0][-3:], padding=1.0)
     model.zero_grad(set_to_none=True)
     output = model(audio, lengths, torch.full((3, 2), START), Context(4, 1))
-    (output.ctc_logits.log_softmax(-1)[..., 3].mean() + output.attention_logits.square().mean()).backward()
+    (output.ctc_logits.log_softmax(-1)[..., 3].mean() + output.decoder_logits.square().mean()).backward()
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in model.parameters())
     model.eval()
 

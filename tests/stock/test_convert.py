@@ -29,7 +29,7 @@ def converted(tmp_path, stock: Stock, *options: str, hyperparams: bool = True, *
 def alone(model, audio):
     with torch.no_grad():
         output = model(audio[None], torch.tensor([len(audio)]), TOKENS[None])
-    return output.encoded.frames[0], output.ctc_logits[0], output.attention_logits[0]
+    return output.encoded.frames[0], output.ctc_logits[0], output.decoder_logits[0]
 
 
 def assert_same(model, stock, frames=FRAMES):
@@ -56,7 +56,7 @@ def test_computes_what_stock_computes(tmp_path, encoder, attention):
         frames, ctc, attention_logits = alone(model, audio)
         torch.testing.assert_close(batch.encoded.frames[row, : len(frames)], frames, atol=1e-5, rtol=0)
         torch.testing.assert_close(batch.ctc_logits[row, : len(frames)], ctc, atol=1e-5, rtol=0)
-        torch.testing.assert_close(batch.attention_logits[row], attention_logits, atol=1e-5, rtol=0)
+        torch.testing.assert_close(batch.decoder_logits[row], attention_logits, atol=1e-5, rtol=0)
 
 
 def test_window_of_the_large_recipes(tmp_path):
