@@ -36,7 +36,7 @@ def count_allocations(mixer: Mixer, frames: int, context: Context | None) -> All
 
 def check_linear(build: Build) -> None:
     """No tensor of T x T elements, and twice the frames take twice the memory, unless ``linear`` is False."""
-    mixer, frames = random_mixer(build, torch.float32), 4096
+    mixer, frames = random_mixer(build, torch.float32), 2048
     if not mixer.linear:
         return
     for context in [None] if mixer.cannot_stream else [None, Context(16), Context(16, 2)]:

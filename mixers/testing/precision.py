@@ -47,7 +47,7 @@ def check_half_precision(build: Build) -> None:
 
 def check_long_half_precision(build: Build) -> None:
     """The same for 44 s of speech at a real size, in steps too: plain sums over time leave the range of float16."""
-    frames, d_model = 1100, 256
+    frames, d_model = 1100, 128
     # Frames with a mean of their own, so that sums over time grow as in speech.
     x = to_both(noise(1, frames, d_model) + 0.5 * noise(1, 1, d_model, seed=2))
     mixer = random_mixer(build, d_model=d_model)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.golden import LIMITS, differences, precision
+from tests.support.golden import LIMITS, differences, main, precision
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 
@@ -44,7 +44,9 @@ def test_command_separates_right_from_wrong(tmp_path):
     assert result.stdout.splitlines()[-1] == "1 of 5 agree"
 
 
-def test_command_without_vectors(tmp_path):
-    result = run(tmp_path)
-    assert result.returncode == 2
-    assert result.stderr.splitlines()[-1].endswith(f"error: no .npz file in {tmp_path}")
+def test_command_without_vectors(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["golden", str(tmp_path)])
+    with pytest.raises(SystemExit) as error:
+        main()
+    assert error.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith(f"error: no .npz file in {tmp_path}")
