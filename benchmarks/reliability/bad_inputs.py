@@ -17,6 +17,7 @@ START = {
     "recipes.config": "",
     "recipes.describe": "",
     "recipes.inference.release": "",
+    "recipes.inference.serve": "$none",
     "data_prep.own": "",
 }
 
@@ -249,6 +250,23 @@ ROWS = [
         "$here/mine.yaml: lr must be a number above 0, not -1",
         "recipes.describe",
         {"mine.yaml": "base: $recipe\nlr: -1\n"},
+    ),
+    # The live server.
+    *(
+        BadInput(f"--{name} {value}", f"--{name} must be {wanted}, not {value}", "recipes.inference.serve")
+        for name, wanted, value in [
+            ("clients", "1 or more", "0"),
+            ("buffer", "above 0", "-1"),
+            ("minutes", "above 0", "0"),
+            ("idle", "above 0", "nan"),
+            ("threads", "1 or more", "0"),
+            ("port", "a whole number from 0 to 65535", "65536"),
+        ]
+    ),
+    BadInput(
+        "--origin name.example",
+        "--origin name.example: give scheme and name, with the port if there is one: https://name:port",
+        "recipes.inference.serve",
     ),
     # Releases.
     BadInput(

@@ -13,7 +13,8 @@ from typing import NamedTuple
 from benchmarks.reliability.bad_inputs import START, BadInput
 from benchmarks.reliability.programs import ROOT
 
-PACKAGES = ("recipes.config", "recipes.describe", "data_prep.own")  # whose program is in their __main__
+# Whose program is in their __main__.
+PACKAGES = ("recipes.config", "recipes.describe", "recipes.inference.serve", "data_prep.own")
 
 
 class Shown(NamedTuple):

@@ -77,7 +77,7 @@ class Stream:
                 self.state = model.init_state(1, context)
         except ValueError as error:
             raise RecipeError(str(error)) from None
-        self.utterance, self.finished, self.seconds = Utterance(0), False, 0.0
+        self.utterance, self.finished, self.samples = Utterance(0), False, 0
         self.waiting: list[np.ndarray] = []
         # The first chunk needs more: half a window beyond its end.
         self.needed = context.chunk * model.frame_samples + model.features.latency_samples
@@ -113,7 +113,12 @@ class Stream:
         """Take samples without computing anything, for streams that are advanced together."""
         self.check_open()
         self.waiting.append(checked(samples, rate))
-        self.seconds += len(self.waiting[-1]) / SAMPLE_RATE
+        self.samples += len(self.waiting[-1])
+
+    @property
+    def seconds(self) -> float:
+        """Of audio so far."""
+        return self.samples / SAMPLE_RATE
 
     def check_open(self) -> None:
         if self.finished:

@@ -2,9 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 
+from data_prep.tokenizer import BLANK
+from recipes.inference import Transcriber
+from recipes.inference.streaming import Stream
 from recipes.training.run_folder import WEIGHTS
 from recipes.training.tensors import load_weights, save_weights
 from tests.support.runs import small_corpus, train
@@ -44,3 +49,33 @@ def make_talkative(run: Path) -> None:
     }
     noisy["ctc.bias"][FREQUENT] += 1.0
     save_weights({**weights, **noisy}, run / WEIGHTS)
+
+
+@pytest.fixture(scope="session")
+def samples(recordings) -> np.ndarray:
+    return np.concatenate([soundfile.read(path, dtype="int16")[0] for path in recordings])
+
+
+@pytest.fixture(scope="session")
+def transcriber(run, samples) -> Transcriber:
+    """Hears letters, spaces and silences alike."""
+    transcriber = Transcriber.load(run, device="cpu")
+    model = transcriber.recognise.model
+    with torch.no_grad():
+        logits = model(torch.from_numpy(samples / np.float32(2**15))[None], torch.tensor([len(samples)])).ctc_logits[0]
+        model.ctc.bias -= logits.mean(0)
+        for output in (BLANK, FREQUENT):
+            model.ctc.bias[output] += 1.2 * logits.std(0).mean()
+    return transcriber
+
+
+def cut(samples, seed=0, most=9000):
+    draw, pieces = np.random.default_rng(seed), []
+    while len(samples):
+        size = int(draw.choice([0, 1, draw.integers(1, most)]))
+        pieces, samples = [*pieces, samples[:size]], samples[size:]
+    return pieces
+
+
+def all_texts(stream: Stream, pieces) -> list:
+    return [text for piece in pieces for text in stream.feed(piece)] + stream.finish()

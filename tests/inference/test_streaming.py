@@ -11,47 +11,16 @@ import soundfile
 import torch
 
 from data_prep.errors import DataError
-from data_prep.tokenizer import BLANK, detokenize
+from data_prep.tokenizer import detokenize
 from mixers import Context
 from recipes.decoding.ctc import greedy_ctc
 from recipes.errors import RecipeError
-from recipes.inference import Transcriber
 from recipes.inference.endpoint import Endpoint, trailing_blanks
-from recipes.inference.streaming import Stream, advance
-from tests.inference.conftest import FREQUENT
+from recipes.inference.streaming import advance
+from tests.inference.conftest import all_texts, cut
 from transcribe import main
 
 NEVER = Endpoint(1e9, 1e9, 1e9)
-
-
-@pytest.fixture(scope="module")
-def samples(recordings):
-    return np.concatenate([soundfile.read(path, dtype="int16")[0] for path in recordings])
-
-
-@pytest.fixture(scope="module")
-def transcriber(run, samples):
-    """Hears letters, spaces and silences alike."""
-    transcriber = Transcriber.load(run, device="cpu")
-    model = transcriber.recognise.model
-    with torch.no_grad():
-        logits = model(torch.from_numpy(samples / np.float32(2**15))[None], torch.tensor([len(samples)])).ctc_logits[0]
-        model.ctc.bias -= logits.mean(0)
-        for output in (BLANK, FREQUENT):
-            model.ctc.bias[output] += 1.2 * logits.std(0).mean()
-    return transcriber
-
-
-def cut(samples, seed=0, most=9000):
-    draw, pieces = np.random.default_rng(seed), []
-    while len(samples):
-        size = int(draw.choice([0, 1, draw.integers(1, most)]))
-        pieces, samples = [*pieces, samples[:size]], samples[size:]
-    return pieces
-
-
-def all_texts(stream: Stream, pieces) -> list:
-    return [text for piece in pieces for text in stream.feed(piece)] + stream.finish()
 
 
 def at_once(transcriber, samples, context) -> str:

@@ -1,0 +1,134 @@
+"""Live recognition for many clients: python -m recipes.inference.serve RUN [--port 8000]
+
+Serves a page, with a microphone and a place to drop files, and a WebSocket at /stream: 16-bit samples at 16 kHz in,
+partial and final texts out. All clients' next chunks are one batch of the model. SIGTERM or Ctrl-C ends all streams
+with their last text. Keys of the recipe and SpeechBrain's run options may follow, as for transcribe.py.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recipes.errors import RecipeError, command_line
+from recipes.inference.serve.limits import Limits
+
+if TYPE_CHECKING:
+    from recipes.inference.streaming import Stream
+
+INSTALL = "pip install -r requirements-serve.txt"
+PATIENCE = 20.0  # seconds to finish all streams in
+LOOPBACK = "127.0.0.1"
+
+
+def parse(argv: Sequence[str] | None = None) -> tuple[argparse.Namespace, list[str]]:
+    parser = argparse.ArgumentParser(
+        prog="python -m recipes.inference.serve",
+        description=__doc__,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add, limits = parser.add_argument, Limits()
+    add("run", help="a folder that train.py wrote, or a release")
+    add("--host", default=LOOPBACK, help="address to listen at (default: %(default)s, for this machine alone)")
+    add("--port", type=int, default=8000, help="default: %(default)s; 0: any that is free")
+    add("--origin", action="append", default=[], metavar="URL", help="whose pages may use it too: https://name:port")
+    add("--clients", type=int, default=limits.clients, help="at one time (default: %(default)s)")
+    add("--buffer", type=float, default=limits.buffer, metavar="SECONDS", help="of a client's audio that may wait")
+    add("--minutes", type=float, default=limits.minutes, help="of audio in a stream (default: %(default)g)")
+    add("--idle", type=float, default=limits.idle, metavar="SECONDS", help="without audio, after which a stream ends")
+    add("--chunk", type=int, default=16, metavar="FRAMES", help="40 ms each (default: %(default)s)")
+    add("--left_chunks", type=int, metavar="N", help="that a chunk sees before it (default: all)")
+    add("--rescore", action="store_true", help="final texts by the recipe's search")
+    add("--average", help="weights: best-5, last-5, or epochs 3-7; without it, those of the run's own test")
+    add("--threads", type=int, metavar="N", help="of the CPU")
+    parser.set_defaults(ngram=None, window=None, piece=None, batch_seconds=None)
+    return parser.parse_known_args(argv)
+
+
+def limits_of(own: argparse.Namespace) -> Limits:
+    """Raises RecipeError for values that cannot be."""
+    limits = Limits(own.clients, own.buffer, own.minutes, own.idle)
+    limits.check()
+    if not 0 <= own.port < 2**16:
+        raise RecipeError(f"--port must be a whole number from 0 to {2**16 - 1}, not {own.port}")
+    if own.threads is not None and own.threads < 1:
+        raise RecipeError(f"--threads must be 1 or more, not {own.threads}")
+    for origin in own.origin:
+        if not origin.startswith(("http://", "https://")) or origin.count("/") != 2:
+            raise RecipeError(
+                f"--origin {origin}: give scheme and name, with the port if there is one: https://name:port"
+            )
+    return limits
+
+
+def allowed_origins(own: argparse.Namespace, port: int) -> set[str]:
+    """Of the server's own page, as a browser writes them, and those that were asked for."""
+    names = {"localhost", LOOPBACK, "[::1]", f"[{own.host}]" if ":" in own.host else own.host}
+    return {f"http://{name}" + f":{port}" * (port != 80) for name in names} | set(own.origin)
+
+
+async def serve(own: argparse.Namespace, limits: Limits, open_stream: Callable[[], "Stream"]) -> None:
+    """Until a signal comes. Raises RecipeError where the port cannot be had."""
+    from aiohttp import web
+
+    from recipes.inference.serve.app import Service
+    from recipes.inference.serve.live import LiveStreams
+
+    origins: set[str] = set()
+    streams = LiveStreams(open_stream, limits)
+    name = "/".join(Path(own.run).resolve().parts[-3:])  # quickstart/summarymixing/1234
+    runner = web.AppRunner(Service(streams, origins, name).app(), access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, own.host, own.port).start()
+        except OSError as error:
+            reason = (
+                os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+            )  # the latter of names
+            raise RecipeError(f"--host {own.host} --port {own.port}: {reason}; give another") from None
+        port = runner.addresses[0][1]
+        origins |= allowed_origins(own, port)
+        stopped = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        print(f"http://{own.host}:{port}", flush=True)
+        await stopped.wait()
+        print(f"finishing {len(streams.clients)} streams", file=sys.stderr, flush=True)
+        await streams.stop(PATIENCE)
+        mean = streams.rows / max(streams.batches, 1)
+        print(f"{streams.batches} batches of {mean:.2f} streams in the mean", file=sys.stderr)
+    finally:
+        await runner.cleanup()
+
+
+@command_line
+def main(argv=None):
+    own, other = parse(argv)
+    limits = limits_of(own)
+    try:
+        import aiohttp  # noqa: F401
+    except ImportError:
+        raise RecipeError(f"aiohttp is not installed: {INSTALL}") from None
+    from recipes.inference.command_run import load_transcriber
+
+    transcriber = load_transcriber(own, other)
+
+    def open_stream() -> "Stream":
+        return transcriber.stream(chunk=own.chunk, left_chunks=own.left_chunks, rescore=own.rescore)
+
+    warm = open_stream()  # before the port is open: what cannot stream says so, and the first step is the slowest
+    warm.feed(np.zeros(2 * warm.needed, np.float32))
+    print(f"{transcriber.name}, on {transcriber.recognise.device}", file=sys.stderr)
+    asyncio.run(serve(own, limits, open_stream))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
