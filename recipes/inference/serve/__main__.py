@@ -2,7 +2,7 @@
 
 Serves a page, with a microphone and a place to drop files, and a WebSocket at /stream: 16-bit samples at 16 kHz in,
 partial and final texts out. All clients' next chunks are one batch of the model. SIGTERM or Ctrl-C ends all streams
-with their last text. Keys of the recipe and SpeechBrain's run options may follow, as for transcribe.py.
+with their last text. Keys of the recipe that say how to decode may follow, as for transcribe.py.
 """
 
 import argparse
@@ -47,6 +47,9 @@ def parse(argv: Sequence[str] | None = None) -> tuple[argparse.Namespace, list[s
     add("--left_chunks", type=int, metavar="N", help="that a chunk sees before it (default: all)")
     add("--rescore", action="store_true", help="final texts by the recipe's search")
     add("--average", help="weights: best-5, last-5, or epochs 3-7; without it, those of the run's own test")
+    add("--device", help="cpu, cuda or cuda:1 (default: the first GPU, or the CPU where there is none)")
+    add("--eval_precision", metavar="NAME", help="of the computation: fp32, bf16 or fp16 (default: fp32)")
+    add("--trust", action="store_const", const=True, help="let the run's recipe name any class: only of one you know")
     add("--threads", type=int, metavar="N", help="of the CPU")
     parser.set_defaults(ngram=None, window=None, piece=None, batch_seconds=None)
     return parser.parse_known_args(argv)
