@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-from data_prep.tokenizer import BLANK
 from recipes.errors import RecipeError
 
 
@@ -23,12 +22,7 @@ class Endpoint(NamedTuple):
             if not seconds > 0:
                 raise RecipeError(f"endpoint: {name} must be a number of seconds above 0, not {seconds}")
 
-    def is_met(self, path: list[int], silence: int, frame_seconds: float) -> bool:
-        """path: CTC's output of each frame of the utterance; silence: of how many blanks it ends in."""
-        limit = self.before_speech if silence == len(path) else self.after_speech
-        return silence * frame_seconds >= limit or len(path) * frame_seconds >= self.longest
-
-
-def trailing_blanks(path: list[int]) -> int:
-    """How many blanks a path ends in."""
-    return next((count for count, output in enumerate(reversed(path)) if output != BLANK), len(path))
+    def is_met(self, frames: int, silence: int, frame_seconds: float) -> bool:
+        """frames: of the utterance; silence: at its end, all of them where nothing was said."""
+        limit = self.before_speech if silence == frames else self.after_speech
+        return silence * frame_seconds >= limit or frames * frame_seconds >= self.longest

@@ -21,6 +21,7 @@ from recipes.decoding import Hypothesis, Search
 from recipes.decoding.search import Decoder
 from recipes.inference.alignment import align
 from recipes.inference.audio import SAMPLE_RATE
+from recipes.inference.listening import listener_of
 from recipes.inference.long import choose_cuts, encode_in_windows, is_linear, pieces, samples_per_frame
 from recipes.inference.recordings import Recording
 from recipes.inference.transcript import Transcript
@@ -83,6 +84,7 @@ class Recognition:
         self.context = tested_context(loaded.recipe.hparams)
         self.encode_audio = functools.partial(self.model.encode, context=self.context)
         self.decoder = cast(Decoder | None, self.model.decoder)
+        self.listener = listener_of(self.model.decoder, self.search)
         lm = loaded.language_model
         self.language_model = lm.to(device).eval() if lm is not None else None
         self.hop = samples_per_frame(self.model)

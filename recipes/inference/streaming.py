@@ -4,21 +4,23 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from data_prep.errors import DataError
-from data_prep.tokenizer import BLANK
 from mixers import Context
 from recipes.errors import RecipeError
 from recipes.inference.audio import SAMPLE_RATE
-from recipes.inference.endpoint import Endpoint, trailing_blanks
+from recipes.inference.endpoint import Endpoint
+from recipes.inference.listening import Heard
 from recipes.inference.recognition import Encoding, Recognition
 from recipes.inference.recordings import Recording
 from recipes.inference.transcript import Word
-from recipes.inference.words import greedy_path, spans_of_path, word_groups, words_of
+from recipes.inference.utterance import Utterance
+from recipes.inference.words import TokenSpan, word_groups, words_of
+from recipes.models.recogniser import StreamState as ModelState
 from recipes.models.streaming import join, select, state_shape
 
 RECENT = 10_000  # chunks whose times are kept
@@ -35,32 +37,19 @@ class StreamedText:
     words: list[Word] = field(default_factory=list)
 
 
-@dataclass
-class Utterance:
-    """What was heard since the last endpoint, frame by frame. first: its first frame in the stream.
+class StreamState(NamedTuple):
+    """Of the model up to its frames, and of what listens to them; batch first."""
 
-    going_on: the output with which the last utterance was cut off; until it ends it belongs there.
-    """
-
-    first: int
-    path: list[int] = field(default_factory=list)
-    probabilities: list[float] = field(default_factory=list)
-    frames: list[torch.Tensor] = field(default_factory=list)
-    log_probs: list[torch.Tensor] = field(default_factory=list)
-    going_on: int = BLANK
-
-    def part(self, start: int, end: int) -> "Utterance":
-        """Some of its frames, by their place in it."""
-        chosen = slice(start, end)
-        first, path, probabilities = self.first + start, self.path[chosen], self.probabilities[chosen]
-        return Utterance(first, path, probabilities, self.frames[chosen], self.log_probs[chosen])
+    model: ModelState
+    listener: Any
 
 
 class Stream:
     """One stream of a recogniser; `Transcriber.stream` opens it.
 
-    Text is greedy CTC of each chunk as soon as it is complete; the tokens of all utterances together are those of
-    `forward(…, context)` over the whole. Memory does not grow with time where the model's state does not.
+    Text is greedy, of each chunk as soon as it is complete: of the transducer where the recipe searches with it, else
+    of CTC. The tokens of all utterances together are those of `forward(…, context)` over the whole. Memory grows with
+    time only where the model's state does.
     rescore: final texts are those of the recogniser's search over the frames of the utterance. Raises RecipeError
     where the model cannot stream, and for values that cannot be.
     """
@@ -74,7 +63,7 @@ class Stream:
         model = recognise.model
         try:
             with torch.inference_mode():
-                self.state = model.init_state(1, context)
+                self.state = StreamState(model.init_state(1, context), recognise.listener.start(1))
         except ValueError as error:
             raise RecipeError(str(error)) from None
         self.utterance, self.finished, self.samples = Utterance(0), False, 0
@@ -105,7 +94,7 @@ class Stream:
         with torch.inference_mode():
             audio = torch.from_numpy(self.taken(self.samples_waiting()))[None].to(self.recognise.device)
             texts = step([self], audio, last=True)[0]
-            return [text for text in texts if text.final] + self.end_utterance(len(self.utterance.path))
+            return [text for text in texts if text.final] + self.end_utterance(self.utterance.end)
 
     # --- samples --------------------------------------------------------------------------------------------
 
@@ -139,52 +128,36 @@ class Stream:
 
     # --- text -----------------------------------------------------------------------------------------------
 
-    def hear(self, frames: torch.Tensor, log_probs: torch.Tensor) -> list[StreamedText]:
-        """The frames of a chunk ``[T, d_model]`` and CTC's log probabilities ``[T, vocab_size]``, on the CPU."""
+    def hear(self, heard: Sequence[Heard], frames: torch.Tensor, log_probs: torch.Tensor) -> list[StreamedText]:
+        """A chunk: what was heard in each frame, the frames ``[T, d_model]``, CTC's log probabilities, on the CPU."""
         texts = []
-        path, probabilities = greedy_path(log_probs.numpy())
-        for number, (output, probability) in enumerate(zip(path, probabilities, strict=True)):
+        for number, in_frame in enumerate(heard):
             utterance = self.utterance
-            if output == utterance.going_on:
-                output = BLANK
-            else:
-                utterance.going_on = BLANK
-            utterance.path.append(output)
-            utterance.probabilities.append(probability)
+            utterance.add(in_frame)
             if self.rescore:
                 utterance.frames.append(frames[number])
                 utterance.log_probs.append(log_probs[number])
-            silence = trailing_blanks(utterance.path)
-            if self.endpoint.is_met(utterance.path, silence, self.recognise.frame_seconds):
-                texts += self.end_utterance(self.cut() if silence < len(utterance.path) else len(utterance.path))
-        words = self.words(self.utterance)
+            silence = utterance.silence
+            if self.endpoint.is_met(utterance.length, silence, self.recognise.frame_seconds):
+                texts += self.end_utterance(self.cut() if silence < utterance.length else utterance.end)
+        words = self.words(self.utterance.spans)
         if words:
             texts.append(self.text_of(words, final=False))
         return texts
 
-    def cut(self) -> int:
-        """Where a path ends that is over: before its last word, which may go on, unless silence follows it."""
-        path, tokenizer = self.utterance.path, self.recognise.tokenizer
-        if trailing_blanks(path):
-            return len(path)
-        spans = spans_of_path(path, self.utterance.probabilities)
-        starts = [group[0].start for group in word_groups(spans, tokenizer)]
-        return starts[-1] if len(starts) > 1 else len(path)
+    def cut(self) -> float:
+        """Where an utterance ends that is over: before its last word, which may go on, unless silence follows it."""
+        utterance = self.utterance
+        starts = [group[0].start for group in word_groups(utterance.spans, self.recognise.tokenizer)]
+        return starts[-1] if len(starts) > 1 and not utterance.silence else utterance.end
 
-    def end_utterance(self, frames: int) -> list[StreamedText]:
-        """The first ``frames`` frames are over; what comes after them begins the next utterance."""
-        old = self.utterance
-        head, self.utterance = old.part(0, frames), old.part(frames, len(old.path))
-        if frames == len(old.path) > 0:
-            self.utterance.going_on = old.path[-1] if old.path[-1] != BLANK else old.going_on
-        words = self.rescored(head) if self.rescore and frames else self.words(head)
+    def end_utterance(self, place: float) -> list[StreamedText]:
+        """What lies before this place in the stream is over; what comes after it begins the next utterance."""
+        head, self.utterance = self.utterance.split(place)
+        words = self.rescored(head) if self.rescore and head.length else self.words(head.spans)
         return [self.text_of(words, final=True)] if words else []
 
-    def words(self, utterance: Utterance) -> list[Word]:
-        spans = [
-            span._replace(start=span.start + utterance.first, end=span.end + utterance.first)
-            for span in spans_of_path(utterance.path, utterance.probabilities)
-        ]
+    def words(self, spans: Sequence[TokenSpan]) -> list[Word]:
         return words_of(spans, self.recognise.tokenizer, self.recognise.frame_seconds, self.seconds)
 
     def rescored(self, utterance: Utterance) -> list[Word]:
@@ -193,7 +166,7 @@ class Stream:
         device, first = recognise.device, utterance.first * seconds
         encoding = Encoding(torch.stack(utterance.frames).to(device), torch.stack(utterance.log_probs).to(device))
         (parts,) = recognise.search_all([encoding])
-        transcript = recognise.transcript(Recording("stream"), len(utterance.path) * seconds, encoding, parts, 1)
+        transcript = recognise.transcript(Recording("stream"), utterance.length * seconds, encoding, parts, 1)
         return [replace(word, start=word.start + first, end=word.end + first) for word in transcript.words]
 
     def text_of(self, words: Sequence[Word], final: bool) -> StreamedText:
@@ -226,13 +199,16 @@ def advance(streams: Sequence[Stream]) -> list[list[StreamedText]]:
 def step(streams: Sequence[Stream], audio: torch.Tensor, last: bool = False) -> list[list[StreamedText]]:
     """The next samples ``[streams, n]`` of streams whose states are alike."""
     recognise, begun = streams[0].recognise, time.perf_counter()
+    state = join([stream.state for stream in streams])
     with recognise.autocast():
-        output, state = recognise.model.step(audio, join([stream.state for stream in streams]), last)
-    frames, log_probs = output.encoded.frames.cpu(), output.ctc_logits.float().log_softmax(-1).cpu()
+        output, model = recognise.model.step(audio, state.model, last)
+        log_probs = output.ctc_logits.float().log_softmax(-1)
+        heard, listener = recognise.listener.hear(output.encoded.frames, log_probs, state.listener)
+    state, frames, log_probs = StreamState(model, listener), output.encoded.frames.cpu(), log_probs.cpu()
     texts = []
     for row, stream in enumerate(streams):
         stream.state = select(state, [row])
-        texts.append(stream.hear(frames[row], log_probs[row]))
+        texts.append(stream.hear(heard[row], frames[row], log_probs[row]))
     seconds = time.perf_counter() - begun
     for stream in streams:
         stream.computing.append(seconds)

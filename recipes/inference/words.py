@@ -15,11 +15,14 @@ WORD_MARK = "▁"  # begins the first piece of a word
 
 
 class TokenSpan(NamedTuple):
-    """A token, its frames (the last one excluded), and the highest probability that CTC gives it in them."""
+    """A token, its frames (the last one excluded), and the highest probability that it has in them.
+
+    Whole frames for CTC; the tokens that a transducer says in one frame share it.
+    """
 
     token: int
-    start: int
-    end: int
+    start: float
+    end: float
     probability: float
 
 
@@ -52,9 +55,9 @@ def words_of(
     for group in word_groups(spans, tokenizer):
         text = detokenize(tokenizer, [span.token for span in group]).strip()
         if text:
-            start, end = ((frame - 0.5) * frame_seconds for frame in (group[0].start, group[-1].end))
+            start, end = (max((frame - 0.5) * frame_seconds, 0.0) for frame in (group[0].start, group[-1].end))
             confidence = math.exp(sum(math.log(max(span.probability, 1e-30)) for span in group) / len(group))
-            words.append(Word(text, min(max(start, 0.0), duration), min(end, duration), min(confidence, 1.0)))
+            words.append(Word(text, min(start, duration), min(end, duration), min(confidence, 1.0)))
     return words
 
 

@@ -1,9 +1,14 @@
 """A transducer from training to text, by the same commands as other recognisers."""
 
 import pytest
+import soundfile
 
 from evaluate import main as evaluate
+from recipes.asr import SavedRun
 from recipes.asr.memory import TrainingSet
+from recipes.inference import Transcriber
+from recipes.inference.listening import TransducerListener
+from recipes.inference.release import release
 from tests.support.runs import ROOT, assert_learned, epochs, initial_model, small_corpus, summary, train
 
 RECIPE = ROOT / "hparams" / "quickstart_transducer.yaml"
@@ -42,6 +47,19 @@ def test_evaluate_decodes_with_its_search(run):
     assert evaluate([str(run), "--test_search.beam", "1", *CPU]) == 0
     folder = run / "evaluations" / "test_search.beam=1"
     assert summary(folder).splits.keys() == summary(run).splits.keys() == {"test-clean"}
+
+
+def test_a_release_holds_it(corpus, run, tmp_path):
+    """With its search and its prediction network; it transcribes and streams as the run does."""
+    out = release(SavedRun(run, {}), tmp_path / "released")
+    audio = sorted(corpus.rglob("test-clean/**/*.flac"))[0]
+    ours, theirs = (Transcriber.load(folder, device="cpu") for folder in (run, out))
+    assert theirs.transcribe(audio) == ours.transcribe(audio)
+    samples = soundfile.read(audio, dtype="int16")[0]
+    streams = [transcriber.stream(chunk=4) for transcriber in (ours, theirs)]
+    assert isinstance(streams[1].recognise.listener, TransducerListener)
+    (said, said_too) = (stream.feed(samples) + stream.finish() for stream in streams)
+    assert said == said_too
 
 
 def test_a_search_of_another_kind_is_refused_before_anything_is_written(corpus, run, tmp_path, capsys):

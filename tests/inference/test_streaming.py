@@ -15,8 +15,10 @@ from data_prep.tokenizer import detokenize
 from mixers import Context
 from recipes.decoding.ctc import greedy_ctc
 from recipes.errors import RecipeError
-from recipes.inference.endpoint import Endpoint, trailing_blanks
+from recipes.inference.endpoint import Endpoint
+from recipes.inference.listening import CtcListener
 from recipes.inference.streaming import advance
+from recipes.inference.utterance import Utterance
 from tests.inference.conftest import all_texts, cut
 from transcribe import main
 
@@ -70,7 +72,12 @@ def test_rules_of_the_endpoint():
         ([7, 0] * 10 * second, True),
         ([7, 0] * 9 * second, False),
     ]:
-        assert rules.is_met(path, trailing_blanks(path), 1 / second) == is_met
+        utterance, listener, state = Utterance(0), CtcListener(), CtcListener().start(1)
+        log_probs = torch.nn.functional.one_hot(torch.tensor([path]), 8).float()
+        ((*heard,),), state = listener.hear(log_probs, log_probs, state)
+        for in_frame in heard:
+            utterance.add(in_frame)
+        assert rules.is_met(utterance.length, utterance.silence, 1 / second) == is_met
 
 
 def test_rescoring_is_the_search_over_the_frames_of_the_stream(transcriber, samples):

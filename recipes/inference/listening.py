@@ -1,0 +1,91 @@
+"""What a stream hears in its frames, without a search: greedy CTC, or greedy decoding of a transducer."""
+
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from data_prep.tokenizer import BLANK
+from recipes.decoding import Search, TransducerSearch
+from recipes.decoding.transducer import GreedyState, greedy_start, greedy_transducer
+from recipes.models import Encoded, Transducer
+
+
+class Heard(NamedTuple):
+    """In one frame: tokens that begin there with their probabilities; that of the last token, where it goes on."""
+
+    tokens: tuple[tuple[int, float], ...] = ()
+    goes_on: float | None = None
+
+
+class Listener(Protocol):
+    """A state is batch first, so that streams can be put together."""
+
+    def start(self, batch: int) -> Any:
+        """The state of so many streams before their first frame."""
+
+    def hear(self, frames: Tensor, log_probs: Tensor, state: Any) -> tuple[list[list[Heard]], Any]:
+        """The next frames of each stream ``[B, T, d_model]`` and CTC's log probabilities ``[B, T, vocab_size]``.
+
+        Returns what is heard in each frame of each stream.
+        """
+
+
+class CtcState(NamedTuple):
+    """The output of the last frame of each stream ``[B]``."""
+
+    last: Tensor
+
+
+class CtcListener:
+    """CTC's best output of every frame: a token begins where it differs from the output before."""
+
+    def start(self, batch: int) -> CtcState:
+        return CtcState(torch.full((batch,), BLANK))
+
+    def hear(self, frames: Tensor, log_probs: Tensor, state: CtcState) -> tuple[list[list[Heard]], CtcState]:
+        best, output = (part.cpu() for part in log_probs.max(-1))
+        outputs = torch.cat([state.last[:, None], output], 1)
+        rows = zip(outputs.tolist(), best.exp().tolist(), strict=True)
+        return [heard_of_path(path, probabilities) for path, probabilities in rows], CtcState(outputs[:, -1])
+
+
+def heard_of_path(path: list[int], probabilities: list[float]) -> list[Heard]:
+    """path: begins with the output before the first of these frames."""
+    heard = []
+    for last, output, probability in zip(path, path[1:], probabilities, strict=False):
+        if output == BLANK:
+            heard.append(Heard())
+        elif output == last:
+            heard.append(Heard(goes_on=probability))
+        else:
+            heard.append(Heard(((output, probability),)))
+    return heard
+
+
+class TransducerListener:
+    """The transducer's likeliest outputs; see `recipes.decoding.transducer.greedy_transducer`."""
+
+    def __init__(self, decoder: Transducer, max_symbols: int):
+        self.decoder, self.max_symbols = decoder, max_symbols
+
+    def start(self, batch: int) -> GreedyState:
+        return greedy_start(self.decoder, batch)
+
+    def hear(self, frames: Tensor, log_probs: Tensor, state: GreedyState) -> tuple[list[list[Heard]], GreedyState]:
+        lengths = torch.full((len(frames),), frames.shape[1], device=frames.device)
+        emitted, state = greedy_transducer(self.decoder, Encoded(frames, lengths), state, self.max_symbols)
+        heard = []
+        for tokens in emitted:
+            by_frame: list[list[tuple[int, float]]] = [[] for _ in range(frames.shape[1])]
+            for item in tokens:
+                by_frame[item.frame].append((item.token, item.probability))
+            heard.append([Heard(tuple(items)) for items in by_frame])
+        return heard, state
+
+
+def listener_of(decoder: object, search: Search | None) -> Listener:
+    """The transducer where the recipe searches with it, else CTC."""
+    if isinstance(search, TransducerSearch) and isinstance(decoder, Transducer):
+        return TransducerListener(decoder, search.max_symbols)
+    return CtcListener()

@@ -1,0 +1,52 @@
+"""What a stream has heard since the last endpoint."""
+
+from dataclasses import dataclass, field
+
+import torch
+
+from recipes.inference.listening import Heard
+from recipes.inference.words import TokenSpan
+
+
+@dataclass
+class Utterance:
+    """first: its first frame in the stream; length: frames. spans: in frames of the stream.
+
+    frames, log_probs: of each frame, where they are kept to be searched.
+    """
+
+    first: int
+    length: int = 0
+    spans: list[TokenSpan] = field(default_factory=list)
+    frames: list[torch.Tensor] = field(default_factory=list)
+    log_probs: list[torch.Tensor] = field(default_factory=list)
+
+    @property
+    def end(self) -> int:
+        return self.first + self.length
+
+    @property
+    def silence(self) -> int:
+        """Frames at its end in which nothing was heard."""
+        return self.end - (int(self.spans[-1].end) if self.spans else self.first)
+
+    def add(self, heard: Heard) -> None:
+        """One more frame. Several tokens in it share it. What goes on from before the utterance is not its own."""
+        frame, count = self.end, len(heard.tokens)
+        if heard.goes_on is not None and self.spans and self.spans[-1].end == frame:
+            last = self.spans[-1]
+            self.spans[-1] = last._replace(end=frame + 1, probability=max(last.probability, heard.goes_on))
+        for number, (token, probability) in enumerate(heard.tokens):
+            start, end = frame + number / count, frame + (number + 1) / count
+            self.spans.append(TokenSpan(token, start, end, probability))
+        self.length += 1
+
+    def split(self, place: float) -> tuple["Utterance", "Utterance"]:
+        """The utterance before a place in the stream, and what comes after it; no token lies across it."""
+        length = int(place) - self.first
+        head = [span for span in self.spans if span.start < place]
+        tail = self.spans[len(head) :]
+        return (
+            Utterance(self.first, length, head, self.frames[:length], self.log_probs[:length]),
+            Utterance(int(place), self.length - length, tail, self.frames[length:], self.log_probs[length:]),
+        )

@@ -1,0 +1,88 @@
+"""A transducer's stream says what the same recogniser says of the whole, and loses nothing at endpoints."""
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from data_prep.tokenizer import BLANK
+from recipes.config import load
+from recipes.decoding.transducer import greedy_start
+from recipes.inference import Transcriber
+from recipes.inference.endpoint import Endpoint
+from recipes.inference.listening import Heard
+from recipes.inference.recognition import LoadedModel
+from recipes.inference.utterance import Utterance
+from recipes.inference.words import TokenSpan
+from tests.inference.conftest import FREQUENT
+from tests.support.models import randomised
+from tests.support.runs import ROOT
+
+SIZES = {"d_model": 16, "heads": 2, "layers": 2, "d_ffn": 32, "kernel_size": 3, "data_folder": "unused"}
+PREDICTIONS = {
+    "stateless": {},
+    "lstm": {"model.decoder.prediction": "!new:recipes.models.LSTMPrediction {vocab_size: 32, size: 8}"},
+}
+
+
+@pytest.fixture(scope="module")
+def samples(recordings):
+    return np.concatenate([soundfile.read(path, dtype="int16")[0] for path in recordings])
+
+
+def transcriber(run, samples, prediction: str) -> Transcriber:
+    """Weights that were not trained, and hear letters, spaces and silences alike; it tests as a stream, greedily."""
+    keys = {"test_chunk": 4, "test_search.beam": 1, **PREDICTIONS[prediction]}
+    recipe = load(ROOT / "hparams" / "quickstart_transducer.yaml", {**SIZES, **keys})
+    tokenizer = Transcriber.load(run, device="cpu").recognise.tokenizer
+    model = randomised(recipe.hparams["model"], 0.3)
+    model.normalize.mean.fill_(-15.0)
+    model.normalize.std.fill_(8.0)
+    with torch.no_grad():
+        audio = torch.from_numpy(samples / np.float32(2**15))[None]
+        decoder, encoded = model.decoder, model.encode(audio, torch.tensor([len(samples)]))
+        decoder.of_frame.weight *= 3
+        decoder.of_frame.bias -= decoder.prepare(encoded)[0].mean(0)
+        logits = decoder.joint(decoder.prepare(encoded)[0], greedy_start(decoder, 1).predicted)
+        decoder.out.bias -= logits.mean(0)
+        for output in (BLANK, FREQUENT):
+            decoder.out.bias[output] += 1.2 * logits.std(0).mean()
+    loaded = LoadedModel(model, tokenizer, recipe.hparams["test_search"], None, "noise", recipe)
+    return Transcriber(loaded, device="cpu", piece=1e9)
+
+
+def texts_of(stream, samples) -> list:
+    pieces = np.split(samples, [1, 700, 701, 9000, 20011])
+    return [text for piece in pieces for text in stream.feed(piece)] + stream.finish()
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+def test_streamed_text_is_that_of_the_whole(run, samples, prediction):
+    recogniser = transcriber(run, samples, prediction)
+    expected = recogniser.transcribe(samples, 16000).text
+    assert len(expected.split()) > 3
+    texts = texts_of(recogniser.stream(chunk=4, endpoint=Endpoint(1e9, 1e9, 1e9)), samples)
+    assert [text.final for text in texts] == [False] * (len(texts) - 1) + [True] and len(texts) > 5
+    assert texts[-1].text.split() == expected.split()
+    times = [time for word in texts[-1].words for time in (word.start, word.end)]
+    assert times == sorted(times) and times[0] >= 0 and times[-1] <= len(samples) / 16000
+    for endpoint in (Endpoint(0.2, 0.08, 1e9), Endpoint(1e9, 1e9, 0.4)):
+        finals = [text.text for text in texts_of(recogniser.stream(chunk=4, endpoint=endpoint), samples) if text.final]
+        assert len(finals) > 2 and "".join(finals).replace(" ", "") == expected.replace(" ", "")
+
+
+def test_rescoring_searches_the_frames_of_the_stream(run, samples):
+    recogniser = transcriber(run, samples, "stateless")
+    never = Endpoint(1e9, 1e9, 1e9)
+    final = texts_of(recogniser.stream(chunk=4, endpoint=never, rescore=True), samples)[-1]
+    assert final.final and final.text.split() == recogniser.transcribe(samples, 16000).text.split()
+
+
+def test_tokens_of_one_frame_share_it():
+    utterance = Utterance(10)
+    for heard in (Heard(), Heard(((5, 0.5), (6, 0.25))), Heard(goes_on=0.75), Heard()):
+        utterance.add(heard)
+    spans = [TokenSpan(5, 11, 11.5, 0.5), TokenSpan(6, 11.5, 13, 0.75)]
+    assert utterance.spans == spans and utterance.silence == 1
+    head, tail = utterance.split(11.5)
+    assert (head.spans, head.length, tail.spans, tail.first, tail.length) == (spans[:1], 1, spans[1:], 11, 3)
