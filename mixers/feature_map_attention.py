@@ -205,6 +205,6 @@ def read_sums(q: Tensor, kv_sums: Tensor) -> Sums:
 def weighted_mean(sums: Sums) -> Tensor:
     """The mean of values ``[…, T, d]``."""
     smallest = torch.finfo(sums.scores.dtype).eps
-    mean = sums.values / sums.scores.clamp(min=smallest)
     # A query that agrees with no key gets zeros, and no gradient: divided by a weight of zero, it would be infinite.
-    return mean.where(sums.scores > smallest, 0.0)
+    share = sums.scores.clamp(min=smallest).reciprocal().where(sums.scores > smallest, 0.0)
+    return sums.values * share

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, layer_norm
 
-from .base import Mixer, check_even, check_heads
+from .base import Mixer, check_even, check_heads, sum_dtype, zero_padding
 from .chunks import (
     PastSums,
     append,
@@ -36,10 +36,41 @@ class HyperNetwork(nn.Module):
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
 
-    def forward(self, z: Tensor) -> Tensor:
+    def hidden(self, z: Tensor) -> Tensor:
+        """The first layer: ``[heads, …, size]`` → the same shape."""
         hidden = torch.baddbmm(self.fc1_biases[:, None], z.flatten(1, -2), self.fc1_weights.transpose(1, 2))
-        weights = torch.baddbmm(self.fc2_biases[:, None], gelu(hidden), self.fc2_weights.transpose(1, 2))
+        return gelu(hidden).view(z.shape)
+
+    def forward(self, z: Tensor) -> Tensor:
+        hidden = self.hidden(z).flatten(1, -2)
+        weights = torch.baddbmm(self.fc2_biases[:, None], hidden, self.fc2_weights.transpose(1, 2))
         return weights.view(*z.shape[:-1], -1)
+
+    # The second layer is linear, W = H F^T + 1 b^T with H of ``hidden``: no product over time needs W itself, which has
+    # out_size / size times the columns of H.
+
+    def outer_sums(self, hidden: Tensor, x: Tensor) -> Tensor:
+        """W^T X = F (H^T X) + b (1^T X), a sum over time in the dtype of sums: ``[heads, …, out_size, size]``.
+
+        hidden, x: ``[heads, …, T, size]``.
+        """
+        sums, total = sum_products(hidden, x), x.sum(-2, keepdim=True, dtype=sum_dtype(x))
+        weights, biases = self.last_layer(sums)
+        with torch.autocast(x.device.type, enabled=False):
+            return weights @ sums + biases @ total
+
+    def mix(self, hidden: Tensor, sums: Tensor) -> Tensor:
+        """W P = H (F^T P) + 1 (b^T P) of P ``[heads, …, out_size, size]``, in its dtype: ``[heads, …, T, size]``."""
+        weights, biases = self.last_layer(sums)
+        with torch.autocast(sums.device.type, enabled=False):
+            small, constant = weights.mT @ sums, biases.mT @ sums
+        return apply_sums(hidden, small) + constant
+
+    def last_layer(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """F ``[heads, …, out_size, size]`` and b ``[heads, …, out_size, 1]``, of as many dimensions as ``like``."""
+        shape = (len(self.fc2_weights), *(1,) * (like.dim() - 3))
+        weights = self.fc2_weights.to(like.dtype).view(*shape, *self.fc2_weights.shape[1:])
+        return weights, self.fc2_biases.to(like.dtype).view(*shape, -1, 1)
 
 
 class HyperState(NamedTuple):
@@ -101,18 +132,25 @@ class HyperMixing(Mixer):
         return layer_norm(y, norm.normalized_shape, weight, bias, norm.eps).to(norm.weight.dtype)
 
     def forward(self, x, mask=None, context=None):
+        if context is None:
+            return self.join_heads(self.mix_all(zero_padding(x, mask)))
         chunks, chunk_mask = masked_chunks(x, mask, context)
         frames = torch.arange(chunk_mask[0].numel(), device=x.device).view(chunk_mask.shape[1:])
         w1, w2 = self.time_weights(chunks, frames)
-        # A padded frame of x is zero and adds nothing, whatever its weight.
-        x_heads = self.by_head(chunks)
-        if context is None:
-            y = apply_sums(w2, gelu(sum_products(w1, x_heads)))
-        else:
-            # There is a matrix for every chunk, so heads run one after the other to save memory.
-            heads = zip(w1, w2, x_heads, strict=True)
-            y = torch.stack([checkpointed(mix_chunks, *head, context.left_chunks) for head in heads])
+        # There is a matrix for every chunk, so heads run one after the other to save memory.
+        heads = zip(w1, w2, self.by_head(chunks), strict=True)
+        y = torch.stack([checkpointed(mix_chunks, *head, context.left_chunks) for head in heads])
         return from_chunks(self.join_heads(y), x.shape[1])
+
+    def mix_all(self, x: Tensor) -> Tensor:
+        """Every frame sees all: ``[B, T, d_model]`` → ``[heads, B, T, d_model / heads]``.
+
+        A padded frame of x is zero and adds nothing, whatever its weight.
+        """
+        z = self.by_head(x + sinusoids(torch.arange(x.shape[1], device=x.device), x.shape[-1], x.dtype))
+        hidden = self.w1.hidden(z)
+        sums = gelu(self.w1.outer_sums(hidden, self.by_head(x)))
+        return self.w2.mix(hidden if self.w2 is self.w1 else self.w2.hidden(z), sums)
 
     def init_state(self, batch, context):
         past = empty_past(self.norm.weight, batch, context, *self.sum_shape)

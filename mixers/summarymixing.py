@@ -34,14 +34,15 @@ class ParallelMLP(nn.Module):
             nn.init.uniform_(bias, -bound, bound)
 
     def forward(self, x: Tensor) -> Tensor:
-        for weight, bias in zip(self.weights, self.biases, strict=True):
-            if self.heads == 1:
-                x = linear(x, weight[0].T, bias[0])
-            else:
-                split = x.unflatten(-1, (self.heads, -1))
-                x = (torch.einsum("...hi,hio->...ho", split, weight) + bias).flatten(-2)
-            x = gelu(x)
-        return x
+        layers = zip(self.weights, self.biases, strict=True)
+        if self.heads == 1:
+            for weight, bias in layers:
+                x = gelu(linear(x, weight[0].T, bias[0]))
+            return x
+        by_head = x.flatten(0, -2).unflatten(-1, (self.heads, -1)).transpose(0, 1)  # products read it as it stands
+        for weight, bias in layers:
+            by_head = gelu(torch.baddbmm(bias[:, None], by_head, weight))
+        return by_head.transpose(0, 1).reshape(*x.shape[:-1], -1)
 
 
 class SummaryMixing(Mixer):

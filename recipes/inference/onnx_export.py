@@ -187,8 +187,14 @@ def largest_difference(module: nn.Module, content: onnx.ModelProto, tried: Seque
 
 
 def quantized(content: onnx.ModelProto, out: Path) -> onnx.ModelProto:
-    """With 8-bit weights in all matrix products but that of the mel filters, which span too many powers of ten."""
-    filters = [node.name for node in content.graph.node if node.op_type == "MatMul" and uses(node, "filters")]
+    """With 8-bit weights in all matrix products but two kinds.
+
+    The mel filters span too many powers of ten; a weight of several heads would need as many zero points, which
+    onnxruntime does not take.
+    """
+    several = {weight.name for weight in content.graph.initializer if len(weight.dims) > 2}
+    products = [node for node in content.graph.node if node.op_type == "MatMul"]
+    excluded = [node.name for node in products if uses(node, "filters") or several.intersection(node.input)]
     unfinished = out.with_name(f".{out.name}.unfinished")
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -199,7 +205,7 @@ def quantized(content: onnx.ModelProto, out: Path) -> onnx.ModelProto:
                 op_types_to_quantize=["MatMul", "Gemm"],
                 per_channel=True,
                 weight_type=QuantType.QInt8,
-                nodes_to_exclude=filters,
+                nodes_to_exclude=excluded,
             )
         return onnx.load(unfinished)
     finally:

@@ -70,18 +70,18 @@ class ConformerBlock(Block):
         return self.conv.depthwise
 
     def forward(self, x: Tensor, mask: Tensor | None, context: Context | None = None) -> Tensor:
-        x = x + 0.5 * self.ffn1(x)
+        x = x.add(self.ffn1(x), alpha=0.5)
         x = x + self.dropout(self.mixer(self.mixer_norm(x), mask, context))
         x = x + self.conv(x, mask, context)
-        return self.final_norm(x + 0.5 * self.ffn2(x))
+        return self.final_norm(x.add(self.ffn2(x), alpha=0.5))
 
     def step(self, x: Tensor, state: BlockState) -> tuple[Tensor, BlockState]:
-        x = x + 0.5 * self.ffn1(x)
+        x = x.add(self.ffn1(x), alpha=0.5)
         mixed, mixer = self.mixer.step(self.mixer_norm(x), state.mixer)
         x = x + self.dropout(mixed)
         convolved, conv = self.conv.step(x, state.conv)
         x = x + convolved
-        return self.final_norm(x + 0.5 * self.ffn2(x)), BlockState(mixer, conv)
+        return self.final_norm(x.add(self.ffn2(x), alpha=0.5)), BlockState(mixer, conv)
 
 
 class Conformer(Encoder):

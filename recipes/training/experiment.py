@@ -14,6 +14,7 @@ from recipes.config.arguments import parse_arguments
 from recipes.cost import parameter_count
 from recipes.errors import RecipeError
 from recipes.provenance import commit, peak_memory_mb, versions
+from recipes.training.allocator import keep_freed_memory
 from recipes.training.averaging import average_checkpoints, choose_checkpoints
 from recipes.training.checkpoints import AtomicCheckpointer, Clock
 from recipes.training.integrity import epoch_of
@@ -67,6 +68,8 @@ class Experiment:
             raise RecipeError(f"no finished epoch in {self.folder / CHECKPOINTS}: train before testing")
         self.check()
         self.machine = Machine(recipe, run_options)
+        if self.machine.device == "cpu":
+            keep_freed_memory()
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
