@@ -8,6 +8,7 @@ from torch.nn.functional import pad
 from torch.utils._pytree import tree_map
 
 from data_prep.tokenizer import BLANK
+from mixers.dropout import Dropout
 from recipes.models.encoder import Encoded
 from recipes.models.options import SHARE, SIZE, check_options
 
@@ -63,7 +64,7 @@ class StatelessPrediction(nn.Module):
         self.size, self.history = size, history
         self.embedding = nn.Embedding(vocab_size, size)
         self.by_place = nn.Parameter(torch.randn(history, size) / history**0.5)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, tokens: Tensor) -> Tensor:
         earlier = pad(tokens, (self.history - 1, 0), value=BLANK)
@@ -96,7 +97,7 @@ class LSTMPrediction(nn.Module):
         self.size, self.layers = size, layers
         self.embedding = nn.Embedding(vocab_size, size)
         self.lstm = nn.LSTM(size, size, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.dropout(self.lstm(self.dropout(self.embedding(tokens)))[0])

@@ -12,7 +12,7 @@ MEGABYTES = 64
 
 
 def new_pages() -> int:
-    """Pages that the system gives for a tensor of 64 MB."""
+    """Pages of 4 KB that the system gives for a tensor of 64 MB."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     torch.ones(MEGABYTES * 2**18)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
@@ -21,8 +21,9 @@ def new_pages() -> int:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc alone can be told to keep memory")
 def test_a_tensor_takes_the_place_of_one_that_is_gone():
     assert keep_freed_memory()
-    new_pages()
-    assert new_pages() < 1000  # of 16,384
+    for _ in range(8):  # the places that it may take
+        new_pages()
+    assert sum(new_pages() for _ in range(4)) < 16_384  # of one tensor
 
 
 def test_other_c_libraries_are_left_alone(monkeypatch):
