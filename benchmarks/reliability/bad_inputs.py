@@ -119,6 +119,17 @@ ROWS = [
     ),
     *values("ctc_weight", SHARE, "1.5", "-0.1", "null"),
     *values("label_smoothing", SHARE, "-0.1", "2"),
+    *values("consistency_weight", f"{POSITIVE}, or null", "0", "-0.2", "some"),
+    BadInput(
+        "--consistency_weight 0.2 --ctc_weight 0",
+        "$recipe: consistency_weight compares CTC outputs, which ctc_weight 0 does not train: give --ctc_weight a "
+        "value above 0, or --consistency_weight null",
+    ),
+    BadInput(
+        "--consistency_weight 0.2 --model.augment !new:torch.nn.Identity",
+        "$recipe: consistency_weight needs views that differ: model.augment must be !new:recipes.models.SpecAugment or "
+        "AdaptiveSpecAugment, not Identity",
+    ),
     *values("speeds", PERCENTAGES, "100", "[]", "[0.9]", "[0]", "[1000]", "null"),
     *values("max_seconds", f"{POSITIVE}, or null", "0", "short"),
     *values("seed", "a whole number from 0 to 4294967295", "-1", "1.5", "random", "null", "4294967296"),

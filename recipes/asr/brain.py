@@ -56,6 +56,7 @@ class ASRBrain(Trainer):
         super().__init__(recipe, recipe.hparams["model"], run_options, **parts)
         self.streaming: DynamicChunks | None = recipe.hparams.get("streaming")
         self.test_context = tested_context(recipe.hparams)
+        self.consistency_weight: float | None = recipe.hparams.get("consistency_weight")
         self.tokenizer, self.train_reader, self.homophones = tokenizer, train_reader, homophones
         self.remarks, self.unread_by_split = remarks, dict[str, UnreadAudio]()
         self.language_model = language_model.to(self.device) if language_model else None
@@ -69,7 +70,11 @@ class ASRBrain(Trainer):
         batch = batch.to(self.device)
         # A test needs no loss, and its time is reported: no decoder pass over the transcripts.
         tokens = None if stage == Stage.TEST else pad(batch.tokens, (1, 0), value=START)
-        return self.modules.model(batch.audio, batch.lengths, tokens, self.context(stage))
+        return self.modules.model(batch.audio, batch.lengths, tokens, self.context(stage), self.views(stage))
+
+    def views(self, stage: Stage) -> int:
+        """How many times each utterance stands in the output of a batch."""
+        return 2 if stage == Stage.TRAIN and self.consistency_weight is not None else 1
 
     def context(self, stage: Stage) -> Context | None:
         """What a frame of the encoder may see of its utterance; None: all. In training drawn for every batch."""
@@ -79,8 +84,13 @@ class ASRBrain(Trainer):
 
     def compute_objectives(self, output: Output, batch: Batch, stage: Stage) -> Tensor:
         label_smoothing = self.hparams.label_smoothing if stage == Stage.TRAIN else 0.0
+        views = self.views(stage)
         loss = joint_loss(
-            output, batch.to(self.device), ctc_weight=self.hparams.ctc_weight, label_smoothing=label_smoothing
+            output,
+            batch.to(self.device).repeated(views),
+            ctc_weight=self.hparams.ctc_weight,
+            label_smoothing=label_smoothing,
+            consistency_weight=self.consistency_weight if views > 1 else None,
         )
         if stage == Stage.TRAIN:
             self.note(**loss.parts())

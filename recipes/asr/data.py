@@ -45,6 +45,12 @@ class Batch(NamedTuple):
         moved = (part.to(device, non_blocking=True) if isinstance(part, Tensor) else part for part in self)
         return Batch(*moved)
 
+    def repeated(self, times: int) -> "Batch":
+        """The utterances so many times over, as a model's output has them after several views of each."""
+        tensors = (part.repeat(times, *(1,) * (part.dim() - 1)) for part in self if isinstance(part, Tensor))
+        audio, lengths, tokens, token_lengths = tensors
+        return Batch(self.ids * times, audio, lengths, tokens, token_lengths, self.words * times)
+
     def pin_memory(self) -> "Batch":
         return Batch(*(part.pin_memory() if isinstance(part, Tensor) else part for part in self))
 

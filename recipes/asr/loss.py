@@ -1,15 +1,19 @@
 """The joint loss of a recogniser, CTC's and its decoder's, and how often an attention decoder is right."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, ctc_loss, pad
+from torch.nn.functional import cross_entropy, ctc_loss, kl_div, pad
 from torchaudio.functional import rnnt_loss
 
 from data_prep.tokenizer import BLANK, END, IGNORED
 from mixers.base import lengths_to_mask
 from recipes.asr.data import Batch
+from recipes.errors import RecipeError
+from recipes.models.augment import Augment
 from recipes.models.recogniser import Output
 
 
@@ -20,29 +24,60 @@ class JointLoss(NamedTuple):
     ctc: Tensor
     attention: Tensor | None = None
     transducer: Tensor | None = None
+    consistency: Tensor | None = None  # of several views
 
     def parts(self) -> dict[str, Tensor]:
         """By name, for the log."""
         parts = {"ctc_loss": self.ctc, "attention_loss": self.attention, "transducer_loss": self.transducer}
+        parts["consistency_loss"] = self.consistency
         return {name: loss for name, loss in parts.items() if loss is not None}
 
 
-def joint_loss(output: Output, batch: Batch, *, ctc_weight: float, label_smoothing: float) -> JointLoss:
+def check_consistency(path: Path, hparams: Mapping) -> None:
+    """Raises RecipeError, one line, where `consistency_weight` asks for what the recipe cannot do."""
+    if hparams.get("consistency_weight") is None:
+        return
+    augment = hparams["model"].augment
+    if not isinstance(augment, Augment):
+        raise RecipeError(
+            f"{path}: consistency_weight needs views that differ: model.augment must be "
+            f"!new:recipes.models.SpecAugment or AdaptiveSpecAugment, not {type(augment).__name__}"
+        )
+    if hparams["ctc_weight"] == 0 and hparams["model"].decoder is not None:
+        raise RecipeError(
+            f"{path}: consistency_weight compares CTC outputs, which ctc_weight 0 does not train: give --ctc_weight a "
+            "value above 0, or --consistency_weight null"
+        )
+
+
+def joint_loss(
+    output: Output, batch: Batch, *, ctc_weight: float, label_smoothing: float, consistency_weight: float | None = None
+) -> JointLoss:
     """``ctc_weight * CTC + (1 - ctc_weight) * decoder``: sums over the tokens, averaged over the batch's utterances.
 
     CTC alone for a model without a decoder. An utterance with more tokens than frames adds nothing to the CTC loss.
     Kim, Hori and Watanabe 2017, "Joint CTC-Attention based End-to-End Speech Recognition using Multi-task Learning"
     (arXiv 1609.06773). label_smoothing: of an attention decoder; a transducer's loss has none.
+
+    consistency_weight: of batches that hold two views of each utterance, first all of one, then all of the other.
+    The CTC loss is then ``CTC + consistency_weight * consistency``, everything averaged over the views (Yao et al.
+    2024, "CR-CTC: Consistency regularization on CTC for improved speech recognition", arXiv 2410.05101).
     """
     utterances = len(batch.lengths)
     ctc = sum_of_ctc(output, batch) / utterances
+    consistency, regularised = None, ctc
+    if consistency_weight is not None:
+        consistency = sum_of_consistency(output) / utterances
+        regularised = ctc + consistency_weight * consistency
     if output.decoder_logits is None:
-        return JointLoss(ctc, ctc)
+        return JointLoss(regularised, ctc, consistency=consistency)
     if is_transducer(output):
         transducer = sum_of_transducer(output, batch) / utterances
-        return JointLoss(ctc_weight * ctc + (1 - ctc_weight) * transducer, ctc, transducer=transducer)
+        joint = ctc_weight * regularised + (1 - ctc_weight) * transducer
+        return JointLoss(joint, ctc, transducer=transducer, consistency=consistency)
     attention = sum_of_attention(output.decoder_logits, batch, label_smoothing) / utterances
-    return JointLoss(ctc_weight * ctc + (1 - ctc_weight) * attention, ctc, attention=attention)
+    joint = ctc_weight * regularised + (1 - ctc_weight) * attention
+    return JointLoss(joint, ctc, attention=attention, consistency=consistency)
 
 
 def is_transducer(output: Output) -> bool:
@@ -60,6 +95,17 @@ def sum_of_ctc(output: Output, batch: Batch) -> Tensor:
         reduction="sum",
         zero_infinity=True,
     )
+
+
+def sum_of_consistency(output: Output) -> Tensor:
+    """How far the CTC distributions of two views are from each other: Kullback-Leibler, summed over real frames.
+
+    Each view is drawn towards what the other gives, which itself gets no gradient from it. Rows: as ``joint_loss``.
+    """
+    log_probs = output.ctc_logits.float().log_softmax(-1)
+    of_other_view = log_probs.roll(len(log_probs) // 2, dims=0).detach()
+    divergence = kl_div(log_probs, of_other_view, log_target=True, reduction="none").sum(-1)
+    return divergence[lengths_to_mask(output.encoded.lengths, divergence.shape[1])].sum()
 
 
 def sum_of_attention(logits: Tensor, batch: Batch, label_smoothing: float) -> Tensor:

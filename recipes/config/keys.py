@@ -119,6 +119,7 @@ KEYS = {
     "warmup_steps": Key(Role.TRAINING, whole(0)),
     "streaming": Key(Role.TRAINING, or_null(OBJECT), later=True),
     "ctc_weight": Key(Role.TRAINING, SHARE),
+    "consistency_weight": Key(Role.TRAINING, or_null(POSITIVE), later=True),
     "label_smoothing": Key(Role.TRAINING, SHARE),
     "opt_class": Key(Role.TRAINING, OBJECT),
     "lr_schedule": Key(Role.TRAINING, OBJECT),

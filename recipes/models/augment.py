@@ -1,4 +1,4 @@
-"""SpecAugment: warped time, masked time and masked bands, each utterance over its own length.
+"""SpecAugment: warped time, masked time and masked bands, each utterance over its own length; views of an utterance.
 
 Frames are feature frames (10 ms) in this module.
 """
@@ -9,9 +9,35 @@ from torch import Tensor, nn
 from recipes.models.options import AT_LEAST_ZERO, COUNT, RANGE, SHARE, check_options
 
 FRAMES_PER_SECOND = 100
+MASKS_OF_VIEWS = 2.5  # time masks of each of several views, to those of a single one (arXiv 2410.05101)
 
 
-class SpecAugment(nn.Module):
+class Augment(nn.Module):
+    """Features ``[B, T, n_mels]``, lengths in frames → the same shape, warped and masked; in training only."""
+
+    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
+        return self.masked(self.warped(features, lengths), lengths) if self.training else features
+
+    def views(self, features: Tensor, lengths: Tensor, count: int) -> Tensor:
+        """``[count * B, T, n_mels]``: all utterances once, and then again, each with masks of its own.
+
+        As in CR-CTC: time is warped once for all views, so that their frames belong together, and each has
+        ``MASKS_OF_VIEWS`` as many time masks.
+        """
+        if not self.training:
+            return features.repeat(count, 1, 1)
+        repeated = self.warped(features, lengths).repeat(count, 1, 1)
+        return self.masked(repeated, lengths.repeat(count), MASKS_OF_VIEWS)
+
+    def warped(self, features: Tensor, lengths: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def masked(self, features: Tensor, lengths: Tensor, times: float = 1) -> Tensor:
+        """times: so many time masks to those that the options ask for."""
+        raise NotImplementedError
+
+
+class SpecAugment(Augment):
     """Time warping, time masks and frequency masks (https://arxiv.org/abs/1904.08779), in training only.
 
     Every utterance draws its own warp and masks, over its own length: in a padded batch a short utterance
@@ -46,20 +72,18 @@ class SpecAugment(nn.Module):
         self.freq_masks, self.freq_width = freq_masks, freq_width
         self.warp, self.max_share = warp, max_share
 
-    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """``[B, T, n_mels]`` → the same shape. lengths: in frames."""
-        if not self.training:
-            return features
-        if self.warp:
-            features = warp_time(features, lengths, self.warp)
-        bands = torch.full_like(lengths, features.shape[2])
+    def warped(self, features: Tensor, lengths: Tensor) -> Tensor:
+        return warp_time(features, lengths, self.warp) if self.warp else features
+
+    def masked(self, features: Tensor, lengths: Tensor, times: float = 1) -> Tensor:
+        bands, time_masks = torch.full_like(lengths, features.shape[2]), round(self.time_masks * times)
         widest = (lengths * self.max_share).long()
-        hidden = random_spans(lengths, features.shape[1], self.time_masks, self.time_width, widest)[:, :, None]
+        hidden = random_spans(lengths, features.shape[1], time_masks, self.time_width, widest)[:, :, None]
         hidden = hidden | random_spans(bands, features.shape[2], self.freq_masks, self.freq_width, bands)[:, None]
         return features.masked_fill(hidden, 0.0)
 
 
-class AdaptiveSpecAugment(nn.Module):
+class AdaptiveSpecAugment(Augment):
     """SpecAugment whose masks grow with the utterance, for sentences of a few seconds and for small corpora.
 
     The absolute masks of the published LibriSpeech recipes were chosen for utterances of 12 s: in one of 2 s they hide
@@ -96,15 +120,14 @@ class AdaptiveSpecAugment(nn.Module):
         self.time_share = time_share
         self.freq_masks, self.freq_share, self.warp_share = freq_masks, freq_share, warp_share
 
-    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """``[B, T, n_mels]`` → the same shape. lengths: in frames."""
-        if not self.training:
-            return features
-        if self.warp_share:
-            features = warp_time(features, lengths, (lengths * self.warp_share).long())
+    def warped(self, features: Tensor, lengths: Tensor) -> Tensor:
+        return warp_time(features, lengths, (lengths * self.warp_share).long()) if self.warp_share else features
+
+    def masked(self, features: Tensor, lengths: Tensor, times: float = 1) -> Tensor:
         _, frames, n_mels = features.shape
         bands, freq_masks = torch.full_like(lengths, n_mels), torch.full_like(lengths, self.freq_masks)
-        hidden_frames = random_shares(lengths, frames, self.time_masks(lengths), self.time_share)
+        time_masks = (self.time_masks(lengths) * times).round().long()
+        hidden_frames = random_shares(lengths, frames, time_masks, self.time_share)
         hidden_bands = random_shares(bands, n_mels, freq_masks, self.freq_share)
         return features.masked_fill(hidden_frames[:, :, None] | hidden_bands[:, None], 0.0)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mixers.base import Context, Streaming
+from recipes.models.augment import Augment
 from recipes.models.encoder import Encoded, Encoder, EncoderState
 from recipes.models.features import GlobalNorm, LogMel, SamplesState
 from recipes.models.frontend import ConvFrontend, FrontendState
@@ -48,7 +49,7 @@ class Recogniser(nn.Module):
         *,
         features: LogMel,
         normalize: GlobalNorm | UtteranceNorm,
-        augment: nn.Module,
+        augment: Augment,
         frontend: ConvFrontend,
         encoder: Encoder,
         decoder: nn.Module | None,
@@ -61,28 +62,39 @@ class Recogniser(nn.Module):
         self.frontend, self.encoder, self.decoder = frontend, encoder, decoder
         self.ctc = nn.Linear(d_model, vocab_size)
 
-    def encode(self, audio: Tensor, lengths: Tensor, context: Context | None = None) -> Encoded:
+    def encode(self, audio: Tensor, lengths: Tensor, context: Context | None = None, views: int = 1) -> Encoded:
         """audio ``[B, samples]`` at 16 kHz, lengths in samples → encoder frames of 40 ms.
 
         context: what a frame of the encoder may see, as in a stream; None: the whole utterance. Features and front
         end see the same either way.
-        """
-        return self.encoder(*self.encoder_input(audio, lengths), context)
 
-    def encoder_input(self, audio: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        views: more give ``views * B`` rows, all utterances once and then again. In training they differ by their masks.
+        """
+        return self.encoder(*self.encoder_input(audio, lengths, views), context)
+
+    def encoder_input(self, audio: Tensor, lengths: Tensor, views: int = 1) -> tuple[Tensor, Tensor]:
         """As ``encode``, up to the encoder: frames ``[B, T, d_model]`` and their lengths."""
         features, lengths = self.features(audio, lengths)
-        features = self.augment(self.normalize(features, lengths), lengths)
-        return self.frontend(features, lengths)
+        features = self.normalize(features, lengths)
+        if views == 1:
+            return self.frontend(self.augment(features, lengths), lengths)
+        return self.frontend(self.augment.views(features, lengths, views), lengths.repeat(views))
 
     def forward(
-        self, audio: Tensor, lengths: Tensor, tokens: Tensor | None = None, context: Context | None = None
+        self,
+        audio: Tensor,
+        lengths: Tensor,
+        tokens: Tensor | None = None,
+        context: Context | None = None,
+        views: int = 1,
     ) -> Output:
         """As ``encode``, and the heads. tokens ``[B, U]``: decoder input, the sentence start first.
 
         Without tokens or without decoder there are no logits of a decoder.
         """
-        encoded = self.encode(audio, lengths, context)
+        encoded = self.encode(audio, lengths, context, views)
+        if tokens is not None:
+            tokens = tokens.repeat(views, 1)
         logits = self.decoder(encoded, tokens) if self.decoder is not None and tokens is not None else None
         return Output(encoded, self.ctc(encoded.frames), logits)
 

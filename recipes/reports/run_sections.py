@@ -26,6 +26,7 @@ CURVES = (  # caption, axis, and {value of an epoch: name in the legend}
     ("CTC loss", "loss", {"train_ctc_loss": "training", "valid_ctc_loss": "validation"}),
     ("Attention loss", "loss", {"train_attention_loss": "training", "valid_attention_loss": "validation"}),
     ("Transducer loss", "loss", {"train_transducer_loss": "training", "valid_transducer_loss": "validation"}),
+    ("Consistency of two views", "loss", {"train_consistency_loss": "training"}),
     ("Validation WER", "WER, %", {"valid_wer_greedy_ctc": "greedy CTC", "valid_wer": "beam search"}),
     ("Validation CER", "CER, %", {"valid_cer_greedy_ctc": "greedy CTC"}),
     ("Frames whose best CTC token is blank", "frames, %", {"valid_blank_share": "validation"}),

@@ -124,6 +124,42 @@ def test_augment_of_the_shortest_utterances():
         assert SpecAugment().train()(features, torch.tensor([frames])).shape == features.shape
 
 
+# --- views of an utterance ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [SpecAugment, AdaptiveSpecAugment])
+def test_views_are_warped_alike_and_masked_each_for_itself(kind):
+    """Of the two, the first is every utterance once, the second every one again; in evaluation nothing is hidden."""
+    features, lengths = torch.rand(4, 300, 40, generator=seeded()) + 1, torch.tensor([300, 300, 250, 200])
+    augment = kind(**({"warp": 20} if kind is SpecAugment else {"warp_share": 0.1}))
+    torch.manual_seed(0)
+    views = augment.train().views(features, lengths, 2)
+    assert views.shape == (8, 300, 40)
+    first, second = views.chunk(2)
+    shown = (first != 0) & (second != 0)
+    assert torch.equal(first[shown], second[shown]) and not torch.equal(first[shown], features[shown])
+    assert all(not torch.equal(mine == 0, others == 0) for mine, others in zip(first, second, strict=True))
+    assert torch.equal(augment.eval().views(features, lengths, 2), features.repeat(2, 1, 1))
+
+
+@pytest.mark.parametrize(
+    "augment, seconds",
+    [
+        (only(time_masks=4, time_width=(5, 5)), 30),
+        (AdaptiveSpecAugment(time_masks_per_second=0.4, time_share=0.001, freq_masks=0).train(), 10),
+    ],
+    ids=["masks", "shares"],
+)
+def test_views_have_two_and_a_half_times_the_time_masks(augment, seconds):
+    """Four masks become ten: by the frames that are hidden, where masks hardly ever meet."""
+    features, lengths = torch.ones(400, 100 * seconds, 2), torch.full((400,), 100 * seconds)
+    torch.manual_seed(0)
+    hidden = [
+        (masked == 0).float().mean() for masked in (augment(features, lengths), augment.views(features, lengths, 2))
+    ]
+    assert hidden[1] / hidden[0] == pytest.approx(2.5, rel=0.05)
+
+
 # --- masks as shares of the utterance ---------------------------------------------------------------------
 
 
