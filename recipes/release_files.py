@@ -47,13 +47,22 @@ def read_info(folder: Path) -> ReleaseInfo:
     return ReleaseInfo(number, name, files)
 
 
-def check_files(folder: Path, info: ReleaseInfo) -> None:
-    """Raises RecipeError where a file is missing, or weights or tokenizer are not those that were released."""
-    summed = (TOKENIZER, WEIGHTS, *([LM_WEIGHTS] if LM_WEIGHTS in info.files else []))
-    for name in (RECIPE, *summed):
+def check_complete(folder: Path, info: ReleaseInfo) -> None:
+    """Raises RecipeError where a file is missing."""
+    for name in (RECIPE, *summed_files(info)):
         if not (folder / name).is_file():
             raise RecipeError(f"{folder} has no {name}: it is not the whole release, copy it again")
-    for name in summed:
+
+
+def summed_files(info: ReleaseInfo) -> list[str]:
+    """Weights and tokenizer."""
+    return [TOKENIZER, WEIGHTS, *([LM_WEIGHTS] if LM_WEIGHTS in info.files else [])]
+
+
+def check_files(folder: Path, info: ReleaseInfo) -> None:
+    """Raises RecipeError where a file is missing, or weights or tokenizer are not those that were released."""
+    check_complete(folder, info)
+    for name in summed_files(info):
         if info.files.get(name) != checksum(folder / name):
             raise RecipeError(f"{folder / name} is damaged, or not the one that was released: copy it again")
 

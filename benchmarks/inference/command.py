@@ -2,8 +2,9 @@
 
 speed: real-time factor and peak memory of torch and of ONNX files in float32 and int8, greedy CTC and, by torch, beam
 search of 8 with the attention decoder; of the run, and of a model of --recipe's size with random weights. wer: of these
-by greedy CTC on the run's test sets. start: transcribe.py on one short file. mixers: what can be exported. Engines are
-processes of their own, which take turns; the best of the rounds counts.
+by greedy CTC on the run's test sets. start: transcribe.py on one short file. mixers: what can be exported. paths: the
+recordings of --sample by torch alone and in batches, and by the ONNX file: what differs. Engines are processes of their
+own, which take turns; the best of the rounds counts.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from benchmarks.inference.measure import Setting, speeds, starts, word_error_rates
 from benchmarks.inference.models import exportable, loaded
+from benchmarks.inference.paths import compare_paths
 from data_prep.manifest import located, read_manifest
 from data_prep.splits import find_corpus
 from recipes.config import load
@@ -90,12 +92,19 @@ class Bench:
         names = load(Path("hparams/conformer.yaml"), {"data_folder": "."}).hparams["mixers"]
         return {name: exportable(name, self.options.run, self.folder) for name in names}
 
+    def paths(self) -> dict:
+        if self.options.sample is None:
+            raise RecipeError("--parts paths needs --sample FOLDER, of recordings")
+        transcriber = Transcriber(loaded(self.options.run, None)._replace(search=None), device="cpu")
+        return compare_paths(transcriber, OnnxEngine(OnnxModel(self.exported(None, False))), self.options.sample)
+
 
 PARTS: dict[str, Callable[[Bench], object]] = {
     "speed": Bench.speed,
     "wer": Bench.wer,
     "start": Bench.start,
     "mixers": Bench.mixers,
+    "paths": Bench.paths,
 }
 
 
@@ -108,12 +117,14 @@ def arguments(argv=None) -> argparse.Namespace:
     parser.add_argument("run", type=Path, help="the folder of a run that was tested")
     parser.add_argument("--recipe", type=Path, default=Path("hparams/conformer_summarymixing_100h.yaml"))
     parser.add_argument("--data_folder", help="the corpus, if it has moved since the run")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="default: all")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, help="default: all, paths only with --sample")
+    parser.add_argument("--sample", type=Path, help="a folder of recordings, such as of real speech, for paths")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="default: 1 2")
     parser.add_argument("--utterances", type=int, default=16, help="of the first test set (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     parser.add_argument("--out", type=Path, default=Path("results/inference.json"), help="default: %(default)s")
     options = parser.parse_args(argv)
+    options.parts = options.parts or [part for part in PARTS if part != "paths" or options.sample]
     for name in ("threads", "utterances", "rounds"):
         value = getattr(options, name)
         if min(value if isinstance(value, list) else [value]) < 1:

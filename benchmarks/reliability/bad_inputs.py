@@ -1,7 +1,8 @@
 """What users get wrong, and the one line that they are shown: a new case is a row of ROWS.
 
 `$recipe`, `$lm_recipe`: files in hparams; `$none`: a path where nothing is; `$here`: the folder of the row's
-files; `$run`: an output folder that must not appear. A row's options come after those of START, and win.
+files; `$run`: an output folder that must not appear; `$trained`, `$small` and more: see `things`. A row's options
+come after those of START, and win.
 """
 
 from typing import NamedTuple
@@ -18,17 +19,24 @@ START = {
     "recipes.describe": "",
     "recipes.inference.release": "",
     "recipes.inference.serve": "$none",
+    "recipes.inference.export": "",
     "data_prep.own": "",
 }
 
 
 class BadInput(NamedTuple):
-    """One mistake: `line` follows "error: " on stderr, and the exit status is 2."""
+    """One mistake: `line` follows "error: " on stderr, and the exit status is 2. Whatever follows "…" may differ."""
 
     options: str  # split as a shell does
     line: str
     program: str = "train"
     files: dict[str, str] = {}  # noqa: RUF012 (never changed): text by name in $here
+    late: bool = False  # it is in a recording: the program has said what it works with, or lists the problems it found
+
+    @property
+    def exports(self) -> bool:
+        """Whether it needs the packages of ONNX."""
+        return "--onnx" in self.options or self.program == "recipes.inference.export"
 
 
 def values(key: str, wanted: str, *typed: str, program: str = "train", recipe: str = "$recipe") -> list[BadInput]:
@@ -169,10 +177,38 @@ ROWS = [
         "data_prep.own",
         {"mine.jsonl": '{"id": "r", "sources": []}\n'},
     ),
+    *(
+        BadInput(
+            "$here/mine.jsonl $run",
+            f"$here/mine.jsonl: 1 of 1 utterances are unusable, most by: {problem}…",
+            "data_prep.own",
+            {"mine.jsonl": f'{{"audio": "{audio}", "text": "yes"{span}}}\n', "note.wav": "no audio"},
+            late=True,
+        )
+        for problem, audio, span in (
+            (
+                "segment beyond the end of its file (the rule: start and end are seconds",
+                "$audio",
+                ', "start": 5, "end": 9',
+            ),
+            ("missing audio file (the rule: a relative path", "$none", ""),
+            ("damaged audio file; a split is refused when", "$here/note.wav", ""),
+        )
+    ),
     BadInput("--init_from $none", "init_from: $none does not exist: give the folder of a run or of a release"),
     BadInput(
         "--init_from $here",
         "init_from: $here has neither recipe.yaml nor release.json: give the folder of a run or of a release",
+    ),
+    BadInput(
+        "--init_from $trained $small --d_model 24",
+        "init_from: no weight of the encoder of $trained fits by name and shape: is it of another kind, or of another "
+        "d_model?",
+    ),
+    BadInput(
+        "--init_from $trained --vocab_size 40",
+        "init_from: the tokenizer of $trained goes with 28 outputs and this recipe has 40: give --vocab_size 28, or "
+        "--new_tokenizer for one of these data",
     ),
     BadInput("--freeze encoder", "$recipe: freeze is for weights of another run: give --init_from"),
     # Keys that are SpeechBrain's run options too.
@@ -252,6 +288,55 @@ ROWS = [
         "transcribe",
         {"run/recipe.yaml": HOSTILE},
     ),
+    BadInput(
+        "$here/made a.wav",
+        "$here/made is a release of format 99, and this version reads 1: update it",
+        "transcribe",
+        {"made/release.json": '{"format": 99}'},
+    ),
+    BadInput(
+        "$here/made a.wav",
+        "$here/made has no recipe.yaml: it is not the whole release, copy it again",
+        "transcribe",
+        {"made/release.json": '{"format": 1, "name": "made", "files": {}}'},
+    ),
+    BadInput(
+        "$here/run a.wav",
+        "$here/run has no tokenizer/tokenizer.model: was the run stopped before it began? give …",
+        "transcribe",
+        {"run/recipe.yaml": "base: $recipe\ndata_folder: .\n"},
+    ),
+    *(
+        BadInput(f"$trained {audio} --device cpu", f"{audio}: {reason}", "transcribe", files, late=True)
+        for audio, reason, files in (
+            ("$none", "No such file or directory", {}),
+            ("$here/note.wav", "no audio that can be read (Format not recognised)", {"note.wav": "no audio"}),
+            ("$here/empty.wav", "empty audio file", {"empty.wav": ""}),
+            ("$brief", "20 ms of audio hold no word; 100 ms is the least", {}),
+        )
+    ),
+    *(
+        BadInput(f"$trained {options}", line, "transcribe", {"file": ""})
+        for options, line in (
+            ("$audio --device cuda:99", "device cuda:99 cannot be used: …"),
+            ("$audio --eval_precision fp8 --device cpu", "precision must be one of fp32, bf16, fp16, not fp8"),
+            ("$audio --lr 1", "--lr says what was trained and cannot change any more; evaluate.py takes …"),
+            ("$audio --test_search.beam 4 b.wav", "'b.wav' is one argument too many: options come last; usage: …"),
+            ("$here/x*.wav --device cpu", "$here/x*.wav: no audio file matches"),
+            (
+                "$audio $brief --format srt --device cpu",
+                "--format srt of 2 recordings needs files: give --out FOLDER",
+            ),
+            (
+                "$audio --out $here/file/deep --device cpu",
+                "--out $here/file/deep: Not a directory; give another folder",
+            ),
+        )
+    ),
+    BadInput("$none a.wav --threads 0", "--threads must be 1 or more, not 0", "transcribe"),
+    BadInput(
+        "$none a.wav --batch_seconds nan", "--batch_seconds must be a number of seconds above 0, not nan", "transcribe"
+    ),
     BadInput("$none a.wav --window 0", "--window must be a number of seconds above 0, not 0", "transcribe"),
     BadInput("$none a.wav --nbest 0", "--nbest must be 1 or more, not 0", "transcribe"),
     BadInput("$none a.wav --nbest 2", "--nbest 2: only --format json holds more than the best reading", "transcribe"),
@@ -302,5 +387,53 @@ ROWS = [
         "$here is there already: give another folder",
         "recipes.inference.release",
         {"recipe.yaml": "a: 1"},
+    ),
+    # Exported models.
+    BadInput(
+        "--onnx $none a.wav", "no file $none: make one with python -m recipes.inference.export RUN $none", "transcribe"
+    ),
+    BadInput(
+        "--onnx $here/text.onnx a.wav",
+        "$here/text.onnx is no ONNX file that can be used: …",
+        "transcribe",
+        {"text.onnx": "no model"},
+    ),
+    *(
+        BadInput(f"--onnx {options}", line, "transcribe")
+        for options, line in (
+            (
+                "$bare a.wav",
+                "$bare has no metadata of this project (format is missing): export a run with python -m "
+                "recipes.inference.export",
+            ),
+            ("$newer a.wav", "$newer is of format 2, and this version reads 1: update it"),
+            ("$damaged a.wav", "$damaged: its metadata are damaged: export the run again"),
+            ("$alone a.wav", "$alone holds the encoder alone: export the run without --part to transcribe"),
+            ("$exported a.wav --stream", "--onnx takes whole recordings: a stream needs a run"),
+        )
+    ),
+    *(
+        BadInput(
+            f"--onnx $exported a.wav {option} {value}",
+            f"{option} needs a run: an exported model gives greedy CTC on the CPU alone",
+            "transcribe",
+        )
+        for option, value in (("--average", "best-2"), ("--device", "cuda"), ("--test_search.beam", "8"))
+    ),
+    BadInput(
+        "$trained $here/model.pt",
+        "$here/model.pt: the name of an ONNX file ends in .onnx",
+        "recipes.inference.export",
+    ),
+    BadInput(
+        "$trained $here/there.onnx",
+        "$here/there.onnx is there already: give another name",
+        "recipes.inference.export",
+        {"there.onnx": ""},
+    ),
+    BadInput(
+        "$none $here/model.onnx",
+        "$none is no run folder (there is no such folder): give first one that train.py wrote",
+        "recipes.inference.export",
     ),
 ]

@@ -9,7 +9,7 @@ from recipes.config import read_recipe
 from recipes.errors import RecipeError
 from recipes.files import read_json
 from recipes.inference.recognition import LoadedModel
-from recipes.release_files import INFO, is_release
+from recipes.release_files import INFO, check_complete, is_release, read_info
 from recipes.scoring.records import from_json
 from recipes.training.run_data import RunData
 from recipes.training.run_folder import RECIPE
@@ -32,6 +32,7 @@ def load_model(folder: Path, settings: Settings) -> LoadedModel:
     check_folder(folder)
     keys = with_ngram(settings.ngram, dict(settings.keys))
     if is_release(folder):
+        check_complete(folder, read_info(folder))  # before its recipe is read
         keys = {"data_folder": ".", **keys}  # which its recipe asks for, and nothing here reads
     run = SavedRun(folder, keys, settings.average, source=read_recipe(folder / RECIPE, trust=settings.trust))
     model, search, name = run.hparams["model"], run.hparams["test_search"], f"{folder}, {run.weights_name}"

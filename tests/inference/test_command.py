@@ -7,7 +7,6 @@ import shutil
 import sys
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import soundfile
 
@@ -99,48 +98,7 @@ def test_a_bad_file_is_named_and_the_rest_goes_on(run, recordings, tmp_path, cap
 # --- mistakes -------------------------------------------------------------------------------------------------------
 
 
-def test_bad_audio_alone_is_one_line(run, tmp_path, capsys):
-    soundfile.write(tmp_path / "short.wav", np.zeros(320), 16000)
-    soundfile.write(tmp_path / "empty.wav", np.zeros(0), 16000)
-    for name, reason in (
-        ("gone", "No such file or directory"),
-        ("short", "20 ms of audio hold no word; 100 ms is the least"),
-        ("empty", "empty audio file"),
-    ):
-        path = tmp_path / f"{name}.wav"
-        assert mistake(capsys, run, path, *ON) == f"error: {path}: {reason}"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "line"),
-    [
-        ((), "no audio to transcribe: give RUN, then files, folders, patterns or -, then options"),
-        (("RUN",), "no audio to transcribe: give RUN, then files, folders, patterns or -, then options"),
-        (("none", "a.wav"), "none is no run folder (there is no such folder): give first one that train.py wrote"),
-        (("RUN", "a.wav", "--nbest", "0"), "--nbest must be 1 or more, not 0"),
-        (("RUN", "a.wav", "--nbest", "2"), "--nbest 2: only --format json holds more than the best reading"),
-        (("RUN", "a.wav", "--window", "-3"), "--window must be a number of seconds above 0, not -3"),
-        (("RUN", "a.wav", "--batch_seconds", "nan"), "--batch_seconds must be a number of seconds above 0, not nan"),
-        (("RUN", "a.wav", "--threads", "0"), "--threads must be 1 or more, not 0"),
-        (("RUN", "a.wav", "b.wav", "--format", "srt"), "--format srt of 2 recordings needs files: give --out FOLDER"),
-        (("RUN", "x*.wav"), "x*.wav: no audio file matches"),
-        (("RUN", "a.wav", "--device", "cuda:99"), "device cuda:99 cannot be used: "),
-        (("RUN", "a.wav", "--eval_precision", "fp8"), "precision must be one of fp32, bf16, fp16, not fp8"),
-        (("RUN", "a.wav", "--test_search.beam", "4", "b.wav"), "'b.wav' is one argument too many: options come last;"),
-        (("RUN", "a.wav", "--lr", "1"), "--lr says what was trained and cannot change any more"),
-    ],
-)
-def test_mistakes(arguments, line, run, capsys, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    arguments = [run if word == "RUN" else word for word in arguments]
-    device = () if "--device" in arguments else ON
-    assert mistake(capsys, *arguments, *device).startswith(f"error: {line}")
-
-
 def test_nowhere_to_write(run, recordings, tmp_path, capsys, monkeypatch):
-    (tmp_path / "file").write_text("")
-    wanted = f"error: --out {tmp_path}/file/deep: Not a directory; give another folder"
-    assert mistake(capsys, run, recordings[0], "--out", tmp_path / "file" / "deep", *ON) == wanted
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # as root, tests may write everywhere
     wanted = f"error: --out {tmp_path}: no permission to write there; give another folder"
     assert mistake(capsys, run, recordings[0], "--out", tmp_path, *ON) == wanted

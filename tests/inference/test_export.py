@@ -1,7 +1,6 @@
 """A run as an ONNX file: what it gives equals torch, and transcribing with it needs no torch."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -185,53 +184,10 @@ def test_an_export_that_differs_from_torch_is_refused(exported, loaded, tmp_path
     assert not list(tmp_path.iterdir())
 
 
-def bare(path: Path, exported: Path, **metadata: str | None) -> Path:
-    """The exported model with other metadata; None: without this one."""
-    content = onnx.load(exported)
-    values = {entry.key: entry.value for entry in content.metadata_props} | metadata
-    del content.metadata_props[:]
-    onnx.helper.set_model_props(content, {name: value for name, value in values.items() if value is not None})
-    onnx.save(content, path)
-    return path
-
-
-def test_mistakes_are_told_in_one_line(exported, run, recordings, tmp_path, capsys):
-    (tmp_path / "text.onnx").write_text("no model")
-    nothing = bare(tmp_path / "bare.onnx", exported, vocabulary=None)
-    newer = bare(tmp_path / "newer.onnx", exported, format="99")
-    damaged = bare(tmp_path / "damaged.onnx", exported, linear="")
-    shutil.copy(exported, tmp_path / "there.onnx")
-    transcribing, exporting = (main, ["--onnx"]), (export.main, [str(run)])
-    for (program, first), arguments, line in [
-        (
-            transcribing,
-            [tmp_path / "none.onnx"],
-            f"no file {tmp_path}/none.onnx: make one with python -m ",
-        ),
-        (transcribing, [tmp_path / "text.onnx"], f"{tmp_path}/text.onnx is no ONNX file that can be used: "),
-        (transcribing, [nothing], f"{nothing} has no metadata of this project (vocabulary is missing): export a run "),
-        (transcribing, [newer], f"{newer} is of format 99, and this version reads 1: update it"),
-        (transcribing, [damaged], f"{damaged}: its metadata are damaged: export the run again"),
-        (transcribing, [exported, "--average", "best-2"], "--average needs a run: an exported model gives greedy CTC"),
-        (
-            transcribing,
-            [exported, "--test_search.beam", "8"],
-            "--test_search.beam needs a run: an exported model ",
-        ),
-        (transcribing, [exported, "--stream"], "--onnx takes whole recordings: a stream needs a run"),
-        (exporting, [tmp_path / "model.pt"], f"{tmp_path}/model.pt: the name of an ONNX file ends in .onnx"),
-        (exporting, [tmp_path / "there.onnx"], f"{tmp_path}/there.onnx is there already: give another name"),
-    ]:
-        audio = [recordings[0]] if first == ["--onnx"] else []
-        given = [*first, str(arguments[0]), *audio, *map(str, arguments[1:])]
-        assert program(given) == 2
-        shown = capsys.readouterr()
-        assert shown.out == "" and shown.err.startswith(f"error: {line}") and shown.err.count("\n") == 1
-
-
-def test_the_benchmark_times_every_engine_and_search(exported, run, tmp_path, monkeypatch):
+def test_the_benchmark_times_every_engine_and_search(exported, run, corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(Bench, "exported", lambda *_: exported)
-    options = f"--recipe {ROOT}/hparams/quickstart.yaml --parts speed wer --threads 1 --utterances 2 --rounds 1".split()
+    parts = f"speed wer paths --sample {corpus}"
+    options = f"--recipe {ROOT}/hparams/quickstart.yaml --parts {parts} --threads 1 --utterances 2 --rounds 1".split()
     assert benchmark([str(run), *options, "--out", str(tmp_path / "inference.json")]) == 0
     results = json.loads((tmp_path / "inference.json").read_text())
     named = [(row["model"], row["engine"], row["search"]) for row in results["speed"]]
@@ -242,3 +198,6 @@ def test_the_benchmark_times_every_engine_and_search(exported, run, tmp_path, mo
     assert peaks["onnx float32"] < peaks["torch float32"]
     (rates,) = results["wer"].values()
     assert rates["torch float32"] == rates["onnx float32"] == rates["onnx int8"] > 50
+    paths = results["paths"]
+    assert paths["batched"] == paths["onnx"] == {"texts_that_differ": 0, "times_that_differ": 0}
+    assert paths["recordings"] == len(list(corpus.rglob("*.flac"))) and paths["words"] > paths["recordings"]
