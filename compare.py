@@ -1,6 +1,6 @@
 """Which mixer, at what cost, with how much certainty: train every one with several seeds and compare them.
 
-    python compare.py hparams/bakeoff.yaml --data_folder FOLDER --mixers summarymixing attention --seeds 3
+    python compare.py hparams/context.yaml --data_folder FOLDER --mixers summarymixing attention --seeds 3
 
 An entry of --mixers is [NAME=]MIXER[,KEY=VALUE...]: a mixer, a hybrid (summarymixing*3+attention*1), and
 recipe keys of its own; with a name, one mixer can stand there several times (slow=attention,lr=1e-3). All

@@ -114,7 +114,7 @@ def test_the_pages_have_commands():
         "python train.py hparams/quickstart.yaml --data_folder x --mixr attention",
         "python train.py hparams/quickstart.yaml --mixer atention",
         "python evaluate.py RUN --test_search.beem 3",
-        "python compare.py hparams/bakeoff.yaml --mixers xnor,lrr=1",
+        "python compare.py hparams/context.yaml --mixers xnor,lrr=1",
         "python -m data_prep.synthesize",
         "python -m benchmarks.memory hparams/conformer.yaml --frame 3 --lengths 4",
         "torchrun --processes 4 train.py hparams/conformer.yaml",
@@ -148,7 +148,6 @@ def tables(text: str) -> list[list[dict[str, str]]]:
 
 
 PRINTED_TABLES = {  # by the command that prints a results file as a table, or the file that has it
-    "bakeoff_quickstart": RESULTS / "bakeoff_quickstart" / "table.md",
     "bakeoff_context": RESULTS / "bakeoff_context" / "table.md",
     "probes": ("benchmarks.probes", "--table", "results/probes.json"),
     "mixers": ("benchmarks.memory", "--table", "results/mixers.json"),
