@@ -48,8 +48,8 @@ class Prediction(Protocol):
 class StatelessPrediction(nn.Module):
     """Embeddings of the last ``history`` tokens, weighted by place and summed, then ReLU.
 
-    As good as an LSTM in https://arxiv.org/abs/2002.11803 (Ghodsi et al.: the last token alone), and in icefall, whose
-    two tokens are the default here. Raises ValueError for sizes below 1.
+    As good as an LSTM in Ghodsi et al. 2020, "RNN-Transducer with stateless prediction network" (ICASSP: the last token
+    alone), and in icefall, whose two tokens are the default here. Raises ValueError for sizes below 1.
     """
 
     def __init__(self, vocab_size: int, size: int, *, history: int = 2, dropout: float = 0.0):
