@@ -1,0 +1,42 @@
+"""The benchmark of streams: rows by context, and a past that is made up but as large as a real one."""
+
+import json
+
+import pytest
+import torch
+from torch.utils._pytree import tree_leaves
+
+from benchmarks.streaming.command import main
+from benchmarks.streaming.cost import Streamed
+from mixers import Context
+from tests.support.runs import RECIPE, small_corpus, train
+
+
+def test_errors_by_context(tmp_path, capsys):
+    assert train(small_corpus(tmp_path / "corpus"), tmp_path / "run") == 0
+    out = tmp_path / "streaming.json"
+    command = ["errors", str(tmp_path / "run"), "--chunks", "2", "4", "--left_chunks", "1", "all", "--out", str(out)]
+    command += ["--test_search", "null", "--device", "cpu", "--workers", "0"]
+    assert main(command) == 0
+    assert main(["cost", "--recipe", str(RECIPE), "--mixers", "local_only", "--repeats", "1", "--out", str(out)]) == 0
+    assert main(command) == 0  # its rows take the place of the older ones
+    written = json.loads(out.read_text())
+    rows = written["errors"]
+    contexts = [(row["chunk"], row["left_chunks"]) for row in rows]
+    assert contexts == [(None, None), (2, 1), (2, None), (4, 1), (4, None)]
+    assert all(row["wer"] == row["wer_greedy_ctc"] > 0 for row in rows)
+    assert [row["minutes"] for row in written["cost"]] == [1, 60]
+    assert main(["cost", "--test_search", "null"]) == 2
+    assert "cost takes no --test_search" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("mixer", ["summarymixing", "attention"])
+@torch.inference_mode()
+def test_a_made_up_past_is_as_large_as_a_real_one(mixer):
+    context, minutes = Context(4), 0.08
+    stream = Streamed(RECIPE, mixer, context, [minutes])
+    model, state = stream.model, stream.model.init_state(1, context)
+    real = torch.randn(1, round(minutes * 60 * 16000) + model.features.latency_samples)
+    _, state = model.step(real[:, : 120 * 640 + model.features.latency_samples], state)
+    sizes = [tuple(leaf.shape) for leaf in tree_leaves(state.encoder.blocks)]
+    assert sizes == [tuple(leaf.shape) for leaf in tree_leaves(stream.states[minutes].encoder.blocks)]
