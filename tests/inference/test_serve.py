@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import numpy as np
 import pytest
@@ -103,6 +103,29 @@ def test_limits_end_a_stream_with_its_last_text(open_stream, samples, limits, re
     messages = asyncio.run(talk())
     assert messages[-1]["reason"] == reason
     assert finals(messages) == finals(all_texts(open_stream(), [samples[:heard]]))
+
+
+@pytest.mark.parametrize(
+    ("limits", "message", "reason"),
+    [
+        (Limits(idle=0.2), b"", "no audio came for 0.2 s"),
+        (Limits(idle=0.2), '{"type": "start"}', "no audio came for 0.2 s"),
+        (Limits(idle=0.3, minutes=0.001), bytes(2), "a stream may have 0.001 minutes"),
+    ],
+)
+def test_messages_without_sound_hold_no_place(open_stream, limits, message, reason):
+    async def talk():
+        async with serving(open_stream, limits) as (_, client), client.ws_connect("/stream") as socket:
+            while not socket.closed:
+                with suppress(ConnectionError):
+                    await (socket.send_str if isinstance(message, str) else socket.send_bytes)(message)
+                with suppress(TimeoutError):
+                    answer = await socket.receive(timeout=0.02)
+                    if answer.type is aiohttp.WSMsgType.TEXT:
+                        heard = answer.json()
+            return heard
+
+    assert asyncio.run(talk())["reason"] == reason
 
 
 def test_a_full_server_says_so(open_stream, samples):

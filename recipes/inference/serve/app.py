@@ -104,18 +104,24 @@ async def write(socket: web.WebSocketResponse, client: Client) -> None:
 
 
 async def read(socket: web.WebSocketResponse, client: Client) -> None:
-    """Hear the client, until it ends its stream or goes."""
-    idle = client.limits.idle
+    """Hear the client, until it ends its stream or goes, or its time is over."""
+    now, limits = asyncio.get_running_loop().time, client.limits
+    last = now() + 60 * limits.minutes + limits.idle  # for one that sends a sample now and then
+    due = now() + limits.idle
     while client.reason is None and not client.outbox.closed:
+        full = now()
         await client.has_room.wait()
+        due += now() - full
         try:
-            message = await socket.receive(timeout=idle)
+            message = await socket.receive(timeout=max(min(due, last) - now(), 0.001))
         except TimeoutError:
-            client.end(f"no audio came for {idle:g} s")
+            client.end(f"no audio came for {limits.idle:g} s" if due < last else client.too_long)
             return
         try:
             if message.type is WSMsgType.BINARY:
                 client.hear(message.data)
+                if message.data:
+                    due = now() + limits.idle
             elif message.type is WSMsgType.TEXT:
                 obey(message.data, client)
             else:  # it closed the connection, or sent what breaks the protocol

@@ -29,6 +29,7 @@ class Client:
         self.has_room = asyncio.Event()
         self.has_room.set()
         self.reason: str | None = None  # why no more audio will come; None while it may
+        self.too_long = f"a stream may have {limits.minutes:g} minutes"
         self.outbox = Outbox()
 
     def hear(self, content: bytes) -> None:
@@ -46,7 +47,7 @@ class Client:
         if self.waiting >= self.limits.buffer * SAMPLE_RATE:
             self.has_room.clear()
         if self.samples == most:
-            self.end(f"a stream may have {self.limits.minutes:g} minutes")
+            self.end(self.too_long)
         self.wake()
 
     def end(self, reason: str) -> None:
