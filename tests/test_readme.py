@@ -216,9 +216,35 @@ def figures():
     for mixer in ("attention", "summarymixing", "xnor"):
         listed = " / ".join(seconds[mixer, frames] for frames in (500, 2000, 8000))
         yield "docs/comparisons.md", f"{mixer} {listed}"
+    yield from figures_of_the_goal(context)
     yield from figures_of_the_search()
     yield from figures_of_the_findings()
     yield from figures_of_transcribing()
+
+
+def figures_of_the_goal(context: dict):
+    """Probes of a mixer, and its errors on the context corpus where it has been trained there."""
+    accuracy = {
+        (cell["mixer"], cell["task"]): cell["accuracy"] for cell in read("probes.json")["cells"] if not cell["seed"]
+    }
+    names = {
+        "attention": ("attention", "attention"),
+        "3 layers SummaryMixing, 1 attention": ("summarymixing+attention", "summarymixing3+attention1"),
+        "`directional_attention`": ("directional_attention", None),
+        "HyperMixing": ("hypermixing", "hypermixing"),
+        "XNOR": ("xnor", "xnor"),
+        "SummaryMixing": ("summarymixing", "summarymixing"),
+        "linear attention": ("linear_attention", None),
+    }
+    for label, (probes, trained) in names.items():
+        shares = " | ".join(f"{accuracy[probes, task]:.1f}" for task in ("norm", "cue", "order", "recall"))
+        if trained is None:
+            yield "results/README.md", f"| {label} | {shares} | not run |"
+            continue
+        split, work = context[trained]["splits"]["test-clean"], context[trained]["multiply_adds_10s"] / 1e9
+        p = "baseline" if split["p"] is None else "< 0.001" if split["p"] < 0.001 else f"{split['p']:.3f}"
+        wer, seconds = f"{split['mean']:.2f} ± {split['spread']:.2f}", f"{context[trained]['train_seconds']:.0f}"
+        yield "results/README.md", f"| {label} | {shares} | {wer} | {p} | {work:.2f} | {seconds} |"
 
 
 def figures_of_the_search():
