@@ -44,9 +44,12 @@ def one_step(module: nn.Module, call: Call, x: Tensor, mode: str) -> Callable[[]
         with torch.no_grad():  # SpeechBrain keeps its positions from one call to the next
             call(x)
 
+    wanted = x.clone().requires_grad_()  # as of a layer within a model
+
     def train() -> None:
-        call(x).sum().backward()
+        call(wanted).sum().backward()
         module.zero_grad(set_to_none=True)
+        wanted.grad = None
 
     return train if mode == "training" else infer
 
