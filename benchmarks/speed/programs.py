@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 
 import torch
+from speechbrain.core import Stage
 from torch import Tensor
 from torch.nn.functional import pad
 from torch.nn.utils import clip_grad_norm_
@@ -10,6 +11,7 @@ from torch.nn.utils import clip_grad_norm_
 from benchmarks.search.tasks import synthetic
 from benchmarks.speed.modules import FRAMES_PER_SECOND, HPARAMS
 from benchmarks.speed.timing import Case
+from benchmarks.stock_parity.stock_brain import StockBrain
 from data_prep.tokenizer import START
 from mixers import Context
 from recipes.asr.data import Batch
@@ -50,10 +52,6 @@ def our_loss(hparams: Mapping, batch: Batch) -> Tensor:
 
 def stock_step(hparams: Mapping, batch: Batch) -> Callable[[], object]:
     """SpeechBrain's features, normalisation, masks, model and losses as its recipe wires them."""
-    from speechbrain.core import Stage
-
-    from benchmarks.stock_parity.stock_training import StockBrain
-
     brain = StockBrain(hparams, None, tokenizer=None, record=lambda *_: None)
     brain.epoch = 1
     brain.modules.train()

@@ -13,8 +13,8 @@ from benchmarks.stock_parity.command import RECIPE, main
 from benchmarks.stock_parity.figures import TrainFigures
 from benchmarks.stock_parity.masks import masked_shares
 from benchmarks.stock_parity.results import add_run, markdown, read
+from benchmarks.stock_parity.stock_brain import StockBrain
 from benchmarks.stock_parity.stock_model import stock_modules, weights_under_our_names
-from benchmarks.stock_parity.stock_training import StockBrain
 from benchmarks.stock_parity.systems import AUGMENTATION, parse_system, take_features
 from data_prep.tokenizer import START
 from recipes.asr.data import Batch
