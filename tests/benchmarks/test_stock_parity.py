@@ -105,7 +105,8 @@ def test_dropout_is_in_the_same_places(monkeypatch, place):
         return (1 - p) * x if training else x
 
     monkeypatch.setattr("torch.nn.functional.dropout", factor)
-    monkeypatch.setattr("mixers.relpos_attention.dropout", factor)
+    for module in ("dropout", "relpos_attention"):
+        monkeypatch.setattr(f"mixers.{module}.dropout", factor)
     brain, model, hparams = pair(dropout=0.3)
     parse_system("relpos_attention:mixer_dropout").change(hparams)
     if place == "embedding":
