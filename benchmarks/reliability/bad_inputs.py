@@ -232,6 +232,10 @@ ROWS = [
         "--test_left_chunks 2",
         "$recipe: test_left_chunks counts chunks of test_chunk frames: give --test_chunk too",
     ),
+    BadInput(
+        "--test_search !new:recipes.decoding.TransducerSearch",
+        "$recipe: test_search: TransducerSearch reads a transducer, and this model has none: take BeamSearch, or null",
+    ),
     BadInput("--test_search.beam 0", "$recipe: test_search: BeamSearch: beam must be a whole number from 1 up, not 0"),
     BadInput(
         "--test_search.beam 2.0", "$recipe: test_search: BeamSearch: beam must be a whole number from 1 up, not 2.0"
@@ -423,6 +427,11 @@ ROWS = [
     BadInput(
         "$trained $here/model.pt",
         "$here/model.pt: the name of an ONNX file ends in .onnx",
+        "recipes.inference.export",
+    ),
+    BadInput(
+        "$trained $here/model.onnx --part transducer",
+        "--part transducer: it is not exported yet: a file holds the CTC head, or the encoder alone",
         "recipes.inference.export",
     ),
     BadInput(

@@ -10,6 +10,7 @@ from recipes.errors import RecipeError
 
 FORMAT = 1  # goes up when files are written that older versions would misread
 CTC, ENCODER = "ctc", "encoder"  # parts that can be exported
+TRANSDUCER = "transducer"  # a part that cannot, yet
 INSTALL = "pip install -r requirements-onnx.txt"
 
 
