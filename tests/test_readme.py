@@ -219,6 +219,7 @@ def figures():
     yield from figures_of_the_goal(context)
     yield from figures_of_the_search()
     yield from figures_of_the_findings()
+    yield from figures_of_swapping()
     yield from figures_of_transcribing()
 
 
@@ -280,6 +281,19 @@ def figures_of_the_findings():
         split = mixers[name]["splits"]["test-clean"]
         error = f"{split['homophone_error']:.1f}" if "homophone_error" in split else "none recognised"
         yield "docs/findings.md", f"{start} {mixers[name]['valid_wer']:.1f} | {split['mean']:.1f} | {error} |"
+
+
+def figures_of_swapping():
+    runs = {run["run"]: run for run in read("swap.json")["runs"]}
+    for name in ("all", "three", "directional"):
+        swapped, scratch = runs[f"swap_{name}"], runs[f"scratch_{name}"]
+        interval = " to ".join(f"{end:.2f}" for end in swapped["test_interval"])
+        errors = ", ".join(f"{run['test_homophone_error']:.1f}" for run in (swapped, scratch))
+        rates = f"{swapped['test_wer']:.2f} ({interval}) | {scratch['test_wer']:.2f} | {errors}"
+        by_epoch = ", ".join(f"{rate:.1f}" for rate in swapped["dev_wer_by_epoch"])
+        yield "docs/findings.md", f"| `{swapped['mixer']}` | {rates} | {by_epoch} |"
+        yield "docs/own_data.md", f"{swapped['test_wer']:.2f}"
+    yield "docs/own_data.md", f"Attention came to {runs['attention']['test_wer']:.2f} % WER"
 
 
 def figures_of_transcribing():
