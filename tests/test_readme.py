@@ -221,6 +221,7 @@ def figures():
     yield from figures_of_the_findings()
     yield from figures_of_swapping()
     yield from figures_of_transcribing()
+    yield from figures_of_transducers()
 
 
 def figures_of_the_goal(context: dict):
@@ -305,6 +306,17 @@ def figures_of_transcribing():
         window = f"windows of {row['window']:.0f} s" if row["window"] else "one pass"
         sizes = f"{row['minutes']:.1f} | {row['wer']:.2f} | {row['cpu_seconds']:.1f}"
         yield "docs/use.md", f"| {searches[row['search']]} | {window} | {sizes} |"
+
+
+def figures_of_transducers():
+    for run in read("transducer.json")["runs"]:
+        splits = [run["splits"][split] for split in ("test-clean", "test-other")]
+        for key, name in (("wer", "transducer, beam 4"), ("wer_greedy_ctc", "its CTC head, greedy")):
+            rates = " | ".join(f"{split[key]:.2f}" for split in splits)
+            yield "results/README.md", f"| this run: {name} | {rates} |"
+        last = run["epochs"][-1]
+        text = f"{last['valid_wer']:.2f} %, and the CTC head of the same run {last['valid_wer_greedy_ctc']:.2f}"
+        yield "results/README.md", text
 
 
 @pytest.mark.parametrize(("page", "text"), list(figures()))
