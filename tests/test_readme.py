@@ -222,6 +222,7 @@ def figures():
     yield from figures_of_swapping()
     yield from figures_of_transcribing()
     yield from figures_of_transducers()
+    yield from figures_of_streams()
 
 
 def figures_of_the_goal(context: dict):
@@ -317,6 +318,26 @@ def figures_of_transducers():
         last = run["epochs"][-1]
         text = f"{last['valid_wer']:.2f} %, and the CTC head of the same run {last['valid_wer_greedy_ctc']:.2f}"
         yield "results/README.md", text
+
+
+def figures_of_streams():
+    found = read("streaming.json")
+    rates: dict[tuple, list[str]] = {}
+    for row in found["errors"]:
+        rates.setdefault((row["chunk"], row["left_chunks"]), []).append(f"{row['wer_greedy_ctc']:.2f}")
+    for (chunk, left), pair in rates.items():
+        start = "| whole utterance | |" if chunk is None else f"| {chunk} | {'all' if left is None else left} |"
+        yield "results/README.md", f"{start} {' | '.join(pair)} |"
+    for minute, hour in zip(found["cost"][::2], found["cost"][1::2], strict=True):
+        times = " | ".join(f"{row['chunk_ms']:.1f} ms" for row in (minute, hour))
+        yield "results/README.md", times
+    yield "docs/streaming.md", f"keeps {state_after(found, 'summarymixing') / 1e3:.0f} kB as after a minute"
+    yield "docs/streaming.md", f"all the past {state_after(found, 'attention') / 1e6:.0f} MB"
+
+
+def state_after(found: dict, mixer: str, minutes: int = 60) -> int:
+    (row,) = [row for row in found["cost"] if (row["mixer"], row["minutes"]) == (mixer, minutes)]
+    return row["state_bytes"]
 
 
 @pytest.mark.parametrize(("page", "text"), list(figures()))

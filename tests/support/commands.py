@@ -95,6 +95,9 @@ def check_python(words: list[str], monkeypatch) -> None:
                 check_recipe([*remaining, f"--mixer={mixer}", *(f"--{setting}" for setting in settings)])
         elif program == "benchmarks.stock_parity":
             check_recipe([str(ROOT / "benchmarks" / "stock_parity" / "recipe.yaml"), *remaining])
+        elif program == "benchmarks.streaming":
+            for run in vars(options).get("runs", []):
+                check_recipe([str(run / "recipe.yaml"), *remaining])
         elif program == "recipes.stock":
             check_recipe([str(options.recipe), *remaining])
         else:
