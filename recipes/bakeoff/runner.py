@@ -15,6 +15,7 @@ from typing import TextIO
 from tqdm import tqdm
 
 from recipes.bakeoff.plan import Plan, Run
+from recipes.bakeoff.preparation import copy_preparation
 from recipes.bakeoff.progress import Job, Progress
 from recipes.bakeoff.recipe import hash_of
 from recipes.bakeoff.runs import Crash, is_complete, read_summary
@@ -46,7 +47,9 @@ def run_all(plan: Plan, jobs: int, lock: TextIO, program: Sequence[str] = TRAIN)
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
-                running.append(start(waiting.popleft(), jobs, lock, program))
+                run = waiting.popleft()
+                copy_preparation(run.folder, [other.folder for other in runs], plan.folder)
+                running.append(start(run, jobs, lock, program))
             time.sleep(POLL_SECONDS)
             for job in [job for job in running if job.process.poll() is not None]:
                 running.remove(job)

@@ -15,6 +15,7 @@ WEIGHTS = "averaged.ckpt"  # the model that is tested
 TOKENIZER = "tokenizer/tokenizer.model"
 CHECKPOINTS = "checkpoints"
 DAMAGED = "damaged+"  # before the name of a checkpoint that is set aside
+PREPARED = {"manifests", "tokenizer"}  # may be there before the run
 DEBUG = ".debug"  # marks the folder of a debug run, which the next one may empty
 
 
@@ -41,7 +42,9 @@ def debug_folder(folder: Path) -> Path:
 
 def check_is_run(folder: Path) -> None:
     """Raises RecipeError for a folder of other files than a run. Nothing is written, not even a lock."""
-    if not (folder / RECIPE).is_file() and folder.is_dir() and {path.name for path in folder.iterdir()} - {LOCK, DEBUG}:
+    if (folder / RECIPE).is_file() or not folder.is_dir():
+        return
+    if {path.name for path in folder.iterdir()} - {LOCK, DEBUG} - PREPARED:
         raise RecipeError(f"{folder} holds other files than a run: give another --output_folder")
 
 

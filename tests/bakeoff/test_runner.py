@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import compare
 from recipes.bakeoff import ComparisonRecord, runner, write_results
 from recipes.bakeoff.plan import Plan, Run
+from recipes.bakeoff.preparation import copy_preparation
 from recipes.bakeoff.progress import Job, Progress
 from recipes.bakeoff.recipe import hash_of
 from recipes.bakeoff.runner import run_all
@@ -18,6 +20,8 @@ from recipes.bakeoff.timing import steps_within, time_steps
 from recipes.files import read_json
 from recipes.training.lock import locked
 from tests.support.bakeoff_folders import plan_of, refused, shared, tiny_corpus, write_run
+from tests.support.runs import RECIPE, TINY
+from train import main as train
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +126,40 @@ def test_only_what_is_missing_runs(corpus, tmp_path, stub, capsys):
     ]
     assert stub.run(more) == 0
     assert stub.calls() == []
+
+
+def test_data_are_prepared_once(corpus, tmp_path, stub):
+    """Manifests come from the comparison, then all of a run that has made its tokenizer too."""
+    plan = plan_of(corpus, tmp_path / "out", "xnor", "attention", seeds=(1,))
+    assert stub.run(plan, jobs=1) == 0
+    first, second = (run.folder for run in plan.runs())
+    manifest = (plan.folder / "manifests" / "train-clean-5.csv").read_bytes()
+    assert all((folder / "manifests" / "train-clean-5.csv").read_bytes() == manifest for folder in (first, second))
+    assert not (second / "tokenizer").exists()
+    (second / "tokenizer").mkdir()
+    (second / "tokenizer" / "tokenizer.json").write_text("made by the second")
+    shutil.rmtree(first)
+    assert stub.run(plan, jobs=1) == 0
+    assert (first / "tokenizer" / "tokenizer.json").read_text() == "made by the second"
+
+
+def test_a_run_takes_what_was_prepared_for_it(corpus, tmp_path, capsys):
+    """And makes anew what does not fit: another kind of tokenizer."""
+    arguments = [*TINY, "--vocab_size", "40", "--optimizer_step_limit", "1", "--test_splits", "[]"]
+    made, taken = tmp_path / "made", tmp_path / "taken"
+    options = [str(RECIPE), "--data_folder", str(corpus), *arguments]
+    assert train([*options, "--output_folder", str(made)]) == 0
+    copy_preparation(taken, [made], tmp_path)
+    times = {
+        file: file.stat().st_mtime_ns for name in ("manifests", "tokenizer") for file in (taken / name).glob("*.*")
+    }
+    assert len(times) > 4
+    assert train([*options, "--output_folder", str(taken)]) == 0
+    assert {file: file.stat().st_mtime_ns for file in times} == times
+    copy_preparation(tmp_path / "other", [made], tmp_path)
+    assert train([*options, "--token_type", "bpe", "--output_folder", str(tmp_path / "other")]) == 0
+    models = [(folder / "tokenizer" / "tokenizer.model").read_bytes() for folder in (made, taken, tmp_path / "other")]
+    assert models[0] == models[1] != models[2]
 
 
 def test_cores_are_divided(corpus, tmp_path, stub, monkeypatch):
