@@ -1,6 +1,6 @@
 """What each mixer can carry across a sequence: python -m benchmarks.probes [--mixers …] [--tasks …] [--seeds 3]
 
-Trains a small stack of two blocks around each mixer on four tasks and prints the accuracies. The mixers are
+Trains a small stack of two blocks around each mixer on six tasks and prints the accuracies. The mixers are
 those of hparams/conformer.yaml; `a+b` is a hybrid, a in the first block and b in the second. Every trained
 stack is written to the results file at once: give the command again, and finished stacks are not trained again.
 """

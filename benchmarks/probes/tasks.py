@@ -1,4 +1,4 @@
-"""The four tasks: the label of a frame depends on other frames, which are far away.
+"""The six tasks: the label of a frame depends on other frames, which are far away.
 
 A convolution of the stack (``benchmarks.probes.stack``) sees no farther than ``REACH`` frames, so whatever a label
 needs from farther away has to come through the mixer.
@@ -21,6 +21,8 @@ TOKENS, MARKERS = 4, 4  # cue, order: kinds of both
 END = 10  # cue: frames at either end where the marker may be
 APART = 40  # order: frames between the markers, at least
 PAIRS = 8  # recall: keys, and as many values
+SLOT, COPIED, COPIES, SYMBOLS = 8, 6, 3, 8  # copy: frames of a slot and of a segment, questions, kinds of symbols
+MODULUS, MOST_ROUNDS = 4, 2  # count: of the markers, of which there are at most twice as many
 
 
 class Task(NamedTuple):
@@ -129,6 +131,51 @@ def recall(rng: Generator, sequences: int, frames: int) -> tuple[np.ndarray, np.
     return x, labels
 
 
+def copy(rng: Generator, sequences: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """A flagged segment of COPIED symbols; COPIES other flagged segments ask for them, in order. Others distract.
+
+    A segment stands in a slot of SLOT frames, so that its ends are in sight of all its frames, and two slots or more
+    lie between the symbols and a question: a frame knows its place in its segment, and not what was shown there.
+    """
+    slots, gap = frames // SLOT, (SLOT - COPIED) // 2
+    shown, asked = copy_slots(rng, sequences, slots)
+    symbols = rng.integers(SYMBOLS, size=(sequences, frames))
+    x = np.concatenate([one_hot(symbols, SYMBOLS), np.zeros((sequences, frames, 2))], axis=2)
+    labels = np.full((sequences, frames), UNSCORED)
+    rows, within = np.arange(sequences)[:, None], gap + np.arange(COPIED)
+    places = shown[:, None] * SLOT + within
+    x[rows, places, SYMBOLS] = 1
+    for slot in asked.T:
+        question = slot[:, None] * SLOT + within
+        x[rows, question, :SYMBOLS] = 0
+        x[rows, question, SYMBOLS + 1] = 1
+        labels[rows, question] = symbols[rows, places]
+    return x, labels
+
+
+def copy_slots(rng: Generator, sequences: int, slots: int) -> tuple[np.ndarray, np.ndarray]:
+    """The slot that is shown ``[sequences]``, and those that ask, ``[sequences, COPIES]``, none within two of it."""
+    shown = rng.integers(slots, size=sequences)
+    order = rng.permuted(np.tile(np.arange(slots), (sequences, 1)), axis=1)
+    far = np.abs(order - shown[:, None]) > 2
+    first_far = np.argsort(~far, axis=1, kind="stable")[:, :COPIES]
+    return shown, np.take_along_axis(order, first_far, axis=1)
+
+
+def count(rng: Generator, sequences: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """Every frame shows a token, some frames anywhere a marker too. Label: MODULUS token + [markers modulo MODULUS].
+
+    From one marker to MODULUS * MOST_ROUNDS of them. The remainders are equally frequent in a draw.
+    """
+    tokens = rng.integers(TOKENS, size=(sequences, frames))
+    remainder = rng.permutation(np.arange(sequences) % MODULUS)
+    markers = 1 + remainder + MODULUS * rng.integers(MOST_ROUNDS, size=sequences)
+    rank = rng.permuted(np.tile(np.arange(frames), (sequences, 1)), axis=1)
+    marked = (rank < markers[:, None]).astype(float)
+    x = np.concatenate([one_hot(tokens, TOKENS), marked[:, :, None]], axis=2)
+    return x, MODULUS * tokens + (markers % MODULUS)[:, None]
+
+
 def one_hot(numbers: np.ndarray, kinds: int) -> np.ndarray:
     """``[…]`` → ``[…, kinds]``"""
     return np.eye(kinds)[numbers]
@@ -146,5 +193,7 @@ TASKS = {
         Task("cue", "which marker was shown far away?", cue, TOKENS + MARKERS, 16, 96, 500, 100 / MARKERS),
         Task("order", "which of two far markers came first?", order, TOKENS + 2, 8, 96, 1000, 100 / 2),
         Task("recall", "what value did this key have?", recall, 2 * PAIRS + 1, PAIRS, 96, 700, 100 / PAIRS),
+        Task("copy", "what stood at this place of a far segment?", copy, SYMBOLS + 2, SYMBOLS, 96, 1000, 100 / SYMBOLS),
+        Task("count", "how many markers were there, modulo 4?", count, TOKENS + 1, 16, 96, 1000, 100 / MODULUS),
     )
 }

@@ -111,6 +111,37 @@ def test_recall_labels():
             assert label == (UNSCORED if pairs[frame] else value_of[keys[frame]])
 
 
+def test_copy_labels_and_places():
+    x, labels = drawn("copy", 400)
+    places = set()
+    for sequence, sequence_labels in zip(x, labels, strict=True):
+        shown, asked = np.flatnonzero(sequence[:, 8]), np.flatnonzero(sequence[:, 9])
+        assert len(shown) == 6 and shown[-1] - shown[0] == 5 and len(asked) == 3 * 6
+        symbols = [single_index(sequence[frame, :8] == 1) for frame in shown]
+        for segment in asked.reshape(3, 6):
+            assert segment[-1] - segment[0] == 5
+            # Two ends in sight of every frame, no frame of the shown segment through two convolutions.
+            assert not {segment[0] - 1, segment[-1] + 1} & {*asked}
+            assert min(abs(segment[0] - shown[-1]), abs(shown[0] - segment[-1])) > 14
+            assert sequence_labels[segment].tolist() == symbols
+            places.add((segment[0] > shown[0], segment[0] // 8))
+        assert not sequence[asked, :8].any()
+        assert set(np.flatnonzero(sequence_labels != UNSCORED)) == {*asked}
+        assert (sequence[:, :8].sum(1) == 1).sum() == 96 - len(asked)
+    assert {slot for _, slot in places} == set(range(12)) and {after for after, _ in places} == {True, False}
+
+
+def test_count_labels():
+    x, labels = drawn("count", 400)
+    counts = x[:, :, 4].sum(1).astype(int)
+    assert set(counts.tolist()) == set(range(1, 9))
+    assert [(counts % 4).tolist().count(remainder) for remainder in range(4)] == [100] * 4
+    assert x[:, :, 4].mean(0).min() > 0, "markers anywhere"
+    for sequence, sequence_labels, markers in zip(x, labels, counts, strict=True):
+        for frame, label in enumerate(sequence_labels):
+            assert label == 4 * single_index(sequence[frame, :4] == 1) + markers % 4
+
+
 @TASK
 def test_sequences_follow_from_the_seed_and_training_never_sees_the_scored_ones(name):
     task = TASKS[name]
@@ -300,7 +331,7 @@ def test_other_settings_are_refused(quick, capsys, section, key, value, expected
 ERRORS = {
     "task": (
         ["--tasks", "nrom"],
-        "there is no task 'nrom'; did you mean 'norm'? tasks: norm, cue, order, recall",
+        "there is no task 'nrom'; did you mean 'norm'? tasks: norm, cue, order, recall, copy, count",
     ),
     "mixer": (
         ["--mixers", "xnro"],
