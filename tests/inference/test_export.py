@@ -200,4 +200,4 @@ def test_the_benchmark_times_every_engine_and_search(exported, run, corpus, tmp_
     assert rates["torch float32"] == rates["onnx float32"] == rates["onnx int8"] > 50
     paths = results["paths"]
     assert paths["batched"] == paths["onnx"] == {"texts_that_differ": 0, "times_that_differ": 0}
-    assert paths["recordings"] == len(list(corpus.rglob("*.flac"))) and paths["words"] > paths["recordings"]
+    assert paths["recordings"] == len(list(corpus.rglob("*.flac"))) and paths["words"] >= paths["recordings"]
