@@ -60,7 +60,7 @@ def tables(rows: Sequence[dict]) -> str:
         and row.get("frames", LONG) >= FROM_FRAMES.get(name, 0)
     ]
     if below:
-        out += ["", "Below target:", "", "| what | mode | s of speech | beside | wanted | measured |"]
+        out += ["", "| below target | mode | s of speech | beside | wanted | measured |"]
         out += ["|---|---|---|---|---|---|", *below]
     claims = [
         f"| {claim} | {length(row)} | {100 - 100 / row['times_ours'][peer][0]:.0f} % less time than {peer} |"
