@@ -150,6 +150,7 @@ def tables(text: str) -> list[list[dict[str, str]]]:
 
 PRINTED_TABLES = {  # by the command that prints a results file as a table, or the file that has it
     "bakeoff_context": RESULTS / "bakeoff_context" / "table.md",
+    "bakeoff_real": RESULTS / "bakeoff_real" / "table.md",
     "probes": ("benchmarks.probes", "--table", "results/probes.json"),
     "mixers": ("benchmarks.memory", "--table", "results/mixers.json"),
     "encoder_memory": ("benchmarks.memory", "--table", "results/encoder_memory.json"),
