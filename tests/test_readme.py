@@ -244,12 +244,12 @@ def figures_of_the_goal(context: dict):
     for label, (probes, trained) in names.items():
         shares = " | ".join(f"{accuracy[probes, task]:.1f}" for task in ("norm", "cue", "order", "recall"))
         if trained is None:
-            yield "results/README.md", f"| {label} | {shares} | not run |"
+            yield "docs/comparisons.md", f"| {label} | {shares} | not run |"
             continue
         split, work = context[trained]["splits"]["test-clean"], context[trained]["multiply_adds_10s"] / 1e9
         p = "baseline" if split["p"] is None else "< 0.001" if split["p"] < 0.001 else f"{split['p']:.3f}"
         wer, seconds = f"{split['mean']:.2f} ± {split['spread']:.2f}", f"{context[trained]['train_seconds']:.0f}"
-        yield "results/README.md", f"| {label} | {shares} | {wer} | {p} | {work:.2f} | {seconds} |"
+        yield "docs/comparisons.md", f"| {label} | {shares} | {wer} | {p} | {work:.2f} | {seconds} |"
 
 
 def figures_of_the_search():
