@@ -72,6 +72,12 @@ def test_few_modules_stand_directly_in_recipes():
     assert len(directly) <= 6
 
 
+def test_no_file_is_long():
+    files = [*MODULES.values(), *(ROOT / "tests").rglob("*.py"), *(ROOT / "hparams").glob("*.yaml")]
+    lengths = {str(file): len(file.read_text(encoding="utf-8").splitlines()) for file in files}
+    assert {file: lines for file, lines in lengths.items() if lines > 400} == {}
+
+
 @pytest.mark.parametrize("module", sorted(name for name in MODULES if name.split(".")[0] == "mixers"))
 def test_mixers_import_torch_alone(module):
     for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):

@@ -1,72 +1,21 @@
-"""What users get wrong, and the one line that they are shown: a new case is a row of ROWS.
+"""What users get wrong in recipes, training, decoding and their own data."""
 
-`$recipe`, `$lm_recipe`: files in hparams; `$none`: a path where nothing is; `$here`: the folder of the row's
-files; `$run`: an output folder that must not appear; `$trained`, `$small` and more: see `things`. A row's options
-come after those of START, and win.
-"""
-
-from typing import NamedTuple
-
-from data_prep.own.prepare import KINDS
-
-START = {
-    "train": "$recipe --data_folder $none --output_folder $run",
-    "train_lm": "$lm_recipe --tokenizer $none --train_text $none --valid_text $none --output_folder $run",
-    "compare": "--mixers attention --data_folder $none --out $run",
-    "evaluate": "",
-    "transcribe": "",
-    "recipes.config": "",
-    "recipes.describe": "",
-    "recipes.inference.release": "",
-    "recipes.inference.serve": "$none",
-    "recipes.inference.export": "",
-    "data_prep.own": "",
-}
-
-
-class BadInput(NamedTuple):
-    """One mistake: `line` follows "error: " on stderr, and the exit status is 2. Whatever follows "…" may differ."""
-
-    options: str  # split as a shell does
-    line: str
-    program: str = "train"
-    files: dict[str, str] = {}  # noqa: RUF012 (never changed): text by name in $here
-    late: bool = False  # it is in a recording: the program has said what it works with, or lists the problems it found
-
-    @property
-    def exports(self) -> bool:
-        """Whether it needs the packages of ONNX."""
-        return "--onnx" in self.options or self.program == "recipes.inference.export"
-
-
-def values(key: str, wanted: str, *typed: str, program: str = "train", recipe: str = "$recipe") -> list[BadInput]:
-    """The rows of a recipe key: values out of its limits, and the limits in words."""
-    return [
-        BadInput(f"'--{key}={value}'", f"{recipe}: {key} must be {wanted}, not {value}", program) for value in typed
-    ]
-
-
-def dynamic_chunks(key: str, wanted: str, *typed: str) -> list[BadInput]:
-    """The rows of a key of `streaming`, which is null in the recipe."""
-    return [
-        BadInput(
-            f"--streaming '!new:recipes.models.DynamicChunks {{{key}: {value}}}'",
-            f"$recipe: streaming.{key} must be {wanted}, not {value}",
-        )
-        for value in typed
-    ]
-
-
-UP_FROM_1, UP_FROM_0, POSITIVE = "a whole number from 1 up", "a whole number from 0 up", "a number above 0"
-PERCENTAGES = "a list of whole percentages from 50 to 200, such as [95, 100, 105]"
-SPAN = "[least, most], two whole numbers from 1 up"
-SHARE, OBJECT, FLAG = "a number from 0 to 1", "an object (!new: or !name:)", "true or false"
-
-NOT_LISTED = (
-    "is not on the list of what a recipe may name (mixers, recipes.models, recipes.decoding, torch.nn, torch.optim): "
-    "it would run here; if you know it, and who wrote this recipe, give --trust"
+from benchmarks.reliability.bad_inputs.row import (
+    FLAG,
+    HOSTILE,
+    NOT_LISTED,
+    OBJECT,
+    PERCENTAGES,
+    POSITIVE,
+    SHARE,
+    SPAN,
+    UP_FROM_0,
+    UP_FROM_1,
+    BadInput,
+    dynamic_chunks,
+    values,
 )
-HOSTILE = "lr: 1\nx: !apply:os.system [ls]\n"
+from data_prep.own.prepare import KINDS
 
 ROWS = [
     # Sizes of the model.
@@ -269,180 +218,5 @@ ROWS = [
         f"$here/run/recipe.yaml, line 2: 'os.system' {NOT_LISTED}",
         "evaluate",
         {"run/recipe.yaml": HOSTILE},
-    ),
-    *(
-        BadInput(
-            options, "no audio to transcribe: give RUN, then files, folders, patterns or -, then options", "transcribe"
-        )
-        for options in ("", "$here/run", "$here/run --format json")
-    ),
-    BadInput(
-        "$none a.wav",
-        "$none is no run folder (there is no such folder): give first one that train.py wrote",
-        "transcribe",
-    ),
-    BadInput(
-        "$here a.wav",
-        "$here is no run folder (it has no recipe.yaml): give first one that train.py wrote",
-        "transcribe",
-    ),
-    BadInput(
-        "$here/run a.wav",
-        f"$here/run/recipe.yaml, line 2: 'os.system' {NOT_LISTED}",
-        "transcribe",
-        {"run/recipe.yaml": HOSTILE},
-    ),
-    BadInput(
-        "$here/made a.wav",
-        "$here/made is a release of format 99, and this version reads 1: update it",
-        "transcribe",
-        {"made/release.json": '{"format": 99}'},
-    ),
-    BadInput(
-        "$here/made a.wav",
-        "$here/made has no recipe.yaml: it is not the whole release, copy it again",
-        "transcribe",
-        {"made/release.json": '{"format": 1, "name": "made", "files": {}}'},
-    ),
-    BadInput(
-        "$here/run a.wav",
-        "$here/run has no tokenizer/tokenizer.model: was the run stopped before it began? give …",
-        "transcribe",
-        {"run/recipe.yaml": "base: $recipe\ndata_folder: .\n"},
-    ),
-    *(
-        BadInput(f"$trained {audio} --device cpu", f"{audio}: {reason}", "transcribe", files, late=True)
-        for audio, reason, files in (
-            ("$none", "No such file or directory", {}),
-            ("$here/note.wav", "no audio that can be read (Format not recognised)", {"note.wav": "no audio"}),
-            ("$here/empty.wav", "empty audio file", {"empty.wav": ""}),
-            ("$brief", "20 ms of audio hold no word; 100 ms is the least", {}),
-        )
-    ),
-    *(
-        BadInput(f"$trained {options}", line, "transcribe", {"file": ""})
-        for options, line in (
-            ("$audio --device cuda:99", "device cuda:99 cannot be used: …"),
-            ("$audio --eval_precision fp8 --device cpu", "precision must be one of fp32, bf16, fp16, not fp8"),
-            ("$audio --lr 1", "--lr says what was trained and cannot change any more; evaluate.py takes …"),
-            ("$audio --test_search.beam 4 b.wav", "'b.wav' is one argument too many: options come last; usage: …"),
-            ("$here/x*.wav --device cpu", "$here/x*.wav: no audio file matches"),
-            (
-                "$audio $brief --format srt --device cpu",
-                "--format srt of 2 recordings needs files: give --out FOLDER",
-            ),
-            (
-                "$audio --out $here/file/deep --device cpu",
-                "--out $here/file/deep: Not a directory; give another folder",
-            ),
-        )
-    ),
-    BadInput("$none a.wav --threads 0", "--threads must be 1 or more, not 0", "transcribe"),
-    BadInput(
-        "$none a.wav --batch_seconds nan", "--batch_seconds must be a number of seconds above 0, not nan", "transcribe"
-    ),
-    BadInput("$none a.wav --window 0", "--window must be a number of seconds above 0, not 0", "transcribe"),
-    BadInput("$none a.wav --nbest 0", "--nbest must be 1 or more, not 0", "transcribe"),
-    BadInput("$none a.wav --nbest 2", "--nbest 2: only --format json holds more than the best reading", "transcribe"),
-    BadInput("$recipe --lr 0", "$recipe: lr must be a number above 0, not 0", "recipes.config"),
-    BadInput(
-        "$here/mine.yaml",
-        "$here/mine.yaml: lr must be a number above 0, not -1",
-        "recipes.describe",
-        {"mine.yaml": "base: $recipe\nlr: -1\n"},
-    ),
-    # The live server.
-    *(
-        BadInput(f"--{name} {value}", f"--{name} must be {wanted}, not {value}", "recipes.inference.serve")
-        for name, wanted, value in [
-            ("clients", "1 or more", "0"),
-            ("buffer", "above 0", "-1"),
-            ("minutes", "above 0", "0"),
-            ("idle", "above 0", "nan"),
-            ("threads", "1 or more", "0"),
-            ("port", "a whole number from 0 to 65535", "65536"),
-        ]
-    ),
-    BadInput(
-        "--origin name.example",
-        "--origin name.example: give scheme and name, with the port if there is one: https://name:port",
-        "recipes.inference.serve",
-    ),
-    # Releases.
-    BadInput(
-        "$none $run",
-        "$none is no run folder (it has no recipe.yaml): give first one that train.py wrote",
-        "recipes.inference.release",
-    ),
-    BadInput(
-        "$here/mine $run",
-        f"$here/mine/recipe.yaml, line 2: 'os.system' {NOT_LISTED}",
-        "recipes.inference.release",
-        {"mine/recipe.yaml": HOSTILE},
-    ),
-    BadInput(
-        "$here/made $run",
-        "$here/made is a release already: copy it",
-        "recipes.inference.release",
-        {"made/release.json": "{}"},
-    ),
-    BadInput(
-        "$here $here",
-        "$here is there already: give another folder",
-        "recipes.inference.release",
-        {"recipe.yaml": "a: 1"},
-    ),
-    # Exported models.
-    BadInput(
-        "--onnx $none a.wav", "no file $none: make one with python -m recipes.inference.export RUN $none", "transcribe"
-    ),
-    BadInput(
-        "--onnx $here/text.onnx a.wav",
-        "$here/text.onnx is no ONNX file that can be used: …",
-        "transcribe",
-        {"text.onnx": "no model"},
-    ),
-    *(
-        BadInput(f"--onnx {options}", line, "transcribe")
-        for options, line in (
-            (
-                "$bare a.wav",
-                "$bare has no metadata of this project (format is missing): export a run with python -m "
-                "recipes.inference.export",
-            ),
-            ("$newer a.wav", "$newer is of format 2, and this version reads 1: update it"),
-            ("$damaged a.wav", "$damaged: its metadata are damaged: export the run again"),
-            ("$alone a.wav", "$alone holds the encoder alone: export the run without --part to transcribe"),
-            ("$exported a.wav --stream", "--onnx takes whole recordings: a stream needs a run"),
-        )
-    ),
-    *(
-        BadInput(
-            f"--onnx $exported a.wav {option} {value}",
-            f"{option} needs a run: an exported model gives greedy CTC on the CPU alone",
-            "transcribe",
-        )
-        for option, value in (("--average", "best-2"), ("--device", "cuda"), ("--test_search.beam", "8"))
-    ),
-    BadInput(
-        "$trained $here/model.pt",
-        "$here/model.pt: the name of an ONNX file ends in .onnx",
-        "recipes.inference.export",
-    ),
-    BadInput(
-        "$trained $here/model.onnx --part transducer",
-        "--part transducer: it is not exported yet: a file holds the CTC head, or the encoder alone",
-        "recipes.inference.export",
-    ),
-    BadInput(
-        "$trained $here/there.onnx",
-        "$here/there.onnx is there already: give another name",
-        "recipes.inference.export",
-        {"there.onnx": ""},
-    ),
-    BadInput(
-        "$none $here/model.onnx",
-        "$none is no run folder (there is no such folder): give first one that train.py wrote",
-        "recipes.inference.export",
     ),
 ]
