@@ -94,6 +94,8 @@ def test_a_package_has_a_face(package):
     assert face.__doc__
     if package not in NO_NAMES:
         assert face.__all__ and all(hasattr(face, name) for name in face.__all__)
+        # A module of the same name would take the place of what a lazy face gives, once it is imported.
+        assert not hasattr(face, "__getattr__") or not {f"{package}.{name}" for name in face.__all__} & set(MODULES)
 
 
 YAML_FILES = [*sorted((ROOT / "hparams").glob("*.yaml")), ROOT / "evaluate.py"]

@@ -19,7 +19,7 @@ from tests.support.runs import ROOT
 
 PACKAGES = ("mixers", "recipes", "data_prep", "benchmarks", "tests")
 EXTRAS = {"recipes": "requirements.txt"} | {
-    name: f"requirements-{name}.txt" for name in ("demo", "ngram", "dev", "english", "onnx", "ssl")
+    name: f"requirements-{name}.txt" for name in ("demo", "ngram", "dev", "english", "onnx", "serve", "ssl")
 }
 # Packages that a machine may lack, by the name of their import.
 OPTIONAL = {

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from recipes.asr.evaluate import Evaluation
     from recipes.asr.experiment import ASRExperiment
     from recipes.asr.saved_run import SavedRun, with_ngram
-    from recipes.asr.tune import tune
+    from recipes.asr.tuning import tune
 
 __all__ = ["ASRBrain", "ASRExperiment", "Evaluation", "SavedRun", "tune", "with_ngram"]
 
@@ -19,5 +19,5 @@ __getattr__ = lazy_face(
     evaluate=["Evaluation"],
     experiment=["ASRExperiment"],
     saved_run=["SavedRun", "with_ngram"],
-    tune=["tune"],
+    tuning=["tune"],
 )

@@ -84,6 +84,8 @@ class NgramCTCSearch(Search):
         Raises RecipeError if flashlight-text or kenlm is not installed, for a file that is missing or no
         n-gram, and if the tokenizer can spell none of its words.
         """
+        if not Path(self.ngram).is_file():
+            raise RecipeError(f"no n-gram {self.ngram}: write one with python -m data_prep.ngram TEXT {self.ngram}")
         if flashlight is None:
             raise RecipeError(
                 "the search with an n-gram needs flashlight-text and kenlm: pip install -r requirements-ngram.txt"
@@ -178,9 +180,7 @@ def without_last_word(tokens: list[int], word_starts: set[int]) -> list[int]:
 
 
 def load_ngram(path: str) -> Any:
-    """KenLM's model of an ARPA file or binary. Raises RecipeError for a missing file and for anything else."""
-    if not Path(path).is_file():
-        raise RecipeError(f"no n-gram {path}: write one with python -m data_prep.ngram TEXT {path}")
+    """KenLM's model of an ARPA file or binary. Raises RecipeError for anything else."""
     config = kenlm.Config()
     config.show_progress, config.arpa_complain = False, kenlm.ARPALoadComplain.NONE
     with readable_by_kenlm(path) as file:

@@ -16,9 +16,9 @@ def test_batches_draw_contexts_and_tests_take_theirs(tmp_path, monkeypatch, caps
     """Contexts follow from seed, epoch and number of the batch, so that a resumed run draws the same."""
     seen, encode = [], Recogniser.encode
 
-    def recorded(self, audio, lengths, context=None):
+    def recorded(self, audio, lengths, context=None, views=1):
         seen.append((self.training, context))
-        return encode(self, audio, lengths, context)
+        return encode(self, audio, lengths, context, views)
 
     monkeypatch.setattr(Recogniser, "encode", recorded)
     corpus, run = small_corpus(tmp_path / "corpus"), tmp_path / "run"

@@ -194,7 +194,7 @@ def test_driver_trains_both_sides(tmp_path, capsys):
     for run in (stock, ours):
         assert run["corpus"] == "corpus" and run["augmentation"] and run["keys"]["batch_seconds"] == "12"
         first, last = run["epochs"]
-        assert last["train"]["ctc_loss"] < first["train"]["ctc_loss"] and last["train"]["gradient_norm"] > 0
+        assert last["dev"]["ctc_loss"] < first["dev"]["ctc_loss"] and last["train"]["gradient_norm"] > 0
         assert last["dev"]["ctc_loss_per_token"] < last["dev"]["ctc_loss"] and 0 <= last["dev"]["blanks"] <= 1
     assert main(["--data_folder", data, "--masks", "--out", str(out), "--device", "cpu"]) == 0
     add_run({**stock, "epochs": stock["epochs"][:1]}, out)  # the same run again

@@ -214,8 +214,9 @@ def test_without_the_extra(tmp_path, monkeypatch, absent):
     module = fresh_module(word_lm)
     assert module.flashlight is None and module.kenlm is None
     monkeypatch.setitem(sys.modules, word_lm.__name__, module)
+    (ngram := tmp_path / "words.arpa").touch()
     with pytest.raises(RecipeError) as error:
-        fresh_module(ngram_search).NgramCTCSearch(ngram="words.arpa").prepare(make_tokenizer(tmp_path))
+        fresh_module(ngram_search).NgramCTCSearch(ngram=str(ngram)).prepare(make_tokenizer(tmp_path))
     assert str(error.value) == (
         "the search with an n-gram needs flashlight-text and kenlm: pip install -r requirements-ngram.txt"
     )
