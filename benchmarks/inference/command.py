@@ -22,8 +22,9 @@ from data_prep.splits import find_corpus
 from recipes.config import load
 from recipes.errors import RecipeError, command_line
 from recipes.files import write_json
-from recipes.inference.onnx_engine import OnnxEngine, OnnxModel
+from recipes.inference.onnx_engine import OnnxEngine
 from recipes.inference.onnx_export import export
+from recipes.inference.onnx_model import OnnxModel
 from recipes.inference.transcriber import Transcriber
 from recipes.provenance import commit, machine
 

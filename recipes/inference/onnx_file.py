@@ -9,8 +9,10 @@ from typing import Any, Self
 from recipes.errors import RecipeError
 
 FORMAT = 1  # goes up when files are written that older versions would misread
-CTC, ENCODER = "ctc", "encoder"  # parts that can be exported
-TRANSDUCER = "transducer"  # a part that cannot, yet
+CTC, ENCODER, TRANSDUCER = "ctc", "encoder", "transducer"  # parts that can be exported
+# A transducer is a folder of three, named as sherpa-onnx names them, and the pieces with their numbers.
+ENCODER_FILE, PREDICTION_FILE, JOINT_FILE, TOKENS_FILE = "encoder.onnx", "decoder.onnx", "joiner.onnx", "tokens.txt"
+FROM_START, BEFORE_START = 0, -1  # tokens before a text, for its prediction network: sherpa-onnx's convention
 INSTALL = "pip install -r requirements-onnx.txt"
 
 
@@ -18,10 +20,11 @@ INSTALL = "pip install -r requirements-onnx.txt"
 class OnnxInfo:
     """Every value is kept as text: text as it is, others as JSON.
 
-    part: `ctc`, from samples to log probabilities, or `encoder`, from log mel features to frames. samples_per_frame:
-    frame t stands for the audio around sample t times this. linear: whether time and memory grow in proportion to the
-    audio. recipe_hash: of the recipe. precision: float32 or int8. vocabulary: the pieces, by output; 0 is the blank.
-    tokenizer: the SentencePiece model, in base64.
+    part: `ctc`, from samples to log probabilities; `encoder`, from log mel features to frames; or `transducer`, the
+    encoder of one, from samples to what its joint network takes. samples_per_frame: frame t stands for the audio
+    around sample t times this. linear: whether time and memory grow in proportion to the audio. recipe_hash: of the
+    recipe. precision: float32 or int8. vocabulary: the pieces, by output; 0 is the blank. tokenizer: the SentencePiece
+    model, in base64.
     """
 
     format: int

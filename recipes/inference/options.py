@@ -62,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     add("--chunk", type=int, default=16, metavar="FRAMES", help="of a stream, 40 ms each (default: 16)")
     add("--left_chunks", type=int, metavar="N", help="that a chunk of a stream sees before it (default: all)")
     add("--rescore", action="store_true", help="search what a stream heard at the end of each utterance")
-    add("--onnx", type=Path, metavar="FILE", help="an exported model in place of a run")
+    add("--onnx", type=Path, metavar="FILE", help="an exported model in place of a run; of a transducer, its folder")
     return result
 
 

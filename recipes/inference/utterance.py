@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import torch
 
 from recipes.inference.listening import Heard
-from recipes.inference.words import TokenSpan
+from recipes.inference.words import TokenSpan, shared_frame
 
 
 @dataclass
@@ -32,13 +32,11 @@ class Utterance:
 
     def add(self, heard: Heard) -> None:
         """One more frame. Several tokens in it share it. What goes on from before the utterance is not its own."""
-        frame, count = self.end, len(heard.tokens)
+        frame = self.end
         if heard.goes_on is not None and self.spans and self.spans[-1].end == frame:
             last = self.spans[-1]
             self.spans[-1] = last._replace(end=frame + 1, probability=max(last.probability, heard.goes_on))
-        for number, (token, probability) in enumerate(heard.tokens):
-            start, end = frame + number / count, frame + (number + 1) / count
-            self.spans.append(TokenSpan(token, start, end, probability))
+        self.spans += shared_frame(frame, heard.tokens)
         self.length += 1
 
     def split(self, place: float) -> tuple["Utterance", "Utterance"]:

@@ -43,6 +43,15 @@ def greedy_path(log_probs: np.ndarray) -> tuple[list[int], list[float]]:
     return path.tolist(), np.exp(np.take_along_axis(log_probs, path[:, None], -1)[:, 0]).tolist()
 
 
+def shared_frame(frame: int, tokens: Sequence[tuple[int, float]]) -> list[TokenSpan]:
+    """Tokens with their probabilities that a transducer says in one frame, which they share."""
+    count = len(tokens)
+    return [
+        TokenSpan(token, frame + number / count, frame + (number + 1) / count, probability)
+        for number, (token, probability) in enumerate(tokens)
+    ]
+
+
 def words_of(
     spans: Iterable[TokenSpan], tokenizer: SentencePieceProcessor, frame_seconds: float, duration: float
 ) -> list[Word]:

@@ -8,13 +8,22 @@ import soundfile
 import torch
 
 from data_prep.tokenizer import BLANK
+from recipes.config import load
+from recipes.decoding.transducer import greedy_start
 from recipes.inference import Transcriber
+from recipes.inference.recognition import LoadedModel
 from recipes.inference.streaming import Stream
 from recipes.training.run_folder import WEIGHTS
 from recipes.training.tensors import load_weights, save_weights
-from tests.support.runs import small_corpus, train
+from tests.support.models import randomised
+from tests.support.runs import ROOT, small_corpus, train
 
 FREQUENT = 3  # the tokenizer's first piece that is no named one: the space
+SIZES = {"d_model": 16, "heads": 2, "layers": 2, "d_ffn": 32, "kernel_size": 3, "data_folder": "unused"}
+PREDICTIONS = {
+    "stateless": {},
+    "lstm": {"model.decoder.prediction": "!new:recipes.models.LSTMPrediction {vocab_size: 32, size: 8}"},
+}
 
 
 @pytest.fixture(scope="session")
@@ -79,3 +88,23 @@ def cut(samples, seed=0, most=9000):
 
 def all_texts(stream: Stream, pieces) -> list:
     return [text for piece in pieces for text in stream.feed(piece)] + stream.finish()
+
+
+def noisy_transducer(run, samples, prediction: str, **keys) -> LoadedModel:
+    """Weights that were not trained, and hear letters, spaces and silences alike; it is searched greedily."""
+    keys = {**SIZES, "test_search.beam": 1, **PREDICTIONS[prediction], **keys}
+    recipe = load(ROOT / "hparams" / "quickstart_transducer.yaml", keys)
+    tokenizer = Transcriber.load(run, device="cpu").recognise.tokenizer
+    model = randomised(recipe.hparams["model"], 0.3)
+    model.normalize.mean.fill_(-15.0)
+    model.normalize.std.fill_(8.0)
+    with torch.no_grad():
+        audio = torch.from_numpy(samples / np.float32(2**15))[None]
+        decoder, encoded = model.decoder, model.encode(audio, torch.tensor([len(samples)]))
+        decoder.of_frame.weight *= 3
+        decoder.of_frame.bias -= decoder.prepare(encoded)[0].mean(0)
+        logits = decoder.joint(decoder.prepare(encoded)[0], greedy_start(decoder, 1).predicted)
+        decoder.out.bias -= logits.mean(0)
+        for output in (BLANK, FREQUENT):
+            decoder.out.bias[output] += 1.2 * logits.std(0).mean()
+    return LoadedModel(model, tokenizer, recipe.hparams["test_search"], None, "noise", recipe)

@@ -21,8 +21,9 @@ from recipes.errors import RecipeError  # noqa: E402
 from recipes.inference import Transcriber, export, onnx_export  # noqa: E402
 from recipes.inference.audio import read_audio  # noqa: E402
 from recipes.inference.loading import Settings, load_model  # noqa: E402
-from recipes.inference.onnx_engine import OnnxEngine, OnnxModel  # noqa: E402
+from recipes.inference.onnx_engine import OnnxEngine  # noqa: E402
 from recipes.inference.onnx_file import OnnxInfo  # noqa: E402
+from recipes.inference.onnx_model import OnnxModel  # noqa: E402
 from recipes.inference.recordings import find_recordings  # noqa: E402
 from recipes.inference.windows import Windows  # noqa: E402
 from recipes.scoring import RunSummary  # noqa: E402
@@ -51,12 +52,12 @@ def model(exported) -> OnnxModel:
 
 def test_log_probs_equal_torchs_whatever_the_batch(model, loaded, recordings):
     audios = [read_audio(path) for path in recordings]
-    together = model.log_probs(audios)
+    together = model.encode(audios)
     for audio, log_probs in zip(audios, together, strict=True):
         with torch.no_grad():
             output = loaded.model(torch.from_numpy(audio)[None], torch.tensor([len(audio)]))
         np.testing.assert_allclose(log_probs, output.ctc_logits[0].log_softmax(-1), atol=1e-4)
-        np.testing.assert_allclose(model.log_probs([audio])[0], log_probs, atol=1e-4)
+        np.testing.assert_allclose(model.encode([audio])[0], log_probs, atol=1e-4)
 
 
 def test_what_stands_in_padding_changes_nothing(model, recordings):
@@ -64,8 +65,8 @@ def test_what_stands_in_padding_changes_nothing(model, recordings):
     noise = np.random.default_rng(0).normal(0, 1, (2, len(audio) + 9000)).astype(np.float32)
     noise[:, : len(audio)] = audio
     lengths = np.array([len(audio), noise.shape[1]])
-    log_probs, frames = model.session.run(None, {"audio": noise, "lengths": lengths})
-    np.testing.assert_allclose(log_probs[0, : frames[0]], model.log_probs([audio])[0], atol=1e-4)
+    log_probs, frames = model.session(audio=noise, lengths=lengths)
+    np.testing.assert_allclose(log_probs[0, : frames[0]], model.encode([audio])[0], atol=1e-4)
 
 
 def test_texts_and_times_are_those_of_torch(exported, run, recordings, tmp_path, capsys):
@@ -98,10 +99,10 @@ def test_long_recordings_go_in_windows_where_these_are_asked_for(model, recordin
     soundfile.write(tmp_path / "long.wav", audio, 16000, subtype="FLOAT")
     engine = OnnxEngine(model, window=4.0)
     hop, windows = model.info.samples_per_frame, Windows(4.0, model.frame_seconds)
-    log_probs = engine.log_probs(audio)
+    log_probs = engine.encode(audio)
     assert len(log_probs) == -(-(1 + len(audio) // 160) // 4)
     start = windows.starts(len(log_probs))[1]
-    alone = model.log_probs([audio[start * hop : (start + windows.frames) * hop]])[0]
+    alone = model.encode([audio[start * hop : (start + windows.frames) * hop]])[0]
     kept = slice(windows.margin, windows.frames - windows.margin)
     np.testing.assert_allclose(log_probs[start:][kept], alone[kept], atol=1e-4)
     (outcome,) = engine.transcribe_each(find_recordings([str(tmp_path / "long.wav")]))
@@ -137,7 +138,7 @@ def test_int8_holds_weights_in_a_byte_and_hardly_changes_the_output(exported, lo
     assert sum(node.op_type == "MatMulInteger" for node in graph.node) > 5
     scales = [value for value in graph.initializer if value.name.endswith("_scale")]
     assert any(len(value.dims) == 1 and value.dims[0] > 1 for value in scales), "a scale for each column"
-    assert OnnxModel(tmp_path / "int8.onnx").log_probs([np.zeros(8000, np.float32)])[0].shape[0] == 13
+    assert OnnxModel(tmp_path / "int8.onnx").encode([np.zeros(8000, np.float32)])[0].shape[0] == 13
 
 
 def of_another_mixer(loaded, mixer: str):

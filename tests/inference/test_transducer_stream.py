@@ -2,53 +2,18 @@
 
 import numpy as np
 import pytest
-import soundfile
-import torch
 
-from data_prep.tokenizer import BLANK
-from recipes.config import load
-from recipes.decoding.transducer import greedy_start
 from recipes.inference import Transcriber
 from recipes.inference.endpoint import Endpoint
 from recipes.inference.listening import Heard
-from recipes.inference.recognition import LoadedModel
 from recipes.inference.utterance import Utterance
 from recipes.inference.words import TokenSpan
-from tests.inference.conftest import FREQUENT
-from tests.support.models import randomised
-from tests.support.runs import ROOT
-
-SIZES = {"d_model": 16, "heads": 2, "layers": 2, "d_ffn": 32, "kernel_size": 3, "data_folder": "unused"}
-PREDICTIONS = {
-    "stateless": {},
-    "lstm": {"model.decoder.prediction": "!new:recipes.models.LSTMPrediction {vocab_size: 32, size: 8}"},
-}
-
-
-@pytest.fixture(scope="module")
-def samples(recordings):
-    return np.concatenate([soundfile.read(path, dtype="int16")[0] for path in recordings])
+from tests.inference.conftest import PREDICTIONS, noisy_transducer
 
 
 def transcriber(run, samples, prediction: str) -> Transcriber:
-    """Weights that were not trained, and hear letters, spaces and silences alike; it tests as a stream, greedily."""
-    keys = {"test_chunk": 4, "test_search.beam": 1, **PREDICTIONS[prediction]}
-    recipe = load(ROOT / "hparams" / "quickstart_transducer.yaml", {**SIZES, **keys})
-    tokenizer = Transcriber.load(run, device="cpu").recognise.tokenizer
-    model = randomised(recipe.hparams["model"], 0.3)
-    model.normalize.mean.fill_(-15.0)
-    model.normalize.std.fill_(8.0)
-    with torch.no_grad():
-        audio = torch.from_numpy(samples / np.float32(2**15))[None]
-        decoder, encoded = model.decoder, model.encode(audio, torch.tensor([len(samples)]))
-        decoder.of_frame.weight *= 3
-        decoder.of_frame.bias -= decoder.prepare(encoded)[0].mean(0)
-        logits = decoder.joint(decoder.prepare(encoded)[0], greedy_start(decoder, 1).predicted)
-        decoder.out.bias -= logits.mean(0)
-        for output in (BLANK, FREQUENT):
-            decoder.out.bias[output] += 1.2 * logits.std(0).mean()
-    loaded = LoadedModel(model, tokenizer, recipe.hparams["test_search"], None, "noise", recipe)
-    return Transcriber(loaded, device="cpu", piece=1e9)
+    """It tests as a stream too."""
+    return Transcriber(noisy_transducer(run, samples, prediction, test_chunk=4), device="cpu", piece=1e9)
 
 
 def texts_of(stream, samples) -> list:

@@ -156,7 +156,7 @@ ROWS = [
     *(
         BadInput(
             f"--onnx $exported a.wav {option} {value}",
-            f"{option} needs a run: an exported model gives greedy CTC on the CPU alone",
+            f"{option} needs a run: an exported model decodes greedily, on the CPU alone",
             "transcribe",
         )
         for option, value in (("--average", "best-2"), ("--device", "cuda"), ("--test_search.beam", "8"))
@@ -168,8 +168,18 @@ ROWS = [
     ),
     BadInput(
         "$trained $here/model.onnx --part transducer",
-        "--part transducer: it is not exported yet: a file holds the CTC head, or the encoder alone",
+        "$here/model.onnx: a transducer is a folder of three files: give a name without .onnx",
         "recipes.inference.export",
+    ),
+    BadInput(
+        "$trained $here/model --part transducer",
+        "--part transducer: the model's decoder is none: leave --part out for its CTC head",
+        "recipes.inference.export",
+    ),
+    BadInput(
+        "--onnx $here a.wav",
+        "no file $here/encoder.onnx: make one with python -m recipes.inference.export RUN $here --part transducer",
+        "transcribe",
     ),
     BadInput(
         "$trained $here/there.onnx",
