@@ -1,7 +1,6 @@
 """Decode with a saved run, with any search settings: python evaluate.py RUN_FOLDER --split test-clean test-other"""
 
 import argparse
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -10,7 +9,7 @@ from recipes.asr import Evaluation, SavedRun, tune, with_ngram
 from recipes.config.arguments import Arguments, parse_arguments
 from recipes.config.source import plain
 from recipes.errors import RecipeError, command_line
-from recipes.training.processes import start
+from recipes.training.processes import finish, start
 
 DESCRIPTION = """\
 Decode test sets with a run that train.py (or recipes.stock.convert) left, and report word error rates.
@@ -74,8 +73,6 @@ def settings(own: argparse.Namespace, arguments: Arguments) -> dict:
 
 @command_line
 def main(argv=None):
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise RecipeError("evaluate.py is one process: leave out torchrun")
     argv = sys.argv[1:] if argv is None else argv
     own, arguments = parse(argv)
     wants_tuning = own.tune or bool(own.tune_split)
@@ -89,6 +86,7 @@ def main(argv=None):
         if wants_tuning:
             tune(evaluation, own.tune_split)
         evaluation.evaluate(nbest=own.nbest)
+    finish()
 
 
 if __name__ == "__main__":

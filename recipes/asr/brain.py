@@ -1,36 +1,47 @@
 """The Brain of all recognisers: training on CTC and the decoder together, validation and decoding."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from sentencepiece import SentencePieceProcessor
 from speechbrain.core import Stage
 from speechbrain.utils.run_opts import RunOptions
-from torch import Tensor, zeros
+from torch import Tensor, no_grad, zeros
 from torch.nn.functional import pad
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from data_prep.tokenizer import BLANK, START, detokenize
 from mixers import Context
 from mixers.base import lengths_to_mask
+from recipes.asr import data
 from recipes.asr.audio import AudioReader
+from recipes.asr.batches import DurationBatches
 from recipes.asr.contexts import tested_context
-from recipes.asr.data import Batch
+from recipes.asr.data import Batch, Unread
 from recipes.asr.loss import JointLoss, count_right_tokens, joint_loss
 from recipes.asr.remarks import Remarks
 from recipes.asr.unread import UnreadAudio
+from recipes.asr.utterances import Utterances
 from recipes.config import Recipe
 from recipes.decoding.ctc import greedy_ctc
 from recipes.models import DynamicChunks
 from recipes.models.language_model import TransformerLM
 from recipes.models.recogniser import Output
 from recipes.scoring import ScoredText, Transcription, align_words, character_error_rate, homophone_scores
-from recipes.training.processes import all_sum, gathered
+from recipes.training.forks import cores, forked
+from recipes.training.processes import all_sum, gathered, ranks
 from recipes.training.trainer import Trainer
 
 LOSSES = ("loss", "ctc_loss", "attention_loss", "transducer_loss")
 SUMS = (*LOSSES, "utterances", "tokens_right", "tokens", "blanks", "frames")
+
+
+class Heard(NamedTuple):
+    """What a batch of a test set says."""
+
+    transcriptions: list[Transcription]
+    unread: tuple[Unread, ...]
 
 
 class ASRBrain(Trainer):
@@ -100,7 +111,7 @@ class ASRBrain(Trainer):
 
     def weigh(self, batch: Batch) -> int:
         """Utterances. Raises AudioError when the audio of more than a tenth could not be read."""
-        self.unread.add(batch)
+        self.unread.add(batch.unread)
         self.unread.check(len(self.batches.durations))
         return len(batch.ids)
 
@@ -108,26 +119,33 @@ class ASRBrain(Trainer):
         return batch.ids
 
     def evaluate_batch(self, batch: Batch, stage: Stage) -> Tensor:
-        """Forward; in validation loss and token accuracy; then the transcriptions. Returns the loss, 0 in a test."""
-        self.unread.add(batch)
-        if stage == Stage.TEST:
-            self.bar.update()
+        """Validation: forward, loss, token accuracy, transcriptions. Returns the loss."""
+        self.unread.add(batch.unread)
         if not batch.ids:  # none could be read
             return zeros(())
-        batch, loss = batch.to(self.device), zeros(())
+        batch = batch.to(self.device)
         with self.evaluation_ctx:
             output = self.compute_forward(batch, stage)
-            if stage == Stage.VALID:
-                loss = self.compute_objectives(output, batch, stage)
-                right, tokens = count_right_tokens(output, batch)
-                self.sums.update(tokens_right=right, tokens=tokens)
+            loss = self.compute_objectives(output, batch, stage)
+            right, tokens = count_right_tokens(output, batch)
+            self.sums.update(tokens_right=right, tokens=tokens)
+            self.count_blanks(output)
             self.transcriptions += self.transcribe_batch(output, batch, stage)
         return loss.detach().cpu()
+
+    @no_grad()
+    def decode_batch(self, batch: Batch) -> Heard:
+        """What a batch of a test set says. It changes nothing of the Brain, so that any process may do it."""
+        if not batch.ids:
+            return Heard([], batch.unread)
+        batch = batch.to(self.device)
+        with self.evaluation_ctx:
+            output = self.compute_forward(batch, Stage.TEST)
+            return Heard(self.transcribe_batch(output, batch, Stage.TEST), batch.unread)
 
     def transcribe_batch(self, output: Output, batch: Batch, stage: Stage) -> list[Transcription]:
         """By greedy CTC, and by the search of this stage where there is one."""
         log_probs = output.ctc_logits.float().log_softmax(-1)
-        self.count_blanks(log_probs, output.encoded.lengths)
         greedy = [detokenize(self.tokenizer, tokens) for tokens in greedy_ctc(log_probs, output.encoded.lengths)]
         nbest = [[ScoredText(text, None)] for text in greedy]
         if self.search is not None:
@@ -139,10 +157,10 @@ class ASRBrain(Trainer):
             ]
         return list(map(Transcription, batch.ids, batch.words, nbest, greedy))
 
-    def count_blanks(self, log_probs: Tensor, lengths: Tensor) -> None:
+    def count_blanks(self, output: Output) -> None:
         """Frames whose best token is CTC's blank, and all: near 100 % for a CTC head that has not begun to learn."""
-        real = lengths_to_mask(lengths, log_probs.shape[1])
-        blanks = (log_probs.argmax(-1) == BLANK) & real
+        real = lengths_to_mask(output.encoded.lengths, output.ctc_logits.shape[1])
+        blanks = (output.ctc_logits.argmax(-1) == BLANK) & real
         self.sums.update(blanks=int(blanks.sum()), frames=int(real.sum()))
 
     def add_valid_loss(self, loss: JointLoss, batch: Batch) -> None:
@@ -217,16 +235,35 @@ class ASRBrain(Trainer):
     def share(self, key: str, over: str, factor: float = 1.0) -> float | None:
         return factor * self.sums[key] / self.sums[over] if self.sums[over] else None
 
-    def transcribe(self, loader: DataLoader, name: str) -> list[Transcription]:
+    def transcribe(self, dataset: Utterances, batches: DurationBatches, name: str) -> list[Transcription]:
         """Decode a whole set with the recipe's search; in the order of the manifest's IDs. name: for the bar.
 
-        Each of several processes decodes its share; all of them get everything. Those whose audio cannot be read are
-        left out, and named in `unread`. Raises AudioError where these are more than a tenth.
+        On a CPU it forks a process for every core; each of several processes of torchrun decodes its share. All get
+        everything. Those whose audio cannot be read are left out, and named in `unread`. Raises AudioError where these
+        are more than a tenth.
         """
         self.split = name
-        with tqdm(total=len(loader), desc=name, unit="batch", leave=False, disable=not self.shows_progress) as self.bar:
-            self.evaluate(loader, progressbar=False)
+        own = batches.own()[: self.debug_batches if self.debug else None]
+        self.on_stage_start(Stage.TEST)
+        self.modules.eval()
+        with tqdm(total=len(own), desc=name, unit="batch", leave=False, disable=not self.shows_progress) as bar:
+            for heard in self.decode_batches(dataset, own):
+                self.transcriptions += heard.transcriptions
+                self.unread.add(heard.unread)
+                bar.update()
+        self.on_stage_end(Stage.TEST, None)
         return self.transcriptions
+
+    def decode_batches(self, dataset: Utterances, batches: list[list[int]]) -> Iterator[Heard]:
+        """What each batch says, in any order."""
+        processes = min(cores(), len(batches)) if self.may_fork() else 1
+        if processes == 1:
+            return map(self.decode_batch, data.loader(dataset, batches, self.hparams.workers))
+        return forked(lambda batch: self.decode_batch(data.read(dataset, batch)), batches, processes)
+
+    def may_fork(self) -> bool:
+        """Several processes of torchrun have shared the cores out; what torch.compile made has its threads built in."""
+        return self.device == "cpu" and ranks() == 1 and self.modules["model"] is self.model
 
 
 def shown(loss: float | None) -> str:

@@ -1,6 +1,6 @@
 """From utterances to padded batches, in loading processes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -97,7 +97,12 @@ def test_batches(dataset: Utterances, batch_seconds: float) -> DurationBatches:
     return DurationBatches(dataset.durations, batch_seconds, rank=rank(), ranks=ranks())
 
 
-def loader(dataset: Utterances, batches: DurationBatches, workers: int) -> DataLoader:
+def read(dataset: Utterances, indices: Sequence[int]) -> Batch:
+    """A batch, in this process."""
+    return collate([dataset[index] for index in indices])
+
+
+def loader(dataset: Utterances, batches: Iterable[list[int]], workers: int) -> DataLoader:
     """Its processes are started anew for each pass, so that they know the epoch."""
     return DataLoader(
         dataset,

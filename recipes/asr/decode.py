@@ -48,13 +48,13 @@ def decode(brain: ASRBrain, split: str, manifest: Path, root: Path) -> tuple[lis
     Utterances whose audio cannot be read are left out and counted. Raises AudioError where these are many.
     """
     dataset = read_utterances(manifest, root, AudioReader(), brain.tokenizer)
-    batch_seconds, workers = brain.hparams.test_batch_seconds, brain.hparams.workers
+    batch_seconds = brain.hparams.test_batch_seconds
     start = time.monotonic()
     try:
-        transcriptions = brain.transcribe(
-            data.loader(dataset, data.test_batches(dataset, batch_seconds), workers), split
-        )
-    except torch.OutOfMemoryError:
+        transcriptions = brain.transcribe(dataset, data.test_batches(dataset, batch_seconds), split)
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
         raise RecipeError(
             f"{brain.device} has too little memory for the search: lower --test_batch_seconds "
             f"({batch_seconds}) or the beam, and test again: nothing of the training is lost"

@@ -21,6 +21,7 @@ from recipes.errors import RecipeError
 from recipes.scoring import RunSummary, SplitResult, decoded_file
 from recipes.training.lock import locked
 from recipes.training.logger import RunLogger
+from recipes.training.processes import on_main_process
 from recipes.training.run_data import DATA
 from recipes.training.run_folder import CHECKPOINTS, TOKENIZER, WEIGHTS
 from recipes.training.run_options import Machine
@@ -31,6 +32,8 @@ OTHER_DATA = frozenset({"data_folder", "test_manifest"})
 
 class Evaluation:
     """A saved run, and the folder for what it decodes, whose lock is held while entered.
+
+    Of several processes of torchrun each decodes its share, and the first one writes.
 
     output: the folder; None: a folder inside the run's, see `Identity`. label: for the folder's name. command: to be
     named in the report as the way to decode again. Raises RecipeError for run options that do not fit the machine, and
@@ -54,7 +57,7 @@ class Evaluation:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            stack.enter_context(locked(self.folder, "evaluation"))
+            on_main_process(lambda: self.take_folder(stack))
             self.logger = RunLogger(self.folder)
             remarks = Remarks(self.folder, self.logger)
             note_unknown_characters(remarks, self.prepared.test, self.run.tokenizer)
@@ -67,7 +70,7 @@ class Evaluation:
                 logger=self.logger,
             )
             if self.run.which:
-                self.keep_weights()
+                on_main_process(self.keep_weights)
             weights = self.run.weights_name
             self.logger.info(f"{self.run.folder}, {weights}; everything is written to {self.folder}")
             self.held = stack.pop_all()
@@ -75,6 +78,10 @@ class Evaluation:
 
     def __exit__(self, *_) -> None:
         self.held.close()
+
+    def take_folder(self, stack: ExitStack) -> None:
+        """Lock the folder for as long as `stack` lasts."""
+        stack.enter_context(locked(self.folder, "evaluation"))
 
     def keep_weights(self) -> None:
         """Another average becomes a run folder of its own: weights, recipe, tokenizer, and what it was trained on."""
@@ -92,13 +99,8 @@ class Evaluation:
             own = [str(path) for names in corpus.manifests.values() for path in names.values()]
             place = [str(corpus.root), *own] if own else str(corpus.root)
             folder = (self.output or self.run.folder) / "manifests" / f"{corpus.root.name}-{short_hash(place)}"
-        return corpus.prepare(
-            folder,
-            train=[],
-            valid=valid,
-            test=test,
-            progress=not self.machine.noprogressbar,
-        )
+        progress = not self.machine.noprogressbar
+        return on_main_process(lambda: corpus.prepare(folder, train=[], valid=valid, test=test, progress=progress))
 
     def evaluate(self, nbest: int = 1) -> RunSummary:
         """Decode the test splits; returns the summary, which is written with transcripts, recipe and report.
@@ -106,12 +108,9 @@ class Evaluation:
         Splits that the same weights were tested on before, with the same settings, stay in the summary.
         """
         run = self.run
-        text = flatten(run.source, {**run.overrides, "output_folder": str(self.folder)})
-        write_atomically(self.folder / "recipe.yaml", text)
-        if (run.folder / "log.jsonl").is_file():  # the learning curves of the report
-            shutil.copyfile(run.folder / "log.jsonl", self.folder / "log.jsonl")
+        on_main_process(self.keep_recipe)
         settings = self.identity.settings()
-        tested, trained = self.tested_before(settings), read_summary(run.folder)
+        tested, trained = on_main_process(lambda: self.tested_before(settings)), read_summary(run.folder)
         decoded = decode_splits(self.brain, self.prepared, self.folder, nbest)
         return summarise(
             run.recipe,
@@ -123,6 +122,13 @@ class Evaluation:
             settings=settings,
             decoded_by=self.command,
         )
+
+    def keep_recipe(self) -> None:
+        """The recipe with what is overridden, and the learning curves of the report."""
+        text = flatten(self.run.source, {**self.run.overrides, "output_folder": str(self.folder)})
+        write_atomically(self.folder / "recipe.yaml", text)
+        if (self.run.folder / "log.jsonl").is_file():
+            shutil.copyfile(self.run.folder / "log.jsonl", self.folder / "log.jsonl")
 
     def tested_before(self, settings: str) -> dict[str, SplitResult]:
         """Splits that were decoded with the same settings, as far as their transcripts are there."""

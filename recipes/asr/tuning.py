@@ -7,6 +7,7 @@ from recipes.asr.decode import decode
 from recipes.asr.evaluate import Evaluation
 from recipes.errors import RecipeError
 from recipes.files import write_json
+from recipes.training.processes import on_main_process
 
 
 def tune(evaluation: Evaluation, splits: Sequence[str] | None = None) -> None:
@@ -36,7 +37,7 @@ def tune(evaluation: Evaluation, splits: Sequence[str] | None = None) -> None:
     chosen = {name: getattr(search, name) for name in choices}
     tuned_on = list(prepared.valid)
     result = {"splits": tuned_on, "chosen": chosen, "wer": lowest, "tried": tried}
-    write_json(evaluation.folder / "tuned.json", result)
+    on_main_process(lambda: write_json(evaluation.folder / "tuned.json", result))
     evaluation.run.change({f"test_search.{name}": value for name, value in chosen.items()})
     evaluation.logger.info(f"chosen on {', '.join(tuned_on)}: {in_words(chosen)}")
 

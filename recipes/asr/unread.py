@@ -1,9 +1,10 @@
 """Utterances whose audio turns out unusable when it is read: left out by name, refused where they are many."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 from recipes.asr.audio import AudioError
-from recipes.asr.data import Batch, Unread
+from recipes.asr.data import Unread
 from recipes.asr.remarks import NAMES_SHOWN, Remarks
 from recipes.training.processes import gathered
 
@@ -16,8 +17,8 @@ class UnreadAudio:
     def __init__(self, split: str):
         self.split, self.found, self.reported = split, dict[str, Unread](), frozenset[str]()
 
-    def add(self, batch: Batch) -> None:
-        self.found |= {utterance.id: utterance for utterance in batch.unread}
+    def add(self, unread: Sequence[Unread]) -> None:
+        self.found |= {utterance.id: utterance for utterance in unread}
 
     def gather(self) -> int:
         """Take in those of all processes, which all must call this; returns their number."""

@@ -65,7 +65,7 @@ def start(run_options: RunOptions) -> RunOptions:
         raise RecipeError(f"torchrun: the processes cannot be joined: {str(error).splitlines()[0]}") from None
     # Distributed training would prefer another order of some convolutions' numbers in memory; it costs nothing here.
     warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=end_with_parent, args=(os.getppid(),), daemon=True).start()
     return run_options
 
 
@@ -79,8 +79,8 @@ def finish() -> None:
         os._exit(0)  # gloo's threads may outlive what they need at the interpreter's end, which aborts now and then
 
 
-def _end_with_parent(parent: int) -> None:
-    """A torchrun that is killed alone must not leave workers that train on."""
+def end_with_parent(parent: int) -> None:
+    """For a thread: a torchrun, say, that is killed alone must not leave workers that train on. parent: its process."""
     while os.getppid() == parent:
         time.sleep(PARENT_CHECK_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)  # all workers see it, so that training saves and ends

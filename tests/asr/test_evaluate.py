@@ -9,9 +9,12 @@ import pytest
 
 from data_prep.splits import find_corpus
 from evaluate import main, parse, settings
-from recipes.asr import SavedRun
+from recipes.asr import Evaluation, SavedRun
+from recipes.asr.audio import AudioError, AudioReader
+from recipes.asr.decode import decode
 from recipes.asr.identity import Identity
 from recipes.decoding.beam_search import BeamSearch
+from recipes.models import TransformerLM
 from recipes.reports.run_report import main as report
 from recipes.scoring import DecodedUtterance, decoded_file
 from recipes.training.lock import locked
@@ -184,9 +187,25 @@ def test_numbers_that_cannot_be(run, capsys):
     assert "beam must be a whole number from 1 up, not '1x'" in error_of(capsys, run, "--test_search.beam", "1x")
 
 
-def test_several_processes_are_refused(run, capsys, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    assert error_of(capsys, run) == "evaluate.py is one process: leave out torchrun"
+def test_several_processes_hear_what_one_hears(run, monkeypatch):
+    """By any search, scores to the last bit; whom each of them leaves out is known here."""
+    own, arguments = parse([str(run), "--test_batch_seconds", "2", "--split", "train-clean-5", *EVALUATE])
+    attempt = AudioReader.attempt
+
+    def all_but_one(reader, path, name):
+        return AudioError("broken") if name == "101-1101-0003" else attempt(reader, path, name)
+
+    monkeypatch.setattr(AudioReader, "attempt", all_but_one)
+    with Evaluation(SavedRun(own.run, settings(own, arguments)), arguments.run_options) as evaluation:
+        brain, (manifest,) = evaluation.brain, evaluation.prepared.test.values()
+        small, outputs = {"layers": 1, "heads": 2, "d_ffn": 16}, brain.model.ctc.out_features
+        beam, language_model = BeamSearch(beam=3, lm_weight=0.5), TransformerLM(outputs, 16, **small).eval()
+        for brain.hparams.test_search, brain.language_model in ((None, None), (beam, None), (beam, language_model)):
+            heard = {}
+            for processes in (1, 3):
+                monkeypatch.setattr("recipes.asr.brain.cores", lambda number=processes: number)
+                heard[processes] = decode(brain, "train-clean-5", manifest, evaluation.prepared.root)
+            assert heard[1][0] == heard[3][0] and len(heard[3][0]) == 23 and heard[3][1].left_out == 1
 
 
 def test_a_damaged_checkpoint_is_left_out_and_named(run, capsys):

@@ -1,9 +1,12 @@
 """The benchmark of the searches: whose sentences are better, and its figures, for a run and for synthetic sentences."""
 
 import json
+import re
 
 import pytest
+import torch
 
+from benchmarks.cores import main as time_cores
 from benchmarks.search.command import main
 from benchmarks.search.measure import STOCK, compare
 from benchmarks.search.tasks import synthetic
@@ -77,6 +80,14 @@ def test_benchmark_of_a_run(tmp_path, capsys):
             assert row["steps"][name] > 0 and row["steps"]["ours"] > 0
     table = capsys.readouterr().out.splitlines()[-len(figures["rows"]) :]
     assert table[0].split()[:5] == ["run", str(run["frames"]), "1", "2", "2"]
+    threads = torch.get_num_threads()
+    options = ["--rounds", "1", "--cores", "2", "--noprogressbar", "--test_batch_seconds", "2", "--workers", "0"]
+    assert time_cores([str(tmp_path / "run"), *options]) == 0
+    torch.set_num_threads(threads)
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert re.fullmatch(
+        r"test-clean, 3 utterances in \d batches: one process of one thread .* s; .*2 processes .*", line
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from benchmarks.reliability import torchrun
+from evaluate import main as evaluate_alone
 from tests.lm.test_experiment import RECIPE as LM_RECIPE
 from tests.lm.test_experiment import TINY as LM_TINY
 from tests.lm.test_experiment import folder as texts
@@ -55,6 +56,23 @@ def test_two_processes_equal_accumulation_and_may_take_turns_with_it(corpus, tmp
     assert same_weights(alone, in_turn)
     assert metrics(alone) == metrics(in_turn)
     assert results(alone) == results(in_turn), "each utterance was decoded and counted once"
+    evaluate = [
+        str(alone),
+        "--device",
+        "cpu",
+        "--noprogressbar",
+        "--split",
+        "test-clean",
+        "dev-clean",
+        "--average",
+        "2",
+    ]
+    assert evaluate_alone([*evaluate, "--output", str(tmp_path / "by-one")]) == 0
+    status, printed = torchrun.run("evaluate.py", [*evaluate, "--output", str(tmp_path / "by-two")])
+    assert status == 0, printed
+    assert printed.count("everything is written") == 1 and results(tmp_path / "by-two") == results(tmp_path / "by-one")
+    for name in ("wer_test-clean.txt", "decoded_test-clean.jsonl", "decoded_dev-clean.jsonl", "averaged.ckpt"):
+        assert (tmp_path / "by-two" / name).read_bytes() == (tmp_path / "by-one" / name).read_bytes()
 
 
 def test_language_models_too(texts, tmp_path):

@@ -1,0 +1,64 @@
+"""Work on many items in forked processes of one thread each: all cores, and the digits of one process."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+import torch
+
+from recipes.errors import RecipeError
+from recipes.training.processes import end_with_parent
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+WORK: list[Callable[[Any], Any]] = []  # of a forked process: one, which need not be picklable
+
+
+def cores() -> int:
+    """Processes worth forking: as many as torch takes threads, which is OMP_NUM_THREADS or the machine's cores."""
+    return torch.get_num_threads() if sys.platform == "linux" else 1  # others do not fork well
+
+
+def forked(work: Callable[[Item], Result], items: Sequence[Item], processes: int) -> Iterator[Result]:
+    """`work` of every item, in the order in which they finish, which is about theirs.
+
+    The processes see what this one holds, as it is now, and share its memory; nothing that they change comes back.
+    Ctrl-C is for this process, which ends them; they end with it, however it does. An error of `work` is raised here.
+    Raises RecipeError where a process is killed.
+    """
+    others = {process.pid for process in multiprocessing.active_children()}
+    with ProcessPoolExecutor(
+        processes, multiprocessing.get_context("fork"), initializer=_begin, initargs=(work, os.getpid())
+    ) as pool:
+        try:
+            for finished in as_completed([pool.submit(_run, item) for item in items]):
+                yield finished.result()
+        except BrokenProcessPool:
+            raise RecipeError(
+                f"one of {processes} processes was killed (too little memory?): OMP_NUM_THREADS=1 takes one process, "
+                "and other numbers so many"
+            ) from None
+        except BaseException:
+            for process in multiprocessing.active_children():
+                if process.pid not in others:
+                    process.terminate()  # rather than wait for results that nobody is going to read
+            raise
+
+
+def _begin(work: Callable, parent: int) -> None:
+    """In a forked process: torch's threads did not survive the fork, and it has a core for itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=end_with_parent, args=(parent,), daemon=True).start()
+    torch.set_num_threads(1)
+    WORK[:] = [work]
+
+
+def _run(item: Any) -> Any:
+    return WORK[0](item)
