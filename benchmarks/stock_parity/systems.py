@@ -39,6 +39,11 @@ def take_masks(hparams: Mapping) -> None:
     hparams["model"].augment = StockAugment(hparams["model"].augment)
 
 
+def take_rate(hparams: Mapping) -> None:
+    ours = hparams["lr_schedule"]
+    hparams["lr_schedule"] = lambda step, total: ours(step - 1, total) if step > 1 else 1.0
+
+
 class Change(NamedTuple):
     """One thing made as SpeechBrain has it: keys of the recipe, and what is done to the built model."""
 
@@ -51,6 +56,7 @@ CHANGES = {
     "initial_values": Change("SpeechBrain's initial weights of the same seed", model=take_initial_values),
     "features": Change("the clamp at 80 dB below the loudest band, floor -100 dB", model=take_features),
     "ends": Change("convolutions of the front end that reflect", keys={"model.frontend.ends": "reflect"}),
+    "rate": Change("the first step at the highest rate, the others a step late", model=take_rate),
     "mixer_dropout": Change("no dropout behind the mixer", model=take_mixer_dropout),
     "masks": Change("SpeechBrain's masks and warp", model=take_masks),
 }
