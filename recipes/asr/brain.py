@@ -64,6 +64,7 @@ class ASRBrain(Trainer):
         homophones: Sequence[tuple[str, str]] = (),
         **parts,
     ):
+        recipe.hparams["model"].encoder.checkpoint_blocks = recipe.hparams.get("checkpoint_blocks", False)
         super().__init__(recipe, recipe.hparams["model"], run_options, **parts)
         self.streaming: DynamicChunks | None = recipe.hparams.get("streaming")
         self.test_context = tested_context(recipe.hparams)

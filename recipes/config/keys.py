@@ -60,6 +60,7 @@ KEYS = {
     "about": Key(Role.ABOUT, NOTES),
     # How a run is executed and kept.
     "workers": Key(Role.KEPT, whole(0)),
+    "checkpoint_blocks": Key(Role.KEPT, FLAG),
     "ckpt_interval_minutes": Key(Role.KEPT, number(least=0)),
     "keep_last_checkpoints": Key(Role.KEPT, COUNT),
     "tensorboard": Key(Role.KEPT, FLAG),

@@ -29,6 +29,13 @@ def test_the_largest_batch_is_tried_and_changes_nothing(corpus, tmp_path, capsys
     assert same_weights(tmp_path / "tried", tmp_path / "not-tried")
 
 
+def test_blocks_that_are_computed_again_train_the_same_weights(corpus, tmp_path):
+    options = ["--dropout", "0.2"]
+    assert train(corpus, tmp_path / "kept", *options) == 0
+    assert train(corpus, tmp_path / "again", *options, "--checkpoint_blocks", "true") == 0
+    assert same_weights(tmp_path / "kept", tmp_path / "again")
+
+
 @pytest.mark.parametrize(
     "error",
     [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory")],
