@@ -8,7 +8,7 @@ from speechbrain.core import Stage
 
 from recipes.asr.batches import DurationBatches
 from recipes.asr.brain import ASRBrain
-from recipes.asr.data import Batch, collate
+from recipes.asr.data import Batch, read
 from recipes.asr.utterances import Utterances
 from recipes.cost import TensorWatch
 from recipes.errors import RecipeError
@@ -39,7 +39,7 @@ class TrainingSet(NamedTuple):
         return max(self.batches.batches(), key=lambda batch: len(batch) * durations[batch].max() ** power)
 
     def read(self, utterances: list[int]) -> Batch:
-        return collate([self.dataset[utterance] for utterance in utterances])
+        return read(self.dataset, utterances)
 
     def longest(self, seconds: float) -> list[int]:
         """The longest utterances, as many as make about so many seconds of padded audio; at least one."""

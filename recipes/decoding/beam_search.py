@@ -21,17 +21,14 @@ class OpenHypotheses(NamedTuple):
     """Hypotheses that may still grow, ``beam`` for each utterance, which stand together: N in all."""
 
     tokens: Tensor  # [N, 1 + U], START first
-    score: Tensor  # [N] without CTC: decoder, language model and length bonus, weighted
-    alive: Tensor  # bool [N]: False for a place in the beam that has no hypothesis
+    score: Tensor  # [N] without CTC: decoder, language model and length bonus, weighted; LOG_ZERO: an empty place
     prefixes: CTCPrefixes
     caches: list[Any]  # of the decoder and the language model
 
     def select(self, index: Tensor) -> "OpenHypotheses":
         """The hypotheses ``index``, in that order."""
         caches = [cache.select(index) for cache in self.caches]
-        return OpenHypotheses(
-            self.tokens[index], self.score[index], self.alive[index], self.prefixes.select(index), caches
-        )
+        return OpenHypotheses(self.tokens[index], self.score[index], self.prefixes.select(index), caches)
 
 
 class EndedHypotheses(NamedTuple):
@@ -120,10 +117,13 @@ class BeamSearch(Search):
         ended = EndedHypotheses(
             hypotheses.score.view(-1, self.beam) + LOG_ZERO, hypotheses.tokens.view(-1, self.beam, 1)
         )
+        shortest = int(lengths.min())
         for step in range(int(lengths.max()) + 1):
-            log_probs, caches = models.next_log_probs(hypotheses)
-            ended = self.end(hypotheses, ended, log_probs, ctc, models)
-            done = (ended.scores[:, 0] >= self.bound(hypotheses, lengths - step, models)) | (lengths <= step)
+            scores, caches = models.next_scores(hypotheses)
+            ended = self.end(hypotheses, ended, scores, ctc, models)
+            done = ended.scores[:, 0] >= self.bound(hypotheses, lengths, step, models)
+            if step >= shortest:
+                done |= lengths <= step
             if done.any():
                 for row in done.nonzero().flatten().tolist():
                     results[utterances[row]] = ended.of_utterance(row)
@@ -132,63 +132,63 @@ class BeamSearch(Search):
                 remaining = (~done).nonzero().flatten()
                 rows = remaining[:, None] * self.beam + torch.arange(self.beam, device=remaining.device)
                 rows = rows.flatten()
-                hypotheses, log_probs = hypotheses.select(rows), log_probs[rows]
+                hypotheses, scores = hypotheses.select(rows), scores[rows]
                 caches = [cache.select(rows) for cache in caches]
                 utterances, lengths = utterances[remaining.cpu()], lengths[remaining]
                 ended = EndedHypotheses(ended.scores[remaining], ended.tokens[remaining])
                 ctc.select(remaining)
                 models.select(remaining)
-            hypotheses = self.extend(hypotheses._replace(caches=caches), log_probs, ctc, models)
+            hypotheses = self.extend(hypotheses._replace(caches=caches), scores, ctc, models)
         return results
 
     def start(self, ctc: CTCPrefixScorer, models: "TokenModels") -> OpenHypotheses:
-        """Empty hypotheses. All of an utterance are the same, so only the first is alive."""
+        """Empty hypotheses. All of an utterance are the same, so only the first has a place."""
         prefixes = ctc.start(self.beam)
-        score = torch.zeros_like(prefixes.score)
-        alive = torch.arange(len(score), device=score.device) % self.beam == 0
+        places = torch.arange(len(prefixes.score), device=prefixes.score.device) % self.beam
+        score = torch.zeros_like(prefixes.score).masked_fill_(places > 0, LOG_ZERO)
         tokens = torch.full((len(score), 1), START, device=score.device)
-        return OpenHypotheses(tokens, score, alive, prefixes, models.init_caches(len(score)))
+        return OpenHypotheses(tokens, score, prefixes, models.init_caches(len(score)))
 
     def end(
         self,
         hypotheses: OpenHypotheses,
         ended: EndedHypotheses,
-        log_probs: Tensor,
+        scores: Tensor,
         ctc: CTCPrefixScorer,
         models: "TokenModels",
     ) -> EndedHypotheses:
         """Add every open hypothesis as a sentence that ends here, where CTC has seen all frames."""
-        scores = hypotheses.score + log_probs[:, END] + models.ctc_weight * ctc.end(hypotheses.prefixes)
-        scores = scores.masked_fill(~hypotheses.alive, LOG_ZERO).view(-1, self.beam)
-        return ended.add(scores, hypotheses.tokens.view(*scores.shape, -1))
+        finals = torch.add(scores[:, END], ctc.end(hypotheses.prefixes), alpha=models.ctc_weight).view(-1, self.beam)
+        return ended.add(finals, hypotheses.tokens.view(*finals.shape, -1))
 
-    def bound(self, hypotheses: OpenHypotheses, steps_left: Tensor, models: "TokenModels") -> Tensor:
+    def bound(self, hypotheses: OpenHypotheses, lengths: Tensor, step: int, models: "TokenModels") -> Tensor:
         """``[B]``: no sentence that continues an open hypothesis can score higher."""
-        bounds = hypotheses.score + models.ctc_weight * hypotheses.prefixes.bound
-        highest = bounds.masked_fill(~hypotheses.alive, LOG_ZERO).view(-1, self.beam).amax(1)
-        return highest if models.ctc_bounds_length else highest + max(self.length_bonus, 0.0) * steps_left
+        bounds = torch.add(hypotheses.score, hypotheses.prefixes.bound, alpha=models.ctc_weight)
+        highest = bounds.view(-1, self.beam).amax(1)
+        if models.ctc_bounds_length or self.length_bonus <= 0:
+            return highest
+        return highest + self.length_bonus * (lengths - step)
 
     def extend(
-        self, hypotheses: OpenHypotheses, log_probs: Tensor, ctc: CTCPrefixScorer, models: "TokenModels"
+        self, hypotheses: OpenHypotheses, scores: Tensor, ctc: CTCPrefixScorer, models: "TokenModels"
     ) -> OpenHypotheses:
         """The best hypotheses that are one token longer."""
         last = hypotheses.tokens[:, -1]
-        joint = ctc.scores(hypotheses.prefixes, last).mul_(models.ctc_weight).add_(log_probs)
-        joint += (hypotheses.score + self.length_bonus)[:, None]
+        joint = ctc.scores(hypotheses.prefixes, last).mul_(models.ctc_weight).add_(scores)
         joint[:, : max(BLANK, START, END) + 1] = LOG_ZERO
-        joint.masked_fill_(~hypotheses.alive[:, None], LOG_ZERO)
-        vocab_size = joint.shape[1]
+        vocab_size, of_utterance = joint.shape[1], self.beam * joint.shape[1]
+        best, index = joint.view(-1, of_utterance).topk(self.beam, dim=1)
+        if len(index) > 1:
+            index += torch.arange(0, len(joint) * vocab_size, of_utterance, device=index.device)[:, None]
+        index = index.flatten()
+        parents, tokens = index // vocab_size, index % vocab_size
         # With a small vocabulary the first step has fewer continuations than the beam has places.
-        best, index = joint.view(-1, self.beam * vocab_size).topk(self.beam, dim=1)
-        first = torch.arange(len(index), device=index.device)[:, None] * self.beam
-        parents, tokens = (first + index // vocab_size).flatten(), (index % vocab_size).flatten()
-        selected = hypotheses.select(parents)
+        score = scores.flatten().index_select(0, index) + self.length_bonus
         return OpenHypotheses(
-            torch.cat([selected.tokens, tokens[:, None]], 1),
-            selected.score + log_probs[parents, tokens] + self.length_bonus,
-            best.flatten() > IMPOSSIBLE,
-            ctc.extend(selected.prefixes, last[parents], tokens),
-            selected.caches,
+            torch.cat([hypotheses.tokens.index_select(0, parents), tokens[:, None]], 1),
+            torch.where(best.flatten() > IMPOSSIBLE, score, LOG_ZERO),
+            ctc.extend(hypotheses.prefixes, parents, last.index_select(0, parents), tokens),
+            [cache.select(parents) for cache in hypotheses.caches],
         )
 
 
@@ -219,21 +219,22 @@ class TokenModels:
         """Go on with the utterances ``index`` only, in that order."""
         self.cross = self.cross.select(index) if self.cross is not None else None
 
-    def next_log_probs(self, hypotheses: OpenHypotheses) -> tuple[Tensor, list[Any]]:
-        """Weighted log probabilities of the next token ``[N, vocab_size]``, and the new caches."""
+    def next_scores(self, hypotheses: OpenHypotheses) -> tuple[Tensor, list[Any]]:
+        """Scores of the hypotheses with one token more ``[N, vocab_size]``, without CTC, and the new caches."""
         last, caches, new_caches = hypotheses.tokens[:, -1], list(hypotheses.caches), []
-        log_probs = hypotheses.score.new_zeros(len(last), self.vocab_size)
+        scores = hypotheses.score[:, None].expand(-1, self.vocab_size)
         if self.decoder is not None:
             logits, cache = self.decoder.step(last, self.cross, caches.pop(0))
             new_caches.append(cache)
-            log_probs += (1 - self.ctc_weight) * log_softmax(logits / self.search.temperature)
+            scores = scores + log_softmax(logits, self.search.temperature).mul_(1 - self.ctc_weight)
         if self.lm is not None:
             logits, cache = self.lm.step(last, caches.pop(0))
             new_caches.append(cache)
-            log_probs += self.search.lm_weight * log_softmax(logits / self.search.lm_temperature)
-        return log_probs, new_caches
+            scores = scores + log_softmax(logits, self.search.lm_temperature).mul_(self.search.lm_weight)
+        return scores, new_caches
 
 
-def log_softmax(logits: Tensor) -> Tensor:
+def log_softmax(logits: Tensor, temperature: float = 1.0) -> Tensor:
     """In float32 at least, whatever the model computes in."""
+    logits = logits if temperature == 1 else logits / temperature
     return logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))

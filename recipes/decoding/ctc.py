@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from data_prep.tokenizer import BLANK
+from data_prep.tokenizer import BLANK, START
 from mixers.base import lengths_to_mask
 
 LOG_ZERO = -1e30  # finite, so that the difference of two of them is finite
@@ -15,13 +15,14 @@ LOG_ZERO = -1e30  # finite, so that the difference of two of them is finite
 class CTCPrefixes(NamedTuple):
     """CTC state of N prefixes: log probabilities, at each frame, of all alignments of the prefix up to it.
 
-    blank: float64 ``[N, T + 1]``, of the alignments that end in a blank; total: of all. Frame 0 is before the audio.
+    states: float64 ``[N, 2, T + 1]``, of the alignments that end in a blank, and of all. Frame 0 is before the audio.
+    token: ``[N, T]``, log probabilities of the last token.
     score: ``[N]``, log probability that the sentence starts with the prefix.
     bound: ``[N]``, what no longer sentence can exceed when every further token earns the scorer's reward.
     """
 
-    blank: Tensor
-    total: Tensor
+    states: Tensor
+    token: Tensor
     score: Tensor
     bound: Tensor
 
@@ -46,79 +47,95 @@ class CTCPrefixScorer:
         # After its end an utterance has only blanks, of probability one, so that every state stays as it is.
         padded = log_probs.double().masked_fill(~valid, LOG_ZERO)
         padded[..., BLANK] = padded[..., BLANK].masked_fill(~valid[..., 0], 0.0)
-        self.log_probs, self.probs = padded, padded.exp()
-        self.blank_cumulative = cumulative(padded[..., BLANK])
+        self.log_probs, self.probs = padded.transpose(1, 2).contiguous(), padded.exp()
+        self.blanks = cumulative(self.log_probs[:, BLANK])
         self.gain_after: Tensor | None = None
         if reward > 0:
             # A further token at frame t turns at most its share of the frame's probability into reward times it.
             likeliest = self.probs[..., BLANK + 1 :].amax(-1)
             gain = torch.log1p(torch.expm1(torch.tensor(reward, dtype=torch.float64)) * likeliest)
             self.gain_after = pad(gain.flip(1).cumsum(1).flip(1), (0, 1))  # [B, T + 1]: of frames t and later
+        self.first_rows = self.rows()
 
     def select(self, index: Tensor) -> None:
         """Go on with the utterances ``index`` only, in that order."""
-        self.log_probs, self.probs = self.log_probs[index], self.probs[index]
-        self.blank_cumulative = self.blank_cumulative[index]
+        self.log_probs, self.probs, self.blanks = self.log_probs[index], self.probs[index], self.blanks[index]
         self.gain_after = self.gain_after[index] if self.gain_after is not None else None
+        self.first_rows = self.rows()
+
+    def rows(self) -> Tensor:
+        """``[B, 1]``: where each utterance's tokens begin among all rows of ``log_probs``."""
+        utterances, vocab_size, _ = self.log_probs.shape
+        return torch.arange(0, utterances * vocab_size, vocab_size, device=self.log_probs.device)[:, None]
 
     def start(self, beam: int) -> CTCPrefixes:
-        """The states of ``beam`` empty prefixes for each utterance."""
-        blank = pad(self.log_probs[..., BLANK].cumsum(1), (1, 0)).repeat_interleave(beam, 0)
+        """The states of ``beam`` empty prefixes for each utterance, whose last token is the sentence start."""
+        blank = pad(self.log_probs[:, BLANK].cumsum(1), (1, 0)).repeat_interleave(beam, 0)
         score = torch.zeros_like(blank[:, 0])
-        bound = score if self.gain_after is None else self.per_prefix(self.gain_after, len(score))[:, 0]
-        return CTCPrefixes(blank, blank, score, bound)
-
-    def per_prefix(self, values: Tensor, prefixes: int) -> Tensor:
-        """Values of the utterances, repeated for each of their prefixes."""
-        return values.repeat_interleave(prefixes // len(values), 0)
+        bound = score if self.gain_after is None else self.gain_after[:, 0].repeat_interleave(beam, 0)
+        token = self.log_probs[:, START].repeat_interleave(beam, 0)
+        return CTCPrefixes(blank[:, None].expand(-1, 2, -1).contiguous(), token, score, bound)
 
     def end(self, prefixes: CTCPrefixes) -> Tensor:
         """``[N]``: log probability that the sentence is exactly the prefix."""
-        return prefixes.total[:, -1]
+        return prefixes.states[:, 1, -1]
 
     def scores(self, prefixes: CTCPrefixes, last: Tensor) -> Tensor:
         """``[N, vocab_size]``: scores of the prefixes with one token more. last: their last tokens ``[N]``.
 
         Exact within 700 of the best alignment of the prefix; LOG_ZERO for what is less likely.
         """
-        before = prefixes.total[:, :-1]
-        highest = before.amax(1, keepdim=True)
-        sums = (before - highest).exp_().view(len(self.probs), -1, before.shape[1]) @ self.probs
+        blank, total = prefixes.states[..., :-1].unbind(1)
+        highest = total.amax(1, keepdim=True)
+        sums = (total - highest).exp_().view(len(self.probs), -1, total.shape[1]) @ self.probs
         scores = sums.flatten(0, 1).log_().clamp_(min=LOG_ZERO).add_(highest)
         # A token can only repeat after a blank.
-        repeated = (prefixes.blank[:, :-1] + self.token_log_probs(last)).logsumexp(1)
-        return scores.scatter_(1, last[:, None], repeated[:, None]).clamp_(min=LOG_ZERO)
+        return scores.scatter_(1, last[:, None], logsumexp(blank + prefixes.token)).clamp_(min=LOG_ZERO)
 
-    def extend(self, prefixes: CTCPrefixes, last: Tensor, tokens: Tensor) -> CTCPrefixes:
-        """The states of the prefixes with ``tokens`` ``[N]`` appended. last: their last tokens ``[N]``."""
-        before = torch.where((tokens == last)[:, None], prefixes.blank, prefixes.total)[:, :-1]
-        log_probs = self.token_log_probs(tokens)
-        appears = before + log_probs
-        score = bound = appears.logsumexp(1)
+    def extend(self, prefixes: CTCPrefixes, parents: Tensor, last: Tensor, tokens: Tensor) -> CTCPrefixes:
+        """The prefixes ``parents`` with ``tokens`` appended.
+
+        parents: ``[N]``, of ``prefixes``, those of an utterance again together; last: their last tokens ``[N]``.
+        """
+        utterances, _, frames = self.log_probs.shape
+        # A token that repeats comes after a blank, another one after anything.
+        before = prefixes.states.flatten(0, 1).index_select(0, 2 * parents + (tokens != last))[:, :-1]
+        rows = tokens.view(utterances, -1) + self.first_rows
+        token = self.log_probs.flatten(0, 1).index_select(0, rows.flatten())
+        appears = before + token
+        score = bound = logsumexp(appears)[:, 0]
         if self.gain_after is not None:
-            bound = (appears + self.per_prefix(self.gain_after[:, 1:], len(last))).logsumexp(1)
-        nonblank = pad(recursion(before, cumulative(log_probs)), (1, 0), value=LOG_ZERO)
-        blanks = self.per_prefix(self.blank_cumulative, len(last))
-        blank = pad(recursion(nonblank[:, :-1], blanks), (1, 0), value=LOG_ZERO)
-        return CTCPrefixes(blank, torch.logaddexp(nonblank, blank), score, bound)
-
-    def token_log_probs(self, tokens: Tensor) -> Tensor:
-        """Log probabilities ``[N, T]`` of one token for each prefix. tokens: ``[N]``."""
-        by_utterance = tokens.view(len(self.log_probs), 1, -1).expand(-1, self.log_probs.shape[1], -1)
-        return self.log_probs.gather(2, by_utterance).transpose(1, 2).flatten(0, 1)
+            gained = appears.view(utterances, -1, frames) + self.gain_after[:, None, 1:]
+            bound = logsumexp(gained.flatten(0, 1))[:, 0]
+        nonblank = token.new_full((len(tokens), frames + 1), LOG_ZERO)
+        torch.add(*recursion(before, cumulative(token)), out=nonblank[:, 1:])
+        states = token.new_full((len(tokens), 2, frames + 1), LOG_ZERO)
+        by_utterance = (utterances, -1, frames)
+        torch.add(
+            *recursion(nonblank[:, :-1].view(by_utterance), self.blanks[:, None]),
+            out=states[:, 0, 1:].view(by_utterance),
+        )
+        torch.logaddexp(nonblank, states[:, 0], out=states[:, 1])
+        return CTCPrefixes(states, token, score, bound)
 
 
 def cumulative(log_probs: Tensor) -> Tensor:
-    """log P_1 … log P_T of ``[N, T]``, for ``recursion``."""
-    return log_probs.clamp(min=-1e4).cumsum(1)
+    """log P_0 … log P_T of ``[N, T]``, for ``recursion``; P_0 is 1."""
+    return pad(log_probs.clamp(min=-1e4), (1, 0)).cumsum_(1)
 
 
-def recursion(entering: Tensor, log_products: Tensor) -> Tensor:
-    """log a_t of a_t = (a_{t-1} + b_{t-1}) p_t, a_0 = 0.
+def recursion(entering: Tensor, log_products: Tensor) -> tuple[Tensor, Tensor]:
+    """The summands of log a_t of a_t = (a_{t-1} + b_{t-1}) p_t, a_0 = 0.
 
-    entering: log b_0 … log b_{T-1}; log_products: log P_1 … log P_T, both ``[N, T]``.
+    entering: log b_0 … log b_{T-1}, ``[…, T]``; log_products: log P_0 … log P_T.
     """
-    return log_products + (entering - pad(log_products[:, :-1], (1, 0))).logcumsumexp(1)
+    return log_products[..., 1:], (entering - log_products[..., :-1]).logcumsumexp(-1)
+
+
+def logsumexp(x: Tensor) -> Tensor:
+    """``[N, T]``, all finite, → ``[N, 1]``: torch's own looks for infinities, which takes as long as the sum."""
+    highest = x.amax(1, keepdim=True)
+    return (x - highest).exp_().sum(1, keepdim=True).log_().add_(highest)
 
 
 def greedy_ctc(log_probs: Tensor, lengths: Tensor) -> list[list[int]]:

@@ -14,23 +14,34 @@ from mixers.positions import sinusoids
 class Cache(NamedTuple):
     """Keys and values of the tokens so far, for N hypotheses.
 
-    past: per layer ``[tokens, N, 2, heads, head size]``. order: int64 ``[N]``, the hypothesis of ``past`` that
-    each hypothesis continues. ``select`` changes ``order`` alone; the keys and values are reordered when the next
-    token is appended, which copies them anyway.
+    past: ``[tokens, N, layers, 2, heads, head size]``. order: int64 ``[N]``, the hypothesis of ``past`` that each
+    hypothesis continues; None: its own. ``select`` changes ``order`` alone; the keys and values are reordered when
+    the next token is appended, which copies them anyway.
     """
 
-    past: list[Tensor]
-    order: Tensor
+    past: Tensor
+    order: Tensor | None = None
 
     def select(self, index: Tensor) -> "Cache":
         """The cache of the hypotheses ``index``, in that order."""
-        return Cache(self.past, self.order[index])
+        return Cache(self.past, index if self.order is None else self.order[index])
+
+    def longer(self) -> Tensor:
+        """The past of each hypothesis, in order, with room for the next token."""
+        tokens, hypotheses, *shape = self.past.shape
+        if self.order is None:
+            return torch.cat([self.past, self.past.new_empty(1, hypotheses, *shape)])
+        longer = self.past.new_empty(tokens + 1, len(self.order), *shape)
+        torch.index_select(self.past, 1, self.order, out=longer[:-1])
+        return longer
 
 
 def empty_cache(layers: int, heads: int, hypotheses: int, like: Tensor) -> Cache:
     """The cache before the first token. like: a weight ``[vocab_size, d_model]`` of the model."""
-    empty = like.new_zeros(0, hypotheses, 2, heads, like.shape[1] // heads)
-    return Cache([empty] * layers, torch.arange(hypotheses, device=like.device))
+    device = like.device.type
+    # Under autocast the layers return another type than that of the weights.
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else like.dtype
+    return Cache(like.new_empty(0, hypotheses, layers, 2, heads, like.shape[1] // heads, dtype=dtype))
 
 
 def embed(embedding: nn.Embedding, tokens: Tensor, start: int) -> Tensor:
@@ -83,15 +94,12 @@ class AttentionLayer(nn.Module):
         query, key, value = self.split_heads(self.self_qkv(x), 3)
         return self.dropout(self.self_out(self.attend(query, key, value, causal=True)))
 
-    def self_attention_step(self, x: Tensor, past: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
-        """``self_attention`` of the next token ``[N, 1, d_model]``; also the past with its key and value.
+    def self_attention_step(self, x: Tensor, past: Tensor) -> Tensor:
+        """``self_attention`` of the next token ``[N, 1, d_model]``, whose key and value it writes into the past.
 
-        past: ``[tokens, N, 2, heads, head size]``; order: ``[N]``. For both see ``Cache``.
+        past: ``[tokens, N, 2, heads, head size]``, with room for the next token as its last; see ``Cache``.
         """
         query, key_value = self.self_qkv(x).view(len(x), 3, self.heads, -1).split([1, 2], dim=1)
-        longer = x.new_empty(len(past) + 1, len(x), *past.shape[2:], dtype=query.dtype)
-        # Under autocast the layers return another type than that of the weights, which the empty past has.
-        torch.index_select(past.to(query.dtype), 1, order, out=longer[:-1])
-        longer[-1] = key_value
-        keys, values = longer.permute(2, 1, 3, 0, 4).unbind(0)
-        return self.self_out(self.attend(query.transpose(1, 2), keys, values)), longer
+        past[-1] = key_value
+        keys, values = past.permute(2, 1, 3, 0, 4).unbind(0)
+        return self.self_out(self.attend(query.transpose(1, 2), keys, values))

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, cast
 
-import torch
 from torch import Tensor, nn
 
 from mixers.base import check_heads, lengths_to_mask
@@ -53,19 +52,16 @@ class DecoderLayer(AttentionLayer):
         x = x + self.cross_attention(x, keys, values, mask)
         return x + self.ffn(x)
 
-    def step(
-        self, x: Tensor, past: Tensor, order: Tensor, keys: Tensor, values: Tensor, mask: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def step(self, x: Tensor, past: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
         """The next token of each hypothesis ``[B * beam, 1, d_model]``; the beam of an utterance stands together.
 
         Cross-attention takes the hypotheses of an utterance as so many queries, so that nothing of the encoder
-        is repeated per hypothesis. past, order: see ``Cache``.
+        is repeated per hypothesis. past: see ``self_attention_step``.
         """
-        mixed, past = self.self_attention_step(self.self_norm(x), past, order)
-        x = x + mixed
+        x = x + self.self_attention_step(self.self_norm(x), past)
         by_utterance = x.view(keys.shape[0], -1, x.shape[-1])
         x = x + self.cross_attention(by_utterance, keys, values, mask).view_as(x)
-        return x + self.ffn(x), past
+        return x + self.ffn(x)
 
 
 class TransformerDecoder(nn.Module):
@@ -130,9 +126,8 @@ class TransformerDecoder(nn.Module):
 
     def step(self, tokens: Tensor, cross: Cross, cache: Cache) -> tuple[Tensor, Cache]:
         """The last token of each hypothesis ``[B * beam]`` → logits ``[B * beam, vocab_size]`` and the new cache."""
-        x, longer = embed(self.embedding, tokens[:, None], len(cache.past[0])), []
+        x, longer = embed(self.embedding, tokens[:, None], len(cache.past)), cache.longer()
         layers = cast(Iterable[DecoderLayer], self.layers)
-        for layer, past, keys, values in zip(layers, cache.past, cross.keys, cross.values, strict=True):
-            x, past = layer.step(x, past, cache.order, keys, values, cross.mask)
-            longer.append(past)
-        return self.out(self.final_norm(x))[:, 0], Cache(longer, torch.arange(len(x), device=x.device))
+        for layer, past, keys, values in zip(layers, longer.unbind(2), cross.keys, cross.values, strict=True):
+            x = layer.step(x, past, keys, values, cross.mask)
+        return self.out(self.final_norm(x))[:, 0], Cache(longer)

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 
 from mixers.base import check_heads
@@ -46,10 +45,10 @@ class LanguageModelLayer(AttentionLayer):
         mixed = self.self_attention(self.norm_before(self.self_norm, x))
         return self.feed_forward(self.norm_after(self.self_norm, x + mixed))
 
-    def step(self, x: Tensor, past: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
-        """The next token ``[N, 1, d_model]``; also the layer's past with its key and value. See ``Cache``."""
-        mixed, past = self.self_attention_step(self.norm_before(self.self_norm, x), past, order)
-        return self.feed_forward(self.norm_after(self.self_norm, x + mixed)), past
+    def step(self, x: Tensor, past: Tensor) -> Tensor:
+        """The next token ``[N, 1, d_model]``. past: see ``self_attention_step``."""
+        mixed = self.self_attention_step(self.norm_before(self.self_norm, x), past)
+        return self.feed_forward(self.norm_after(self.self_norm, x + mixed))
 
 
 class OutputHead(nn.Module):
@@ -125,9 +124,8 @@ class TransformerLM(nn.Module):
 
     def step(self, tokens: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
         """The last token of each hypothesis ``[N]`` → logits ``[N, vocab_size]`` and the new cache."""
-        x, longer = embed(self.embedding, tokens[:, None], len(cache.past[0])), []
+        x, longer = embed(self.embedding, tokens[:, None], len(cache.past)), cache.longer()
         layers = cast(Iterable[LanguageModelLayer], self.layers)
-        for layer, past in zip(layers, cache.past, strict=True):
-            x, past = layer.step(x, past, cache.order)
-            longer.append(past)
-        return self.head(self.final_norm(x))[:, 0], Cache(longer, torch.arange(len(x), device=x.device))
+        for layer, past in zip(layers, longer.unbind(2), strict=True):
+            x = layer.step(x, past)
+        return self.head(self.final_norm(x))[:, 0], Cache(longer)

@@ -53,7 +53,7 @@ def test_ctc_scores_many_hypotheses_of_many_utterances_at_once():
     log_probs, lengths, beam = random_log_probs(3, 6), torch.tensor([6, 4, 1]), 2
     scorer, start = CTCPrefixScorer(log_probs, lengths), torch.full((6,), START)
     first_tokens = torch.tensor([3, 4, 5, 3, 4, 4])
-    prefixes = scorer.extend(scorer.start(beam), start, first_tokens)
+    prefixes = scorer.extend(scorer.start(beam), torch.arange(6), start, first_tokens)
     scores = scorer.scores(prefixes, first_tokens)
     for hypothesis, first in enumerate(first_tokens.tolist()):
         alone = CTCPrefixScorer(log_probs[hypothesis // beam, None], lengths[hypothesis // beam, None])
@@ -66,7 +66,7 @@ def test_ctc_goes_on_with_some_of_the_utterances():
     log_probs, lengths = random_log_probs(3, 6), torch.tensor([6, 4, 5])
     whole, part = CTCPrefixScorer(log_probs, lengths), CTCPrefixScorer(log_probs, lengths)
     last = torch.tensor([3, 4, 5])
-    prefixes = whole.extend(whole.start(1), torch.full((3,), START), last)
+    prefixes = whole.extend(whole.start(1), torch.arange(3), torch.full((3,), START), last)
     remaining = torch.tensor([2, 0])
     part.select(remaining)
     expected = whole.scores(prefixes, last)[remaining]

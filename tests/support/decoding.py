@@ -35,7 +35,8 @@ def prefix_and_end(scorer: CTCPrefixScorer, sentence) -> tuple[float, float]:
     prefixes, last = scorer.start(1), torch.tensor([START])
     for token in sentence:
         proposed = scorer.scores(prefixes, last)[0, token].item()
-        prefixes, last = scorer.extend(prefixes, last, torch.tensor([token])), torch.tensor([token])
+        prefixes = scorer.extend(prefixes, torch.tensor([0]), last, torch.tensor([token]))
+        last = torch.tensor([token])
         assert proposed == pytest.approx(max(prefixes.score.item(), LOG_ZERO), rel=1e-9, abs=1e-12), (
             "scores and extend disagree"
         )
