@@ -43,19 +43,24 @@ class TextColumn(Sequence[str]):
 
 
 class Columns(NamedTuple):
-    """A manifest without its speakers. Durations in seconds; paths as the manifest has them."""
+    """A manifest. Durations in seconds; paths as the manifest has them. goes_on: bool, whether an utterance is of the
+
+    speaker of the one before it; never where no speaker is named.
+    """
 
     ids: TextColumn
     durations: np.ndarray
     paths: TextColumn
     words: TextColumn
+    goes_on: np.ndarray
 
 
 def read_columns(manifest) -> Columns:
     """Raises DataError as `read_rows` does, and for an ID that occurs twice."""
     ids, durations, paths, words = TextColumn(), array("d"), TextColumn(), TextColumn()
+    goes_on, before = bytearray(), ""
     seen = set()
-    for identifier, duration, path, _, text in read_rows(manifest):
+    for identifier, duration, path, speaker, text in read_rows(manifest):
         if identifier in seen:
             raise DataError(f"{manifest}: utterance {identifier} is in it twice; prepare it again")
         seen.add(identifier)
@@ -63,4 +68,7 @@ def read_columns(manifest) -> Columns:
         durations.append(float(duration))
         paths.append(path)
         words.append(text)
-    return Columns(ids, np.frombuffer(durations, dtype=np.float64), paths, words)
+        goes_on.append(speaker == before != "")
+        before = speaker
+    durations_, goes_on_ = np.frombuffer(durations, dtype=np.float64), np.frombuffer(goes_on, dtype=bool)
+    return Columns(ids, durations_, paths, words, goes_on_)

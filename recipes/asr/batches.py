@@ -5,12 +5,17 @@ give batches of one, and under distributed training another sampler shuffles its
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from torch.utils.data import Sampler
 
+from recipes.asr.joining import Joining
 
-class DurationBatches(Sampler[list[int]]):
+Recording = Any  # the number of an utterance, or a tuple of those that are joined
+
+
+class DurationBatches(Sampler[list[Recording]]):
     """Batches of at most ``batch_seconds`` of padded audio, every utterance once an epoch.
 
     The utterances are sorted by length into ``buckets`` of equally many, shuffled inside each, and cut into batches
@@ -20,6 +25,7 @@ class DurationBatches(Sampler[list[int]]):
 
     ascending_epochs: in so many epochs, the first ones, the batches come from the shortest to the longest: a
     curriculum by length ("SortaGrad", arXiv 1512.02595), which helps CTC to find its first alignments.
+    joining: which utterances are one recording, anew in each epoch; None: each is one.
     durations: seconds of each utterance. seed: None for evaluation: sorted by length, the longest batch first.
     rank, ranks: of several processes each takes every ``ranks``-th batch. even: all get equally many, as training
     together demands; who has no batch of its own left in the last round gets the first one of the epoch again.
@@ -34,46 +40,60 @@ class DurationBatches(Sampler[list[int]]):
         buckets: int = 1,
         seed: int | None = None,
         ascending_epochs: int = 0,
+        joining: Joining | None = None,
         rank: int = 0,
         ranks: int = 1,
         even: bool = False,
     ):
         self.durations = np.asarray(durations, dtype=np.float64)
         self.batch_seconds, self.buckets, self.seed = batch_seconds, buckets, seed
-        self.ascending_epochs = ascending_epochs
+        self.ascending_epochs, self.joining = ascending_epochs, joining
         self.rank, self.ranks, self.even = rank, ranks, even
         self.epoch, self.skip = 0, 0
-        self._planned: tuple[int, list[list[int]]] | None = None  # of the epoch that was asked for last
+        self._planned: tuple[int, list[list[Recording]]] | None = None  # of the epoch that was asked for last
 
-    def batches(self) -> list[list[int]]:
+    def batches(self) -> list[list[Recording]]:
         """All batches of the epoch, those of every process, in order."""
         if self._planned is None or self._planned[0] != self.epoch:
             self._planned = self.epoch, self._plan()
         return self._planned[1]
 
-    def _plan(self) -> list[list[int]]:
-        by_length = np.argsort(self.durations, kind="stable")
+    def recordings(self) -> list[Recording]:
+        """What is heard as one in this epoch."""
+        return list(self.joining.groups(self.epoch)) if self.joining else list(range(len(self.durations)))
+
+    def seconds(self, recordings: Sequence[Recording]) -> np.ndarray:
+        """Of each recording."""
+        if not self.joining:
+            return self.durations[recordings]
+        return np.array([self.durations[np.atleast_1d(recording)].sum() for recording in recordings])
+
+    def _plan(self) -> list[list[Recording]]:
+        recordings = self.recordings()
+        seconds = self.seconds(recordings)
+        by_length = np.argsort(seconds, kind="stable")
         if self.seed is None:
-            return self._cut(by_length[::-1])
+            return self._cut(by_length[::-1], seconds, recordings)
         draw = np.random.default_rng([self.seed, self.epoch])
         buckets = np.array_split(by_length, min(self.buckets, len(by_length)))
-        batches = self._cut(np.concatenate([draw.permutation(bucket) for bucket in buckets]))
+        order = np.concatenate([draw.permutation(bucket) for bucket in buckets])
+        batches = self._cut(order, seconds, recordings)
         if self.epoch <= self.ascending_epochs:
             return batches
         return [batches[index] for index in draw.permutation(len(batches))]
 
-    def _cut(self, utterances: np.ndarray) -> list[list[int]]:
-        """Utterances in this order into batches, each as long as padding allows."""
-        batches, batch, longest = [], [], 0.0
-        for utterance, duration in zip(utterances.tolist(), self.durations[utterances].tolist(), strict=True):
+    def _cut(self, order: np.ndarray, seconds: np.ndarray, recordings: list[Recording]) -> list[list[Recording]]:
+        """Recordings in this order into batches, each as long as padding allows."""
+        batches, batch, longest = [], list[Recording](), 0.0
+        for number, duration in zip(order.tolist(), seconds[order].tolist(), strict=True):
             longest = max(longest, duration)
             if batch and longest * (len(batch) + 1) > self.batch_seconds:
                 batches.append(batch)
                 batch, longest = [], duration
-            batch.append(utterance)
+            batch.append(recordings[number])
         return [*batches, batch] if batch else batches
 
-    def own(self) -> list[list[int]]:
+    def own(self) -> list[list[Recording]]:
         """The batches that this process has still to do, in order."""
         batches = self.batches()
         own = batches[self.skip + self.rank :: self.ranks]
@@ -88,10 +108,10 @@ class DurationBatches(Sampler[list[int]]):
         left = self.total() - self.skip
         return -(-left // self.ranks) if self.even else len(range(self.rank, left, self.ranks))
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[list[Recording]]:
         return iter(self.own())
 
     def padding(self) -> float:
         """Share of the padded audio of the epoch that is padding."""
-        padded = sum(self.durations[batch].max() * len(batch) for batch in self.batches())
+        padded = sum(self.seconds(batch).max() * len(batch) for batch in self.batches())
         return 1 - self.durations.sum() / padded

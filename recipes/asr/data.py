@@ -8,9 +8,11 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
 
+from data_prep.errors import DataError
 from data_prep.tokenizer import BLANK
 from recipes.asr.audio import AudioError
-from recipes.asr.batches import DurationBatches
+from recipes.asr.batches import DurationBatches, Recording
+from recipes.asr.joining import Joining
 from recipes.asr.utterances import Utterance, Utterances
 from recipes.training.processes import rank, ranks
 from recipes.training.signals import outlive_first_signal
@@ -55,14 +57,17 @@ class Batch(NamedTuple):
         return Batch(*(part.pin_memory() if isinstance(part, Tensor) else part for part in self))
 
 
-def collate(utterances: Sequence[Utterance]) -> Batch:
-    """A batch of the utterances whose audio could be read; the others are named in it."""
+def collate(recordings: Sequence[Utterance | tuple[Utterance, ...]]) -> Batch:
+    """A batch of the utterances whose audio could be read; the others are named in it. A tuple is one recording."""
+    several = [(recording,) if isinstance(recording, Utterance) else recording for recording in recordings]
     unread = [
         Unread(utterance.id, utterance.seconds, utterance.audio.kind, str(utterance.audio))
-        for utterance in utterances
+        for parts in several
+        for utterance in parts
         if isinstance(utterance.audio, AudioError)
     ]
-    heard = [utterance for utterance in utterances if isinstance(utterance.audio, Tensor)]
+    readable = ([part for part in parts if isinstance(part.audio, Tensor)] for parts in several)
+    heard = [joined(parts) for parts in readable if parts]
     audio = [utterance.audio for utterance in heard] or [torch.zeros(SILENCE)]
     tokens = [utterance.tokens for utterance in heard] or [torch.zeros(0, dtype=torch.long)]
     return Batch(
@@ -76,16 +81,43 @@ def collate(utterances: Sequence[Utterance]) -> Batch:
     )
 
 
+def joined(utterances: Sequence[Utterance]) -> Utterance:
+    """One after the other, without a pause more."""
+    first, last = utterances[0], utterances[-1]
+    return Utterance(
+        id=first.id if first is last else f"{first.id} to {last.id}",
+        seconds=sum(utterance.seconds for utterance in utterances),
+        audio=torch.cat([utterance.audio for utterance in utterances]),
+        tokens=torch.cat([utterance.tokens for utterance in utterances]),
+        words=" ".join(utterance.words for utterance in utterances),
+    )
+
+
 def train_batches(
-    dataset: Utterances, *, batch_seconds: float, buckets: int, seed: int, ascending_epochs: int = 0
+    dataset: Utterances,
+    *,
+    batch_seconds: float,
+    buckets: int,
+    seed: int,
+    ascending_epochs: int = 0,
+    joined_seconds: float | None = None,
 ) -> DurationBatches:
-    """Batches to train on, new in every epoch, of which this process takes its share."""
+    """Batches to train on, new in every epoch, of which this process takes its share.
+
+    joined_seconds: consecutive utterances of a speaker are joined up to this. Raises DataError where none can be.
+    """
+    joining = None
+    if joined_seconds is not None:
+        joining = Joining(dataset.stretches(), dataset.durations, joined_seconds, seed)
+        if all(len(stretch) == 1 for stretch in joining.stretches):
+            raise DataError("joined_seconds: no two utterances in a row are of one speaker: give null for it")
     return DurationBatches(
         dataset.durations,
         batch_seconds,
         buckets=buckets,
         seed=seed,
         ascending_epochs=ascending_epochs,
+        joining=joining,
         rank=rank(),
         ranks=ranks(),
         even=True,
@@ -97,12 +129,12 @@ def test_batches(dataset: Utterances, batch_seconds: float) -> DurationBatches:
     return DurationBatches(dataset.durations, batch_seconds, rank=rank(), ranks=ranks())
 
 
-def read(dataset: Utterances, indices: Sequence[int]) -> Batch:
+def read(dataset: Utterances, recordings: Sequence[Recording]) -> Batch:
     """A batch, in this process."""
-    return collate([dataset[index] for index in indices])
+    return collate([dataset[recording] for recording in recordings])
 
 
-def loader(dataset: Utterances, batches: Iterable[list[int]], workers: int) -> DataLoader:
+def loader(dataset: Utterances, batches: Iterable[list[Recording]], workers: int) -> DataLoader:
     """Its processes are started anew for each pass, so that they know the epoch."""
     return DataLoader(
         dataset,

@@ -20,6 +20,7 @@ from recipes.asr.audio import AudioReader
 from recipes.asr.brain import ASRBrain
 from recipes.asr.contexts import check_contexts
 from recipes.asr.decode import check_score_normalizer, decode_splits, summarise
+from recipes.asr.joining import check_joining
 from recipes.asr.loss import check_consistency
 from recipes.asr.memory import Found, TrainingSet, check_largest_batch, propose_batch_seconds
 from recipes.asr.remarks import UNKNOWN_CHARACTERS, Remarks, note_unknown_characters
@@ -59,6 +60,7 @@ class ASRExperiment(Experiment):
         check_contexts(self.recipe.path, self.hparams)
         check_searches(self.recipe.path, self.hparams)
         check_consistency(self.recipe.path, self.hparams)
+        check_joining(self.recipe.path, self.hparams)
         wanted = ("test",) if self.test_only else USES
         try:
             self.corpus.check_named([use for use in wanted if self.hparams[f"{use}_splits"] != []])
@@ -211,6 +213,7 @@ class ASRExperiment(Experiment):
             buckets=self.hparams["batch_buckets"],
             seed=self.hparams["seed"],
             ascending_epochs=self.hparams["ascending_epochs"],
+            joined_seconds=self.hparams.get("joined_seconds"),
         )
         self.check_warmup()
         training_set = TrainingSet(train, self.brain.batches)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from speechbrain.core import Stage
 
-from recipes.asr.batches import DurationBatches
+from recipes.asr.batches import DurationBatches, Recording
 from recipes.asr.brain import ASRBrain
 from recipes.asr.data import Batch, read
 from recipes.asr.utterances import Utterances
@@ -33,19 +33,21 @@ class TrainingSet(NamedTuple):
     dataset: Utterances
     batches: DurationBatches
 
-    def largest(self, power: int = 1) -> list[int]:
-        """The batch of the most padded audio; or of the largest product of utterances and the longest's ``power``."""
-        durations = self.batches.durations
-        return max(self.batches.batches(), key=lambda batch: len(batch) * durations[batch].max() ** power)
+    def largest(self, power: int = 1) -> list[Recording]:
+        """The batch of the most padded audio; or of the largest product of recordings and the longest's ``power``."""
+        seconds = self.batches.seconds
+        return max(self.batches.batches(), key=lambda batch: len(batch) * seconds(batch).max() ** power)
 
-    def read(self, utterances: list[int]) -> Batch:
-        return read(self.dataset, utterances)
+    def read(self, recordings: list[Recording]) -> Batch:
+        return read(self.dataset, recordings)
 
-    def longest(self, seconds: float) -> list[int]:
-        """The longest utterances, as many as make about so many seconds of padded audio; at least one."""
-        order = self.batches.durations.argsort()[::-1]
-        count = max(1, int(seconds / self.batches.durations[order[0]]))
-        return order[:count].tolist()
+    def longest(self, seconds: float) -> list[Recording]:
+        """The longest recordings, as many as make about so many seconds of padded audio; at least one."""
+        recordings = self.batches.recordings()
+        durations = self.batches.seconds(recordings)
+        order = durations.argsort()[::-1]
+        count = max(1, int(seconds / durations[order[0]]))
+        return [recordings[number] for number in order[:count]]
 
 
 def padded_seconds(batch: Batch) -> float:
@@ -132,7 +134,7 @@ def propose_batch_seconds(brain: ASRBrain, training_set: TrainingSet) -> str:
     if free is None:
         raise RecipeError("--find_batch: the free memory of this system cannot be told: try --batch_seconds by hand")
     asked = brain.hparams.batch_seconds
-    durations = training_set.batches.durations
+    durations = training_set.batches.seconds(training_set.batches.recordings())
     longest, most = durations.max(), min(asked, durations.sum())
     sizes = [max(share * most, (number + 1) * longest) for number, share in enumerate(SAMPLES)]
     batches = [training_set.read(training_set.longest(size)) for size in sizes]

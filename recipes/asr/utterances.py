@@ -29,7 +29,7 @@ class Utterance(NamedTuple):
     words: str
 
 
-class Utterances(Dataset[Utterance]):
+class Utterances(Dataset[Utterance | tuple[Utterance, ...]]):
     """Utterances of a manifest, longest first; picklable, for loading processes that are not forked.
 
     root: the folder that `$data_root` stands for. chosen: which rows of the manifest. left_out: the seconds of those
@@ -62,7 +62,18 @@ class Utterances(Dataset[Utterance]):
     def __len__(self) -> int:
         return len(self.order)
 
-    def __getitem__(self, index: int) -> Utterance:
+    def stretches(self) -> list[np.ndarray]:
+        """Numbers of utterances that follow one another in the manifest and are of one speaker, in that order."""
+        by_row = np.argsort(self.order)
+        rows = self.order[by_row]
+        goes_on = self.columns.goes_on[rows[1:]] & (np.diff(rows) == 1)
+        return np.split(by_row, np.flatnonzero(~goes_on) + 1)
+
+    def __getitem__(self, index: int | tuple[int, ...]) -> Utterance | tuple[Utterance, ...]:
+        """An utterance, or several that are to be one recording."""
+        return tuple(map(self.read, index)) if isinstance(index, tuple) else self.read(index)
+
+    def read(self, index: int) -> Utterance:
         row = self.order[index]
         name, words = self.columns.ids[row], self.columns.words[row]
         audio = self.reader.attempt(located(self.columns.paths[row], self.root), name)

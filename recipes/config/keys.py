@@ -101,6 +101,7 @@ KEYS = {
     "seed": Key(Role.TRAINING, SEED),
     "number_of_epochs": Key(Role.TRAINING, COUNT, free=True),
     "max_seconds": Key(Role.TRAINING, or_null(POSITIVE)),
+    "joined_seconds": Key(Role.TRAINING, or_null(POSITIVE), later=True),
     "masks_from_epoch": Key(Role.TRAINING, COUNT),
     "speeds": Key(Role.TRAINING, SPEEDS),
     "normalize_utterances": Key(Role.TRAINING, COUNT),

@@ -76,6 +76,11 @@ ROWS = [
     ),
     *values("ctc_weight", SHARE, "1.5", "-0.1", "null"),
     *values("label_smoothing", SHARE, "-0.1", "2"),
+    *values("joined_seconds", f"{POSITIVE}, or null", "0", "-30", "long"),
+    BadInput(
+        "--joined_seconds 60 --batch_seconds 20",
+        "$recipe: joined_seconds 60 is more than a batch holds: raise --batch_seconds (now 20), or lower it",
+    ),
     *values("consistency_weight", f"{POSITIVE}, or null", "0", "-0.2", "some"),
     BadInput(
         "--consistency_weight 0.2 --ctc_weight 0",
