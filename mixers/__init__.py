@@ -19,6 +19,7 @@ from .linear_attention import LinearAttention
 from .local_attention import LocalAttention
 from .local_only import LocalOnly
 from .mamba import Mamba
+from .mamba2 import Mamba2
 from .polynomial_mixing import PolynomialMixing
 from .relpos_attention import RelposAttention
 from .retention import Retention
@@ -42,6 +43,7 @@ MIXERS: dict[str, type[Mixer]] = {
     "cosformer": CosFormer,
     "fastformer": FastFormer,
     "mamba": Mamba,
+    "mamba2": Mamba2,
     "conv_only": ConvOnly,
     "attention": Attention,
     "relpos_attention": RelposAttention,
@@ -62,6 +64,7 @@ __all__ = [
     "LocalAttention",
     "LocalOnly",
     "Mamba",
+    "Mamba2",
     "Mixer",
     "PolynomialMixing",
     "RelposAttention",

@@ -9,8 +9,9 @@ from torch.nn.functional import logsigmoid, pad, sigmoid, silu
 
 from .base import Context, Mixer, check_heads, check_option, sum_dtype, zero_padding
 from .chunks import checkpointed, from_chunks, to_chunks, with_left_chunks
+from .decays import decay_ratios, step_biases
 from .directions import share_out
-from .norms import head_norm, unit_length
+from .norms import rms_norm, unit_length
 
 # Frames that are solved at once. With a decay per channel all pairs of a block hold a number for each channel.
 BLOCK = {"head": 64, "channel": 16}
@@ -90,10 +91,8 @@ class GatedDelta(Mixer):
         self.gate = nn.Linear(d_model, d_model)
         self.norm_weight = nn.Parameter(torch.ones(self.head_size))
         self.out = nn.Linear(d_model, d_model)
-        # As in Mamba: steps start between 0.001 and 0.1, evenly in their logarithm.
-        steps = torch.empty_like(self.step_size.bias).uniform_(-6.9, -2.3).exp()
         with torch.no_grad():
-            self.step_size.bias.copy_(steps + torch.log(-torch.expm1(-steps)))  # softplus of this is ``steps``
+            self.step_size.bias.copy_(step_biases(self.step_size.bias.numel()))
 
     def project(self, x: Tensor, mask: Tensor | None = None) -> Writes:
         """What frames x ``[B, T, d_model]`` ask and write; padded frames write nothing and decay nothing."""
@@ -108,7 +107,7 @@ class GatedDelta(Mixer):
 
     def finish(self, x: Tensor, read: list[Tensor]) -> Tensor:
         """y of x and what its frames read, ``[B, heads, T, head size]`` from each direction."""
-        normalized = head_norm(torch.cat(read, 1), self.norm_weight).transpose(1, 2).flatten(2)
+        normalized = rms_norm(torch.cat(read, 1), self.norm_weight).transpose(1, 2).flatten(2)
         return self.out(normalized.to(x.dtype) * silu(self.gate(x)))
 
     def forward(self, x, mask=None, context=None):
@@ -217,13 +216,8 @@ def solve_blocks(q: Tensor, k: Tensor, v: Tensor, strengths: Tensor, log_decays:
 
 
 def decayed_scores(q: Tensor, k: Tensor, so_far: Tensor) -> Tensor:
-    """q_t . (D_t / D_u) k_u for u <= t, else 0: ``[…, T, T]``. so_far: log D, for all channels alike or for each.
-
-    Decays are subtracted before they leave the logarithm: none is divided by another that has vanished.
-    """
-    frames = q.shape[-2]
-    later = torch.ones(frames, frames, dtype=torch.bool, device=q.device).triu(1)
+    """q_t . (D_t / D_u) k_u for u <= t, else 0: ``[…, T, T]``. so_far: log D, for all channels alike or for each."""
+    ratios = decay_ratios(so_far)
     if so_far.shape[-1] == 1:
-        return (q @ k.transpose(-1, -2)) * (so_far - so_far.transpose(-1, -2)).masked_fill(later, -torch.inf).exp()
-    ratios = (so_far[..., :, None, :] - so_far[..., None, :, :]).masked_fill(later[..., None], -torch.inf).exp()
+        return (q @ k.transpose(-1, -2)) * ratios.squeeze(-1)
     return ((q[..., :, None, :] * k[..., None, :, :]) * ratios).sum(-1)

@@ -1,4 +1,4 @@
-"""Norms of a head's features, in the dtype of sums."""
+"""Norms of features, in the dtype of sums."""
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ def unit_length(x: Tensor) -> Tensor:
     return x * torch.rsqrt(x.square().sum(-1, keepdim=True) + SMALLEST)
 
 
-def head_norm(x: Tensor, weight: Tensor) -> Tensor:
-    """RMSNorm of every head by itself: x ``[…, size]``, weight ``[size]``."""
+def rms_norm(x: Tensor, weight: Tensor, floor: float = FLOOR) -> Tensor:
+    """RMSNorm of x ``[…, size]``, which may be a head's; weight: ``[size]``; floor: added to the mean square."""
     x = x.to(sum_dtype(x))
-    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + FLOOR) * weight.to(x.dtype)
+    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + floor) * weight.to(x.dtype)

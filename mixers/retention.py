@@ -21,7 +21,7 @@ from .chunks import (
     visible_sum,
 )
 from .directions import future_products, past_products, share_out
-from .norms import head_norm
+from .norms import rms_norm
 from .positions import rotate
 from .products import apply_sums, product_dtype, sum_products
 
@@ -75,7 +75,7 @@ class Retention(Mixer):
 
     def finish(self, x: Tensor, retained: list[Tensor]) -> Tensor:
         """y of x and what each head retains, ``[…, 1, T, head size]``."""
-        normalized = head_norm(torch.cat(retained, -3), self.norm_weight).transpose(-2, -3).flatten(-2)
+        normalized = rms_norm(torch.cat(retained, -3), self.norm_weight).transpose(-2, -3).flatten(-2)
         return self.out(normalized.to(product_dtype(x)) * silu(self.gate(x)))
 
     def near(self, head: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:

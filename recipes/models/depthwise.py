@@ -4,10 +4,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv1d, conv2d, pad
+from torch.nn.functional import pad
 
 from mixers.base import Context
 from mixers.chunks import from_chunks
+from mixers.convolution import depthwise_conv
 from recipes.models.options import ODD, check_options
 
 
@@ -44,14 +45,7 @@ class DepthwiseConv(nn.Conv1d):
 
     def convolve(self, x: Tensor, padding: int) -> Tensor:
         """``[B, T, channels]`` with so many zeros at either end → ``[B, T + 2 * padding - 2 * reach, channels]``."""
-        if x.device.type != "cpu":
-            y = conv1d(x.transpose(1, 2), self.weight, self.bias, padding=padding, groups=self.groups)
-            return y.transpose(1, 2)
-        # As an image of one column whose channels lie together, as x stands: oneDNN copies nothing then, and
-        # takes a seventh of the time, forward and backward.
-        image = x.contiguous()[:, :, None].permute(0, 3, 1, 2)
-        y = conv2d(image, self.weight[..., None], self.bias, padding=(padding, 0), groups=self.groups)
-        return y[..., 0].transpose(1, 2)
+        return depthwise_conv(x, self.weight, self.bias, padding)
 
     def convolve_chunk(self, window: Tensor) -> Tensor:
         """A chunk with the frames to its left, ``[B, half + chunk, channels]`` → ``[B, chunk, channels]``."""

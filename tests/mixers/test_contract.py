@@ -19,6 +19,7 @@ from mixers import (
     LocalAttention,
     LocalOnly,
     Mamba,
+    Mamba2,
     PolynomialMixing,
     RelposAttention,
     Retention,
@@ -71,7 +72,8 @@ VARIANTS = {
     "fastformer-heads1-untied": partial(FastFormer, heads=1, tied=False),
     "mamba": Mamba,
     "mamba-separate": partial(Mamba, separate=True, state_size=4),
-    "mamba-causal": partial(Mamba, causal=True, state_size=4),
+    "mamba2": Mamba2,
+    "mamba2-causal": partial(Mamba2, causal=True, state_size=4, expansion=1),
     "attention": Attention,
     "attention-heads1-model-scale": partial(Attention, heads=1, scale="model"),
     "relpos_attention": RelposAttention,
@@ -201,6 +203,12 @@ ERRORS = {
     "mamba-causal": (
         lambda: Mamba(16, causal=True, separate=True),
         "Mamba: a causal scan has no directions to be separate",
+    ),
+    "mamba2-heads": (lambda: Mamba2(16, heads=5), "Mamba2: heads 5 must divide channels 32"),
+    "mamba2-conv_size": (lambda: Mamba2(16, conv_size=0), "Mamba2: conv_size 0 must be at least 1"),
+    "mamba2-causal": (
+        lambda: Mamba2(16, causal=True, separate=True),
+        "Mamba2: a causal scan has no directions to be separate",
     ),
     "attention-heads": (lambda: Attention(16, heads=5), "Attention: heads 5 must divide d_model 16"),
     "attention-odd": (

@@ -1,6 +1,6 @@
 """Mixers without reference vectors against their equations, written out with loops and T x T matrices.
 
-And the two scans, on times long enough to use every level of them.
+And decayed sums, on times long enough to use every level of them. Scans are in ``test_scans``.
 """
 
 import math
@@ -20,13 +20,11 @@ from mixers import (
     GatedDelta,
     HyperMixing,
     LinearAttention,
-    Mamba,
     PolynomialMixing,
     RelposAttention,
     Retention,
     SummaryMixing,
     directions,
-    mamba,
 )
 from mixers.chunks import decayed_sum
 from mixers.gated_delta import BLOCK
@@ -181,39 +179,6 @@ def fastformer(mixer, x, context):
     return mixer.out((beta.T[..., None] * split(p)).sum(1).flatten() * v) + q
 
 
-def mamba_by_frame(mixer, x, context):
-    """Chunk by chunk: the forward scan from the first frame in view, the backward scan from the chunk's last."""
-    chunk = len(x) if context is None else context.chunk
-    left = len(x) if context is None or context.left_chunks is None else context.left_chunks
-    outputs = []
-    for start in range(0, len(x), chunk):
-        here, seen = x[start : start + chunk], x[max(0, start - left * chunk) : start + chunk]
-        z = mixer.in_proj(here).chunk(2, -1)[1]
-        s = mamba_direction(mixer.forward_scan, mixer.in_proj(seen).chunk(2, -1)[0])[-len(here) :]
-        if mixer.causal:
-            outputs.append(mixer.out_proj(s * silu(z)))
-            continue
-        u, backward_z = (mixer.backward_in_proj if mixer.separate else mixer.in_proj)(here).chunk(2, -1)
-        backward = mamba_direction(mixer.backward_scan, u.flip(0)).flip(0)
-        backward_out = mixer.backward_out_proj if mixer.separate else mixer.out_proj
-        outputs.append(mixer.out_proj(s * silu(z)) + backward_out(backward * silu(backward_z)))
-    return torch.cat(outputs)
-
-
-def mamba_direction(scan, u):
-    kernel = scan.conv.weight[:, 0]
-    padded = torch.cat([u.new_zeros(kernel.shape[1] - 1, u.shape[1]), u])
-    convolved = torch.stack([(padded[t : t + kernel.shape[1]] * kernel.T).sum(0) for t in range(len(u))])
-    u = silu(convolved + scan.conv.bias)
-    dt, B, C = scan.x_proj(u).split(scan.sizes, -1)
-    dt = softplus(scan.dt_proj(dt))
-    state, outputs = u.new_zeros(scan.A_log.shape), []
-    for t in range(len(u)):
-        state = (-dt[t, :, None] * scan.A_log.exp()).exp() * state + (dt[t] * u[t])[:, None] * B[t]
-        outputs.append(state @ C[t] + scan.D * u[t])
-    return torch.stack(outputs)
-
-
 def rotated(x):
     """Rotary positions of ``[heads, T, d / heads]``, as complex numbers."""
     pairs = torch.arange(0, x.shape[-1], 2, dtype=torch.float64)
@@ -270,10 +235,6 @@ EQUATIONS = {
     "summarymixing-rotary": (partial(SummaryMixing, rotary=0.5), rotary_summary),
     "polynomial_mixing": (partial(PolynomialMixing, degree=3), polynomial_mixing),
     "fastformer": (FastFormer, fastformer),
-    "mamba": (Mamba, mamba_by_frame),
-    "mamba-small": (partial(Mamba, state_size=4, expansion=1, conv_size=2, step_rank=3), mamba_by_frame),
-    "mamba-separate": (partial(Mamba, state_size=4, separate=True), mamba_by_frame),
-    "mamba-causal": (partial(Mamba, state_size=4, causal=True), mamba_by_frame),
     "attention": (Attention, attention),
     "relpos_attention": (RelposAttention, relpos_attention),
 }
@@ -347,11 +308,6 @@ def test_sliding_sums(frames, window):
     assert_near(sliding_sum(x, window), near @ x)
 
 
-def test_mamba_over_many_blocks():
-    mixer, x = random_mixer(Mamba), noise(1, 3 * mamba.BLOCK + 5, D_MODEL)
-    assert_near(mixer(x)[0], mamba_by_frame(mixer, x[0], None))
-
-
 def test_decayed_mean_over_many_blocks_and_chunks():
     mixer, x = random_mixer(partial(SummaryMixing, variant="expdecay", decay=0.9)), noise(1, 700, D_MODEL)
     for context in (None, Context(150), Context(90, 1), Context(1), Context(1, 200)):
@@ -376,22 +332,3 @@ def test_running_sum_stays_exact_over_an_hour():
             y, state = mixer.step(chunk, state)
         expected = mixer.double()(x)
     assert_near(y[:, -1], expected[:, -1].float())
-
-
-def test_fused_kernel_gets_the_documented_arguments(monkeypatch):
-    """A stand-in with the interface of mamba_ssm's kernel: u, delta [B, D, L]; A [D, N]; B, C [B, N, L]."""
-
-    def kernel(u, delta, A, B, C):
-        assert A.dtype == torch.float32 and all(part.is_contiguous() for part in (u, delta, B, C))
-        state, outputs = u.new_zeros(*u.shape[:2], A.shape[1]), []
-        for t in range(u.shape[-1]):
-            state = (delta[:, :, t, None] * A).exp() * state
-            state = state + (delta * u)[:, :, t, None] * B[:, None, :, t]
-            outputs.append((state * C[:, None, :, t]).sum(-1))
-        return torch.stack(outputs, -1)
-
-    monkeypatch.setattr(mamba, "fused_kernel", kernel)
-    u, dt = noise(2, 9, 6, dtype=torch.float32), noise(2, 9, 6, dtype=torch.float32, seed=2).exp()
-    B, C = noise(2, 9, 3, dtype=torch.float32, seed=3), noise(2, 9, 3, dtype=torch.float32, seed=4)
-    A = -noise(6, 3, dtype=torch.float32, seed=5).exp()
-    assert_near(mamba.fused_scan(u, dt, A, B, C), mamba.blocked_scan(u, dt, A, B, C)[0])

@@ -13,8 +13,8 @@ from tests.support.runs import ROOT
 
 PUBLIC = [
     *["Attention", "ConvOnly", "CosFormer", "DirectionalAttention", "FastFormer", "GatedDelta", "HyperMixing"],
-    *["LinearAttention", "LocalAttention", "LocalOnly", "Mamba", "PolynomialMixing", "RelposAttention", "Retention"],
-    *["SummaryMixing", "XNOR"],
+    *["LinearAttention", "LocalAttention", "LocalOnly", "Mamba", "Mamba2", "PolynomialMixing", "RelposAttention"],
+    *["Retention", "SummaryMixing", "XNOR"],
     *["Mixer", "Context", "MIXERS", "build", "__version__"],
 ]
 
