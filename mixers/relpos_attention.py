@@ -2,12 +2,11 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
 from .attention import SoftmaxAttention
 from .base import check_even
 from .dropout import dropout
-from .positions import symmetric_sinusoids
+from .positions import sinusoids
 
 
 class RelposAttention(SoftmaxAttention):
@@ -31,15 +30,15 @@ class RelposAttention(SoftmaxAttention):
         nn.init.xavier_uniform_(self.position_bias)
 
     def attend(self, queries, keys, values, position, visible):
-        frames = queries.shape[2]
-        # The distance from the last query to the first key comes first, that from the first query to
-        # the last key comes last.
-        distances = torch.arange(position + frames - 1, position - keys.shape[2], -1, device=keys.device)
-        vectors = self.position_projection(symmetric_sinusoids(distances, self.out.weight.shape[0], keys.dtype))
+        # A vector for each distance, the same to either side. That from the last query to the first key comes first,
+        # that from the first query to the last key comes last.
+        distances = torch.arange(keys.shape[2], device=keys.device)
+        vectors = self.position_projection(sinusoids(distances, self.out.weight.shape[0], keys.dtype))
+        vectors = torch.cat([vectors.flip(0), vectors[1 : queries.shape[2]]])
         vectors = vectors.unflatten(-1, (self.heads, -1)).transpose(0, 1)
         by_content = (queries + self.content_bias[:, None]) * self.scale @ keys.transpose(-1, -2)
         by_distance = (queries + self.position_bias[:, None]) * self.scale @ vectors.transpose(-1, -2)
-        scores = by_content + per_pair(by_distance, keys.shape[2])
+        scores = by_content.add_(per_pair(by_distance, keys.shape[2]))
         if visible is not None:
             scores = scores.masked_fill(~visible, float("-inf"))
         weights = scores.softmax(-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(values.dtype)
@@ -49,9 +48,10 @@ class RelposAttention(SoftmaxAttention):
 def per_pair(by_distance: Tensor, keys: int) -> Tensor:
     """Scores ``[…, queries, queries + keys - 1]`` by distance → ``[…, queries, keys]`` by pair.
 
-    Row i needs the columns from queries - 1 - i on. One column of padding makes each row one longer
-    than the shift, so that reading the same memory with rows one shorter moves every row by one.
+    Row i needs the columns from queries - 1 - i on. Read as rows of one column less, from column queries - 1 of the
+    first row on, the same memory has them first in each row.
     """
-    queries, distances = by_distance.shape[-2:]
-    skewed = pad(by_distance, (1, 0)).flatten(-2)[..., queries:]
-    return skewed.unflatten(-1, (queries, distances))[..., :keys]
+    queries = by_distance.shape[-2]
+    if queries == 1:
+        return by_distance
+    return by_distance.flatten(-2)[..., queries - 1 : -1].unflatten(-1, (queries, -1))[..., :keys]
