@@ -150,6 +150,7 @@ def tables(text: str) -> list[list[dict[str, str]]]:
 
 PRINTED_TABLES = {  # by the command that prints a results file as a table, or the file that has it
     "bakeoff_context": RESULTS / "bakeoff_context" / "table.md",
+    "bakeoff_linear": RESULTS / "bakeoff_linear" / "table.md",
     "bakeoff_real": RESULTS / "bakeoff_real" / "table.md",
     "probes": ("benchmarks.probes", "--table", "results/probes.json"),
     "mixers": ("benchmarks.memory", "--table", "results/mixers.json"),
@@ -229,13 +230,21 @@ def figures():
 
 def figures_of_the_goal(context: dict):
     """Probes of a mixer, and its errors on the context corpus where it has been trained there."""
+    later = read("bakeoff_linear/summary.json")["mixers"]
+    context = {**context, "directional_attention": later["directional_attention"]}
+    beside = [f"{later[name]['splits']['test-clean']['mean']:.2f}" for name in ("directional_attention", "attention")]
+    yield "README.md", "({} % WER beside {},".format(*beside)
+    for run in read("order.json")["runs"]:
+        lowest, highest = run["test-clean"]["interval"]
+        unit = " % WER" if run["mixer"] == "attention" else ""
+        yield "docs/comparisons.md", f"{run['test-clean']['wer']:.2f}{unit} ({lowest:.2f} to {highest:.2f})"
     accuracy = {
         (cell["mixer"], cell["task"]): cell["accuracy"] for cell in read("probes.json")["cells"] if not cell["seed"]
     }
     names = {
         "attention": ("attention", "attention"),
         "3 layers SummaryMixing, 1 attention": ("summarymixing+attention", "summarymixing3+attention1"),
-        "`directional_attention`": ("directional_attention", None),
+        "`directional_attention`": ("directional_attention", "directional_attention"),
         "HyperMixing": ("hypermixing", "hypermixing"),
         "XNOR": ("xnor", "xnor"),
         "SummaryMixing": ("summarymixing", "summarymixing"),
