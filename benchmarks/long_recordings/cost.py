@@ -105,7 +105,9 @@ def measure(options: argparse.Namespace) -> dict:
     import torch
 
     from benchmarks.memory.measure import limit_memory
+    from recipes.training.allocator import keep_freed_memory
 
+    keep_freed_memory()  # as transcribe.py
     torch.set_num_threads(1)
     torch.manual_seed(0)
     limit_memory(torch.device("cpu"))

@@ -11,10 +11,12 @@ from recipes.errors import RecipeError
 from recipes.inference.loading import Settings, load_model
 from recipes.inference.options import USAGE
 from recipes.inference.transcriber import BATCH_SECONDS, Transcriber
+from recipes.training.allocator import keep_freed_memory
 
 
 def load_transcriber(own: Namespace, rest: Sequence[str]) -> Transcriber:
     """own: the options of transcribe.py itself; rest: keys of the recipe. Raises RecipeError, one line."""
+    keep_freed_memory()  # a minute of a long recording takes half as long again without
     if own.threads is not None:
         torch.set_num_threads(own.threads)
     unnamed, keys = split(rest, usage=USAGE)

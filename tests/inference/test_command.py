@@ -31,8 +31,11 @@ def stdin_of(content: bytes):
     return SimpleNamespace(buffer=io.BytesIO(content))
 
 
-def test_one_recording_is_its_text_alone(run, recordings, capsys):
-    assert main([str(run), recordings[0], *ON]) == 0
+def test_one_recording_is_its_text_alone(run, recordings, monkeypatch, capsys):
+    """And the process keeps the memory that long recordings need again and again."""
+    kept = []
+    monkeypatch.setattr("recipes.inference.command_run.keep_freed_memory", lambda: kept.append(True))
+    assert main([str(run), recordings[0], *ON]) == 0 and kept
     shown = capsys.readouterr()
     assert shown.out == f"{text_of(run, recordings[0])}\n"
     assert shown.err.splitlines() == [
