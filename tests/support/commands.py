@@ -20,7 +20,8 @@ PROGRAMS = ("python", ".venv/bin/python", "torchrun", "make", "pip")
 RUN = "runs/quickstart/summarymixing/1234"
 PLACEHOLDERS = {"$RUN": RUN, "RUN": RUN, "FOLDER": "folder", "OUT": "out"}
 TAKE_A_RECIPE = ("train.py", "train_lm.py", "recipes.config")  # and hand all of the command line to parse_arguments
-TAKE_A_RUN = ("evaluate.py", "transcribe.py")  # and hand the options that are not their own to parse_arguments
+# These hand the options that are not their own to parse_arguments.
+TAKE_A_RUN = ("evaluate.py", "transcribe.py", "benchmarks.cores")
 OTHER_FOLDERS = {"out": "conformer_small"}  # run folders that are not named after their recipe
 LINKED = ("Makefile", "hparams", "results", "tests")
 
