@@ -22,6 +22,8 @@ class XNOR(FeatureMapAttention):
     over time first, which gives a single gate for each utterance and head.
     feature_map: phi, ``softmax`` over the head's features or ``sigmoid``. heads: products are taken per head.
     directions: what the heads see, in turn, as in DirectionalAttention; ``whole`` as published.
+    output_scale: of the first weights of ``out``. A and B both begin as the plain mean over time, so that y begins as
+    twice that mean, the same for every frame; at full size it drowns the frames that it is added to.
     ``cos`` and ``term_gated`` need the whole utterance and cannot stream.
     Raises ValueError for an unknown variant, feature map or direction, or heads that do not divide d_model.
     """
@@ -39,10 +41,13 @@ class XNOR(FeatureMapAttention):
         variant: str = "plain",
         feature_map: str = "softmax",
         directions: Sequence[str] = ("whole",),
+        output_scale: float = 1.0,
     ):
         check_option("XNOR", "variant", variant, self.variants)
         check_option("XNOR", "feature_map", feature_map, self.feature_maps)
         super().__init__(d_model, heads=heads, feature_map=feature_map, directions=directions)
+        with torch.no_grad():
+            self.out.weight.mul_(output_scale)
         self.variant = variant
         self.cosine = variant == "cos"
         if variant == "weighted":

@@ -234,7 +234,7 @@ def figures_of_the_goal(context: dict):
     context = {**context, "directional_attention": later["directional_attention"]}
     beside = [f"{later[name]['splits']['test-clean']['mean']:.2f}" for name in ("directional_attention", "attention")]
     yield "README.md", "({} % WER beside {},".format(*beside)
-    for run in read("order.json")["runs"]:
+    for run in read("order.json")["runs"][:2]:  # the third was stopped
         lowest, highest = run["test-clean"]["interval"]
         unit = " % WER" if run["mixer"] == "attention" else ""
         yield "docs/comparisons.md", f"{run['test-clean']['wer']:.2f}{unit} ({lowest:.2f} to {highest:.2f})"

@@ -332,3 +332,13 @@ def test_running_sum_stays_exact_over_an_hour():
             y, state = mixer.step(chunk, state)
         expected = mixer.double()(x)
     assert_near(y[:, -1], expected[:, -1].float())
+
+
+def test_xnor_can_begin_with_a_smaller_output():
+    x = torch.randn(2, 9, 16, generator=torch.Generator().manual_seed(0))
+    outputs = []
+    for scale in (1.0, 0.25):
+        torch.manual_seed(0)
+        mixer = XNOR(16, heads=2, output_scale=scale)
+        outputs.append(mixer(x) - mixer.out.bias)
+    torch.testing.assert_close(outputs[1], 0.25 * outputs[0])
