@@ -63,7 +63,7 @@ ERRORS = {
     "near option": (("xnor", {"haeds": 4}), "XNOR has no option 'haeds'; did you mean 'heads'?"),
     "no near option": (
         ("xnor", {"zzz": 4}),
-        "XNOR has no option 'zzz'; there are heads, variant, feature_map, directions",
+        "XNOR has no option 'zzz'; there are heads, variant, feature_map, directions, output_scale",
     ),
     "no options": (("conv_only", {"heads": 4}), "ConvOnly has no option 'heads'; it has none"),
     "wrong value": (("xnor", {"heads": 5}), "XNOR: heads 5 must divide d_model 16"),
