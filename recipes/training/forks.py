@@ -41,8 +41,8 @@ def forked(work: Callable[[Item], Result], items: Sequence[Item], processes: int
                 yield finished.result()
         except BrokenProcessPool:
             raise RecipeError(
-                f"one of {processes} processes was killed (too little memory?): OMP_NUM_THREADS=1 takes one process, "
-                "and other numbers so many"
+                f"one of {processes} processes was killed (too little memory?): OMP_NUM_THREADS=1 keeps to a single "
+                "process"
             ) from None
         except BaseException:
             for process in multiprocessing.active_children():

@@ -63,7 +63,8 @@ def test_an_error_comes_here_and_ends_them():
 
 def test_a_process_that_is_killed_is_told_in_one_line():
     with pytest.raises(
-        RecipeError, match=r"^one of 2 processes was killed \(too little memory\?\): OMP_NUM_THREADS=1 "
+        RecipeError,
+        match=r"^one of 2 processes was killed \(too little memory\?\): OMP_NUM_THREADS=1 keeps to a single process$",
     ):
         list(forked(lambda item: os.kill(os.getpid(), signal.SIGKILL), [1, 2, 3], 2))
     assert not multiprocessing.active_children()
