@@ -18,12 +18,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recipes.bakeoff import show_results
-from recipes.errors import RecipeError, command_line
+from recipes.errors import ArgumentParser, RecipeError, command_line
 
 
 def arguments(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """The options of this program, and what it hands on to train.py."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         usage="%(prog)s hparams/NAME.yaml --mixers ENTRY [ENTRY ...] [--key value ...]",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -8,7 +8,7 @@ from pathlib import Path
 from recipes.asr import Evaluation, SavedRun, tune, with_ngram
 from recipes.config.arguments import Arguments, parse_arguments
 from recipes.config.source import plain
-from recipes.errors import RecipeError, command_line
+from recipes.errors import ArgumentParser, RecipeError, command_line
 from recipes.training.processes import finish, start
 
 DESCRIPTION = """\
@@ -21,7 +21,7 @@ recipe; the run itself stays as it is."""
 
 def parse(argv: list[str]) -> tuple[argparse.Namespace, Arguments]:
     """The options of evaluate.py itself, and what is left for the recipe and SpeechBrain."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="evaluate.py",
         description=DESCRIPTION,
         allow_abbrev=False,

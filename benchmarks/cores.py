@@ -17,7 +17,7 @@ from recipes.asr.audio import AudioReader
 from recipes.asr.brain import ASRBrain
 from recipes.asr.utterances import Utterances, read_utterances
 from recipes.config.arguments import parse_arguments
-from recipes.errors import RecipeError, command_line
+from recipes.errors import ArgumentParser, RecipeError, command_line
 from recipes.scoring import Transcription
 
 
@@ -65,7 +65,7 @@ def in_words(seconds: dict[str, list[float]]) -> str:
 
 @command_line
 def main(argv=None) -> None:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m benchmarks.cores", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", type=Path, help="a run folder")

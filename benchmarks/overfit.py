@@ -14,7 +14,7 @@ from pathlib import Path
 
 import soundfile
 
-from data_prep.errors import DataError, command_line
+from data_prep.errors import ArgumentParser, DataError, command_line
 from recipes.bakeoff.entries import parse_entry
 from recipes.files import write_json
 from recipes.scoring import EpochRecord, RunSummary
@@ -82,7 +82,7 @@ def learn(entry: str, recipe: Path, corpus: Path, folder: Path, epochs: int) -> 
 
 @command_line
 def main(argv=None):
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m benchmarks.overfit", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("librispeech", type=Path, metavar="LIBRISPEECH", help="a folder in LibriSpeech's layout")

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.long_recordings.accuracy import joined
-from data_prep.errors import DataError, command_line
+from data_prep.errors import ArgumentParser, DataError, command_line
 from recipes.files import write_json
 from recipes.inference import Transcriber
 from recipes.inference.audio import SAMPLE_RATE
@@ -50,7 +50,7 @@ class Latencies(NamedTuple):
 
 @command_line
 def main(argv=None):
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m benchmarks.server", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="a run that was tested on the split; its data in place")

@@ -5,7 +5,6 @@ in a process of their own, and the recordings must be those of the corpus byte f
 sound before the next word begins. Errors are of words in the right place of an alignment with what was said.
 """
 
-import argparse
 import json
 import multiprocessing
 import re
@@ -17,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
-from data_prep.errors import DataError
+from data_prep.errors import ArgumentParser, DataError
 from data_prep.splits import find_corpus
 from data_prep.synthetic import KINDS, plan
 from data_prep.synthetic.espeak import Espeak
@@ -134,7 +133,7 @@ def auc(right: Sequence[float], wrong: Sequence[float]) -> float:
 
 @command_line
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.timestamps", description=__doc__)
+    parser = ArgumentParser(prog="python -m benchmarks.timestamps", description=__doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="a run that was trained on the demo's corpus")
     parser.add_argument("data_folder", type=Path, help="the corpus, made on this machine")
     parser.add_argument("--split", nargs="+", default=["test-clean", "test-other"])

@@ -5,7 +5,6 @@ against its MD5 sum, unpacked in a temporary folder and moved to `FOLDER/LibriSp
 split that exists is complete, and is skipped.
 """
 
-import argparse
 import hashlib
 import http.client
 import os
@@ -20,7 +19,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data_prep.errors import DataError, command_line
+from data_prep.errors import ArgumentParser, DataError, command_line
 from data_prep.splits import named_splits
 
 BASE_URL = "https://www.openslr.org/resources"
@@ -250,7 +249,7 @@ def _reading(file, what: str):
 
 @command_line
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="python -m data_prep.download", description="Fetch LibriSpeech.")
+    parser = ArgumentParser(prog="python -m data_prep.download", description="Fetch LibriSpeech.")
     parser.add_argument("folder", help="LibriSpeech/<split> comes in here")
     parser.add_argument("--corpus", default="mini", choices=CORPORA, help="5 hours (mini, default) or 960 (full)")
     parser.add_argument("--splits", nargs="+", metavar="NAME", help=f"instead of a whole corpus: {', '.join(ARCHIVES)}")

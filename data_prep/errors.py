@@ -1,11 +1,14 @@
 """The error that a user can fix, and how a command shows it."""
 
+import argparse
 import functools
 import os
+import select
 import sys
 import time
 
 MISTAKE = 2  # exit status
+BROKEN_PIPE = 141  # what a shell shows of a program that SIGPIPE ended: `| head` has seen enough
 RANK_PATIENCE_SECONDS = 5.0  # torchrun looks for failed processes ten times a second, and then ends the others
 
 
@@ -16,11 +19,19 @@ class DataError(ValueError):
 USERS_MISTAKES = (DataError, OSError)
 
 
+class ArgumentParser(argparse.ArgumentParser):
+    """argparse's, whose mistakes are one line as all others: it raises DataError in place of printing its usage."""
+
+    def error(self, message):
+        raise DataError(f"{message}; see {self.prog} --help")
+
+
 def command_line(main):
     """Decorate `main(argv=None)`: run it and return the exit status instead of showing a traceback.
 
     0 when it returns; 2 after `error: …` on stderr for a DataError or an error of the operating system
-    (no space left, permission denied); 130 after Ctrl-C. Anything else is a bug and keeps its traceback.
+    (no space left, permission denied); 130 after Ctrl-C; 141, without a word, when nobody reads its output any more.
+    Anything else is a bug and keeps its traceback.
     Of several processes of torchrun, the first one speaks; another does for an error that it has alone.
     """
 
@@ -31,7 +42,10 @@ def command_line(main):
                 stream.reconfigure(errors="backslashreplace")
         try:
             main(argv)
+            sys.stdout.flush()
         except USERS_MISTAKES as error:
+            if isinstance(error, BrokenPipeError) and _nobody_reads():
+                return BROKEN_PIPE
             label = _rank_label()
             if label:
                 # The first process may be about to say the same, whereupon torchrun ends this one.
@@ -45,6 +59,22 @@ def command_line(main):
         return 0
 
     return run
+
+
+def _nobody_reads() -> bool:
+    """Whether standard output is the pipe that broke. If so, what is still to be written to it goes nowhere."""
+    try:
+        output = sys.stdout.fileno()
+    except (OSError, ValueError):  # no file of the system
+        return False
+    poll = select.poll()
+    poll.register(output, 0)  # errors are reported in any case
+    if not any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0)):
+        return False
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, output)
+    os.close(nowhere)
+    return True
 
 
 def _rank_label() -> str:

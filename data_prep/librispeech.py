@@ -4,10 +4,9 @@ For what is done about damage see `data_prep.split_manifest`; `--check` decodes 
 read by the same rules: see `data_prep.problems.RULES` and docs/data.md.
 """
 
-import argparse
 from pathlib import Path
 
-from data_prep.errors import DataError, command_line
+from data_prep.errors import ArgumentParser, DataError, command_line
 from data_prep.pairing import pair
 from data_prep.source import list_source
 from data_prep.split_manifest import SplitWriter
@@ -36,7 +35,7 @@ def prepare_split(
 
 @command_line
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="python -m data_prep.librispeech", description="LibriSpeech to manifests.")
+    parser = ArgumentParser(prog="python -m data_prep.librispeech", description="LibriSpeech to manifests.")
     parser.add_argument("data_folder", help="folder that holds train*, dev* (or valid*) and test*, or its parent")
     parser.add_argument("out_folder", help="where <split>.csv and the report <split>.json go")
     parser.add_argument("--splits", nargs="+", metavar="NAME", help="only these (default: all that are there)")

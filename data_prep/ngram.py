@@ -5,7 +5,6 @@ for language modeling"; as an article: https://doi.org/10.1006/csla.1999.0128), 
 The text is read line by line; the counts of all distinct n-grams are kept in memory, about 350 bytes per n-gram.
 """
 
-import argparse
 import math
 import sys
 from collections import Counter, defaultdict
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_prep import lm_text
-from data_prep.errors import DataError, command_line
+from data_prep.errors import ArgumentParser, DataError, command_line
 from data_prep.files import write_atomically
 
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
@@ -149,7 +148,7 @@ def _arpa_line(probability: str, ngram: Ngram, backoffs: dict[Ngram, float]) -> 
 
 @command_line
 def main(argv=None):
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m data_prep.ngram",
         description="Estimate a word n-gram, interpolated modified Kneser-Ney, and write it as an ARPA file.",
     )

@@ -4,7 +4,6 @@ The corpus lies in OUT/LibriSpeech. parameters.json, written first, states what 
 corpus.json, written last, what it holds. A call that was cut short is taken up again speaker by speaker.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -15,7 +14,7 @@ from pathlib import Path
 import soundfile
 from tqdm import tqdm
 
-from data_prep.errors import DataError, command_line
+from data_prep.errors import ArgumentParser, DataError, command_line
 from data_prep.files import write_atomically
 from data_prep.manifest import HOMOPHONES_FILE
 from data_prep.synthetic import KINDS, find_espeak, homophones_text, plan
@@ -148,7 +147,7 @@ def _finish(corpus, speakers, parameters):
 
 @command_line
 def main(argv=None):
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m data_prep.synthesize",
         description="A demo corpus of synthetic read speech in LibriSpeech's layout.",
     )

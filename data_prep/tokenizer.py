@@ -4,7 +4,6 @@ Outputs: 0 is the unknown piece and, as in SpeechBrain's recipes, the CTC blank 
 ends it; the pieces follow. A space is written as the piece or prefix "▁".
 """
 
-import argparse
 import hashlib
 import io
 import json
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import sentencepiece
 
-from data_prep.errors import DataError, command_line
+from data_prep.errors import ArgumentParser, DataError, command_line
 from data_prep.files import checksum, write_atomically
 from data_prep.manifest import read_rows
 
@@ -136,7 +135,7 @@ def _read_record(path: Path) -> dict:
 
 @command_line
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="python -m data_prep.tokenizer", description="Train a tokenizer.")
+    parser = ArgumentParser(prog="python -m data_prep.tokenizer", description="Train a tokenizer.")
     parser.add_argument("manifest", help="CSV file with the training transcripts in the column wrd")
     parser.add_argument("out_folder", help="where tokenizer.model goes")
     parser.add_argument("--kind", default="unigram", choices=KINDS)

@@ -20,7 +20,7 @@ from benchmarks.inference.paths import compare_paths
 from data_prep.manifest import located, read_manifest
 from data_prep.splits import find_corpus
 from recipes.config import load
-from recipes.errors import RecipeError, command_line
+from recipes.errors import ArgumentParser, RecipeError, command_line
 from recipes.files import write_json
 from recipes.inference.onnx_engine import OnnxEngine
 from recipes.inference.onnx_export import export
@@ -110,7 +110,7 @@ PARTS: dict[str, Callable[[Bench], object]] = {
 
 
 def arguments(argv=None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m benchmarks.inference",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

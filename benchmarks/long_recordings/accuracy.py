@@ -18,7 +18,7 @@ import soundfile
 import torch
 
 from benchmarks.long_recordings.results import write_part
-from recipes.errors import RecipeError, command_line
+from recipes.errors import ArgumentParser, RecipeError, command_line
 from recipes.inference import Transcriber
 from recipes.inference.audio import SAMPLE_RATE
 from recipes.inference.long import pieces
@@ -119,7 +119,7 @@ def wer(references: Sequence[str], hypotheses: Sequence[str]) -> float:
 
 @command_line
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.long_recordings", description=__doc__)
+    parser = ArgumentParser(prog="python -m benchmarks.long_recordings", description=__doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="a run that was tested on the split; its data in place")
     parser.add_argument("--split", nargs="+", default=["test-clean"])
     parser.add_argument("--search", nargs="+", default=list(SEARCHES), choices=SEARCHES)

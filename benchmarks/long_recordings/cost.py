@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks.long_recordings.results import read_part, write_part
 from benchmarks.long_recordings.shown import draw, markdown
-from data_prep.errors import DataError, command_line
+from data_prep.errors import ArgumentParser, DataError, command_line
 
 PART = "cost"
 RATE = 16000
@@ -29,7 +29,7 @@ DOES_NOT_FIT, TOO_LONG = "does not fit", "over the time limit"
 
 
 def arguments(argv=None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m benchmarks.long_recordings.cost",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.memory.table import markdown
-from data_prep.errors import DataError, command_line
+from data_prep.errors import ArgumentParser, DataError, command_line
 
 COLUMNS = ("recipe", "mixer", "frames", "peak_mb", "step_s", "speech_s_per_s", "parameters", "multiply_adds_per_frame")
 PARTS = ("mixer", "encoder", "model")
@@ -22,7 +22,7 @@ DOES_NOT_FIT = "does not fit"
 
 
 def arguments(argv=None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m benchmarks.memory", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("recipes", nargs="*", help="recipes in hparams/")

@@ -12,10 +12,12 @@ from pathlib import Path
 
 from benchmarks.preparation.corpus import TRAIN
 from benchmarks.preparation.measure import measure
+from data_prep.errors import ArgumentParser, command_line
 
 
-def main(argv=None) -> int:
-    parser = argparse.ArgumentParser(
+@command_line
+def main(argv=None) -> None:
+    parser = ArgumentParser(
         prog="python -m benchmarks.preparation",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -25,4 +27,3 @@ def main(argv=None) -> int:
     parser.add_argument("--no_start", action="store_true", help="do not start a training")
     options = parser.parse_args(argv)
     print(json.dumps(measure(options.utterances, options.folder, not options.no_start)))
-    return 0

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from benchmarks.probes import ON_REQUEST, TASK_NAMES
 from benchmarks.probes.results import markdown, read
-from data_prep.errors import DataError, command_line
+from data_prep.errors import ArgumentParser, DataError, command_line
 
 
 def arguments(argv=None) -> argparse.Namespace:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m benchmarks.probes", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     without = ", ".join(f"{name} ({reason})" for name, reason in ON_REQUEST.items())

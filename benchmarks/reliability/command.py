@@ -22,7 +22,7 @@ from benchmarks.reliability.processes import try_processes
 from benchmarks.reliability.programs import load
 from benchmarks.reliability.soak import EARLY, soak
 from benchmarks.reliability.tiny_run import small_corpus
-from recipes.errors import RecipeError, command_line
+from recipes.errors import ArgumentParser, RecipeError, command_line
 from recipes.files import write_json
 from recipes.provenance import commit, machine
 
@@ -36,7 +36,7 @@ PARTS: dict[str, Callable[[argparse.Namespace, Path, Path], dict]] = {
 
 
 def arguments(argv=None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m benchmarks.reliability",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -17,7 +17,7 @@ import torch
 from benchmarks.search.measure import STOCK, compare, measure
 from benchmarks.search.tasks import RunTasks, synthetic
 from recipes.decoding import BeamSearch
-from recipes.errors import RecipeError, command_line
+from recipes.errors import ArgumentParser, RecipeError, command_line
 from recipes.files import write_json
 from recipes.provenance import machine
 from recipes.stock.search import SearchTask
@@ -28,7 +28,7 @@ LARGEST = {"stock_full": 10 * 250**2, "stock_partial": 80 * 250**2}
 
 
 def arguments(argv=None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m benchmarks.search", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", type=Path, help="a run folder, with recipe.yaml and averaged.ckpt")

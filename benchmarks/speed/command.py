@@ -20,7 +20,7 @@ import torch
 
 from benchmarks.speed import report
 from benchmarks.speed.timing import Case, measure
-from recipes.errors import RecipeError, command_line
+from recipes.errors import ArgumentParser, RecipeError, command_line
 from recipes.files import read_json, write_json
 from recipes.provenance import commit, machine, versions
 from recipes.training.allocator import keep_freed_memory
@@ -29,7 +29,7 @@ PARTS = ("mixers", "encoders", "steps", "decoding", "transcription")
 
 
 def arguments(argv=None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m benchmarks.speed", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="default: all")

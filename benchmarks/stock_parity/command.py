@@ -27,7 +27,7 @@ from benchmarks.stock_parity.systems import AUGMENTATION, CHANGES, STOCK, System
 from recipes.config import load
 from recipes.config.arguments import parse_arguments
 from recipes.config.source import Source
-from recipes.errors import RecipeError, command_line
+from recipes.errors import ArgumentParser, RecipeError, command_line
 from recipes.provenance import machine, versions
 from recipes.training.processes import start
 
@@ -36,7 +36,7 @@ RECIPE = Path(__file__).with_name("recipe.yaml")
 
 def arguments(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """The benchmark's own options, and the keys of the recipe that follow."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m benchmarks.stock_parity",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.streaming import accuracy, cost
 from mixers import Context
-from recipes.errors import RecipeError, command_line
+from recipes.errors import ArgumentParser, RecipeError, command_line
 from recipes.files import read_json, write_json
 from recipes.provenance import commit, versions
 
@@ -26,7 +26,7 @@ def left(text: str) -> int | None:
 
 
 def parse(argv=None) -> tuple[argparse.Namespace, list[str]]:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m benchmarks.streaming",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

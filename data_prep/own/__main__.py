@@ -1,15 +1,13 @@
 """Users' manifests to this project's: `python -m data_prep.own my_train.csv my_test.jsonl OUT`."""
 
-import argparse
-
 from data_prep.corpus import Corpus
-from data_prep.errors import command_line
+from data_prep.errors import ArgumentParser, command_line
 from data_prep.text import NORMALIZERS
 
 
 @command_line
 def main(argv=None):
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m data_prep.own",
         description="Check manifests of own recordings, and turn them into this project's.",
     )

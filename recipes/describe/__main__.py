@@ -20,12 +20,12 @@ from pathlib import Path
 from recipes.describe.description import Description, describe
 from recipes.describe.index import index
 from recipes.describe.tables import cells, lines, markdown
-from recipes.errors import RecipeError, command_line
+from recipes.errors import ArgumentParser, RecipeError, command_line
 
 
 @command_line
 def main(argv=None):
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m recipes.describe",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

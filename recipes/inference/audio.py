@@ -14,6 +14,9 @@ from data_prep.errors import DataError
 
 SAMPLE_RATE = 16000
 SHORTEST = 0.1  # seconds
+LOUDEST = 100.0  # floats above this are no shares of full scale; some above 1 are loud
+# Of the files that libsndfile reads, all but MP3 without a tag, which begins as samples may.
+BEGINNINGS = (b"RIFF", b"RIFX", b"RF64", b"riff", b"fLaC", b"OggS", b"FORM", b".snd", b"caff", b"NIST", b"ID3")
 # Of the filter, as in torchaudio, whose resampling the audio of training goes through.
 ZERO_CROSSINGS, ROLLOFF = 6, 0.99
 
@@ -36,7 +39,7 @@ def read_audio(path: str | PathLike) -> np.ndarray:
 
 def parse_audio(content: bytes, name: str, rate: int | None = None) -> np.ndarray:
     """``read_audio`` of a file's content. rate: in Hz, where it may be bare samples: 16-bit, little-endian, mono."""
-    if rate is not None and content[:4] not in (b"RIFF", b"RF64", b"fLaC", b"OggS"):
+    if rate is not None and not (content.startswith(BEGINNINGS) or is_mp3(content)):
         bare = np.frombuffer(content[: len(content) // 2 * 2], "<i2")
         return mono(bare.astype(np.float32) / 2**15, rate, name)
     if not content:
@@ -45,6 +48,17 @@ def parse_audio(content: bytes, name: str, rate: int | None = None) -> np.ndarra
         return decode(io.BytesIO(content), name)
     except DataError as error:
         raise DataError(f"{error}; for bare 16-bit samples give their --rate") from None
+
+
+def is_mp3(content: bytes) -> bool:
+    """Whether it begins with a frame of MP3, and libsndfile finds that it goes on so."""
+    if len(content) < 2 or content[0] != 0xFF or content[1] & 0xE6 != 0xE2:
+        return False
+    try:
+        with soundfile.SoundFile(io.BytesIO(content)) as audio:
+            return audio.format == "MP3"
+    except RuntimeError:
+        return False
 
 
 def decode(file: str | BinaryIO, name: str) -> np.ndarray:
@@ -62,16 +76,16 @@ def decode(file: str | BinaryIO, name: str) -> np.ndarray:
 def mono(samples: np.ndarray, rate: int, name: str) -> np.ndarray:
     """Samples ``[samples]``, or ``[samples, channels]``, at any rate, as float32 at 16 kHz.
 
-    Whole numbers are taken as the shares of their type's range that they are. Raises DataError, with the name, for
-    other shapes, for no sample, for NaN and infinity, and for less than a tenth of a second.
+    Raises DataError, with the name, for other shapes and types, for no sample, for NaN and infinity, and for less than
+    a tenth of a second.
     """
     samples = np.asarray(samples)
-    if samples.ndim == 2 and samples.shape[1]:
-        samples = samples.mean(1) if samples.dtype.kind == "f" else samples.mean(1).astype(samples.dtype)
-    if samples.ndim != 1:
+    channels_first = samples.ndim == 2 and 0 < samples.shape[0] < samples.shape[1]
+    if samples.ndim not in (1, 2) or channels_first or (samples.ndim == 2 and not samples.shape[1]):
         raise DataError(f"{name}: samples of shape {list(samples.shape)}; give [samples] or [samples, channels]")
-    if samples.dtype.kind == "i":
-        samples = samples / np.float32(-np.iinfo(samples.dtype).min)
+    samples = shares(samples, name)
+    if samples.ndim == 2:
+        samples = samples.mean(1)
     if not (isinstance(rate, (int, np.integer)) and rate > 0):
         raise DataError(f"{name}: the rate must be a whole number of samples a second, not {rate}")
     if not len(samples):
@@ -82,6 +96,26 @@ def mono(samples: np.ndarray, rate: int, name: str) -> np.ndarray:
     if seconds < SHORTEST:
         raise DataError(f"{name}: {1000 * seconds:.0f} ms of audio hold no word; {1000 * SHORTEST:.0f} ms is the least")
     return resample(samples.astype(np.float32, copy=False), int(rate), SAMPLE_RATE)
+
+
+def shares(samples: np.ndarray, name: str) -> np.ndarray:
+    """Floats as they are; whole numbers as the shares of their type's range that they are, those without a sign around
+    its middle, as in WAV files of 8 bits. Raises DataError, with the name, for other types.
+    """
+    if samples.dtype.kind == "f":
+        return samples
+    if samples.dtype.kind not in "iu":
+        raise DataError(f"{name}: samples of type {samples.dtype}; give floats or whole numbers")
+    half = 2.0 ** (8 * samples.dtype.itemsize - 1)
+    middle = half if samples.dtype.kind == "u" else 0.0
+    return ((samples - middle) / half).astype(np.float32)
+
+
+def check_scale(samples: np.ndarray, name: str) -> None:
+    """Raises DataError, with the name, for floats that are whole samples and no shares of full scale."""
+    peak = float(np.abs(samples).max(initial=0.0)) if samples.dtype.kind == "f" else 0.0
+    if LOUDEST < peak < math.inf:
+        raise DataError(f"{name}: floats up to {peak:g}; give shares of full scale, -1 to 1, or whole numbers as such")
 
 
 def resample(audio: np.ndarray, rate: int, target_rate: int) -> np.ndarray:

@@ -7,32 +7,48 @@ from typing import cast
 
 import numpy as np
 
+from data_prep.errors import DataError
 from recipes.errors import RecipeError
-from recipes.inference.audio import SAMPLE_RATE, parse_audio
+from recipes.inference.audio import BEGINNINGS, SAMPLE_RATE, parse_audio
 from recipes.inference.command_run import load_transcriber
-from recipes.inference.options import Request
-from recipes.inference.recordings import STDIN, STDIN_NAME, find_recordings
+from recipes.inference.options import CHUNK, Request
+from recipes.inference.recordings import STDIN, STDIN_NAME, Recording, find_recordings
 from recipes.inference.streaming import Stream, StreamedText
 
 PIECE = SAMPLE_RATE // 10  # samples fed at a time
-HEADERS = (b"RIFF", b"RF64", b"fLaC", b"OggS")
 
 
 def stream(request: Request) -> None:
-    """Final texts go to standard output, one a line with its times; partial ones to the terminal, if it is one."""
+    """Final texts go to standard output, one a line with its times; partial ones to the terminal, if it is one.
+
+    Of several recordings each line begins with the name; one that cannot be used is named, and the others go on.
+    """
     own = request.own
     check_options(request)
     transcriber = load_transcriber(own, request.rest)
-    for name, pieces in sources(request):
-        live = transcriber.stream(chunk=own.chunk, left_chunks=own.left_chunks, rescore=own.rescore)
-        print(f"{name}: chunks of {own.chunk} frames, known after {live.latency_ms:g} ms", file=sys.stderr)
+    chunk, failed = CHUNK if own.chunk is None else own.chunk, 0
+    streamed = list(sources(request))
+    several = len(streamed) > 1
+    for name, pieces in streamed:
+        live = transcriber.stream(chunk=chunk, left_chunks=own.left_chunks, rescore=own.rescore)
+        print(f"{name}: chunks of {chunk} frames, known after {live.latency_ms:g} ms", file=sys.stderr)
+        before = f"{name}\t" if several else ""
         try:
             for piece in pieces:
-                show(live.feed(piece))
+                show(live.feed(piece), before)
         except KeyboardInterrupt:  # how a microphone is switched off
-            pass
-        show(live.finish())
+            if several:
+                raise
+        except DataError as error:
+            if not several:
+                raise
+            failed += 1
+            print(f"error: {error}", file=sys.stderr)
+            continue
+        show(live.finish(), before)
         print(figures(live), file=sys.stderr)
+    if failed:
+        raise RecipeError(f"{failed} of {len(streamed)} recordings could not be transcribed; they are named above")
 
 
 def check_options(request: Request) -> None:
@@ -59,7 +75,12 @@ def sources(request: Request) -> Iterator[tuple[str, Iterable[np.ndarray]]]:
             yield STDIN_NAME, standard_input()
         else:
             for recording in find_recordings([argument]):
-                yield recording.name, in_pieces(recording.read())
+                yield recording.name, pieces_of(recording)
+
+
+def pieces_of(recording: Recording) -> Iterator[np.ndarray]:
+    """Read when the first one is asked for. Raises DataError for what cannot be used."""
+    yield from in_pieces(recording.read())
 
 
 def in_pieces(samples: np.ndarray) -> Iterator[np.ndarray]:
@@ -70,7 +91,7 @@ def standard_input() -> Iterator[np.ndarray]:
     """Bare samples as they come: 16 kHz, 16-bit, little-endian, one channel; or a file, read to its end first."""
     pipe = cast(BufferedReader, sys.stdin.buffer)
     content = pipe.read(4)
-    if content in HEADERS:
+    if content.startswith(BEGINNINGS):
         yield from in_pieces(parse_audio(content + pipe.read(), STDIN_NAME))
         return
     while True:
@@ -96,13 +117,14 @@ def microphone() -> Iterator[np.ndarray]:
         raise RecipeError(f"--microphone: {error}") from None
 
 
-def show(texts: Iterable[StreamedText]) -> None:
+def show(texts: Iterable[StreamedText], before: str = "") -> None:
+    """before: of each line."""
     is_terminal = sys.stderr.isatty()
     for text in texts:
         if is_terminal:
             print(f"\r\x1b[K{'' if text.final else text.text[-100:]}", end="", file=sys.stderr, flush=True)
         if text.final:
-            print(f"{text.start:.2f}\t{text.end:.2f}\t{text.text}", flush=True)
+            print(f"{before}{text.start:.2f}\t{text.end:.2f}\t{text.text}", flush=True)
 
 
 def figures(live: Stream) -> str:

@@ -10,13 +10,13 @@ even torch.
 import argparse
 from pathlib import Path
 
-from recipes.errors import RecipeError, command_line
+from recipes.errors import ArgumentParser, RecipeError, command_line
 from recipes.inference.loading import Settings, load_model
 from recipes.inference.onnx_file import CTC, ENCODER, INSTALL, TRANSDUCER
 
 
 def parse(argv=None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m recipes.inference.export",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

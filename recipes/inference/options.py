@@ -1,18 +1,21 @@
 """The command line of transcribe.py: its options, and what cannot be."""
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from recipes.errors import RecipeError
+from recipes.errors import ArgumentParser, RecipeError
 from recipes.inference.formats import FORMATS
+from recipes.inference.recordings import STDIN
 
 DESCRIPTION = """\
 Transcribe recordings with a run that train.py left. The folder of the run comes first, then the audio: files, folders,
 patterns ("talks/**/*.mp3"), or - for standard input. Options come last. Any rate, number of channels and format that
 libsndfile reads will do. Keys of the recipe that say how to decode may be given as to evaluate.py:
 --test_search.beam 20, --test_search null (greedy CTC), --lm_folder runs/lm."""
+CHUNK = 16  # encoder frames of 40 ms, of a stream
 USAGE = "transcribe.py RUN AUDIO… [--key value …]"
 
 
@@ -33,8 +36,8 @@ class Request(NamedTuple):
         return self.own.stream or self.own.microphone
 
 
-def parser() -> argparse.ArgumentParser:
-    result = argparse.ArgumentParser(
+def parser() -> ArgumentParser:
+    result = ArgumentParser(
         prog="transcribe.py",
         description=DESCRIPTION,
         allow_abbrev=False,
@@ -59,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     add("--noprogressbar", action="store_true")
     add("--stream", action="store_true", help="as a live stream: text while audio comes, with times")
     add("--microphone", action="store_true", help="stream what the microphone hears")
-    add("--chunk", type=int, default=16, metavar="FRAMES", help="of a stream, 40 ms each (default: 16)")
+    add("--chunk", type=int, metavar="FRAMES", help=f"of a stream, 40 ms each (default: {CHUNK})")
     add("--left_chunks", type=int, metavar="N", help="that a chunk of a stream sees before it (default: all)")
     add("--rescore", action="store_true", help="search what a stream heard at the end of each utterance")
     add("--onnx", type=Path, metavar="FILE", help="an exported model in place of a run; of a transducer, its folder")
@@ -78,8 +81,13 @@ def parse(argv: Sequence[str]) -> Request:
             raise RecipeError(f"--{name} must be 1 or more, not {value}")
     for name in ("window", "piece", "batch_seconds"):
         value = getattr(own, name)
-        if value is not None and not value > 0:
+        if value is not None and not 0 < value < math.inf:
             raise RecipeError(f"--{name} must be a number of seconds above 0, not {value:g}")
+    for name in ("chunk", "left_chunks", "rescore"):
+        if not request.streams and getattr(own, name) not in (None, False):
+            raise RecipeError(f"--{name} is for streams: give --stream too")
+    if own.rate is not None and STDIN not in request.audio:
+        raise RecipeError(f"--rate {own.rate} is for bare samples on standard input, and - is not among the audio")
     if own.onnx is not None and request.streams:
         raise RecipeError("--onnx takes whole recordings: a stream needs a run")
     if own.nbest > 1 and own.format != "json":

@@ -4,7 +4,7 @@ import glob
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from data_prep.audio import FORMATS, Header, read_header
 from data_prep.errors import DataError
-from recipes.inference.audio import SAMPLE_RATE, mono, parse_audio, read_audio
+from recipes.inference.audio import SAMPLE_RATE, check_scale, mono, parse_audio, read_audio
 
 STDIN = "-"
 STDIN_NAME = "standard input"
@@ -52,7 +52,9 @@ def recording_of(audio: Any, rate: int | None, name: str) -> Recording:
         return Recording(PurePath(audio).stem, str(audio))
     if rate is None:
         raise DataError(f"{name}: samples need their rate: transcribe(samples, rate=16000)")
-    return Recording(name, samples=mono(np.asarray(audio), rate, name))
+    samples = np.asarray(audio)
+    check_scale(samples, name)
+    return Recording(name, samples=mono(samples, rate, name))
 
 
 def find_recordings(arguments: Sequence[str], rate: int | None = None) -> list[Recording]:
@@ -74,11 +76,18 @@ def find_recordings(arguments: Sequence[str], rate: int | None = None) -> list[R
             paths += matching(argument)
         else:
             paths.append((argument, PurePath(argument).stem))
-    return [*with_own_ids(paths), *stdin]
+    return with_own_ids(paths, stdin)
 
 
 def files_in(folder: Path) -> list[tuple[str, str]]:
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in FORMATS)
+    """All audio below it but hidden files, and what is in hidden folders."""
+    files = sorted(
+        file
+        for file in folder.rglob("*")
+        if file.suffix.lower() in FORMATS
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+        and not file.is_dir()
+    )
     if not files:
         raise DataError(f"{folder}: a folder without audio ({' '.join(FORMATS)})")
     return [(str(file), file.relative_to(folder).with_suffix("").as_posix()) for file in files]
@@ -91,11 +100,24 @@ def matching(pattern: str) -> list[tuple[str, str]]:
     return [(file, PurePath(file).stem) for file in files]
 
 
-def with_own_ids(paths: Iterable[tuple[str, str]]) -> list[Recording]:
-    """Each path once. Files that would be called alike get their whole path as the ID."""
-    names = dict(paths)
-    count = Counter(names.values())
-    return [Recording(name if count[name] == 1 else whole(path), path) for path, name in names.items()]
+def with_own_ids(paths: Iterable[tuple[str, str]], stdin: Iterable[Recording] = ()) -> list[Recording]:
+    """Each file once. Those that would be called alike get their whole path as the ID, and a number if need be."""
+    files: dict[Path, Recording] = {}
+    for path, name in paths:
+        files.setdefault(Path(path).parent.resolve() / Path(path).name, Recording(name, path))
+    recordings = [*files.values(), *stdin]
+    count, taken = Counter(recording.id for recording in recordings), set[str]()
+    result = []
+    for recording in recordings:
+        shared = count[recording.id] > 1 and recording.path is not None
+        wanted = own = whole(str(recording.path)) if shared else recording.id
+        number = 1
+        while own in taken:
+            number += 1
+            own = f"{wanted}-{number}"
+        taken.add(own)
+        result.append(replace(recording, id=own))
+    return result
 
 
 def whole(path: str) -> str:

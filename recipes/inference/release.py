@@ -6,7 +6,6 @@ needs no file of RUN, and no path of this machine stands in it. Load it by `Tran
 SpeechBrain's EncoderDecoderASR; see docs/release.md.
 """
 
-import argparse
 import datetime
 import shutil
 from pathlib import Path
@@ -21,7 +20,7 @@ from recipes.config import read_recipe
 from recipes.config.flattening import flattened
 from recipes.config.merge import set_keys
 from recipes.config.source import STANDARD, Source
-from recipes.errors import RecipeError, command_line
+from recipes.errors import ArgumentParser, RecipeError, command_line
 from recipes.files import check_free, new_folder, write_json
 from recipes.inference.hyperparams import hyperparams, resolved
 from recipes.inference.model_card import model_card
@@ -138,9 +137,7 @@ def size_of(model: nn.Module) -> int:
 
 @command_line
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        prog="python -m recipes.inference.release", description=DESCRIPTION, allow_abbrev=False
-    )
+    parser = ArgumentParser(prog="python -m recipes.inference.release", description=DESCRIPTION, allow_abbrev=False)
     parser.add_argument("run", type=Path, metavar="RUN", help="run folder that train.py wrote")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder to write")
     parser.add_argument("--name", help="of the model, in its card; otherwise recipe and mixer")

@@ -12,7 +12,7 @@ import torch
 from data_prep.errors import DataError
 from mixers import Context
 from recipes.errors import RecipeError
-from recipes.inference.audio import SAMPLE_RATE
+from recipes.inference.audio import SAMPLE_RATE, check_scale, shares
 from recipes.inference.endpoint import Endpoint
 from recipes.inference.listening import Heard
 from recipes.inference.recognition import Encoding, Recognition
@@ -224,14 +224,14 @@ def check_context(context: Context) -> None:
 
 
 def checked(samples: Any, rate: int) -> np.ndarray:
-    """``[n]`` in float32. Raises DataError for another rate or shape, for NaN and infinity."""
+    """``[n]`` in float32. Raises DataError for another rate, shape or type, and for values that are no shares."""
     if rate != SAMPLE_RATE:
         raise DataError(f"a stream takes samples at {SAMPLE_RATE} Hz, not {rate}: resample them first")
     samples = np.asarray(samples)
     if samples.ndim != 1:
         raise DataError(f"samples of shape {list(samples.shape)}; a stream takes [samples], one channel")
-    if samples.dtype.kind == "i":
-        samples = samples / np.float32(-np.iinfo(samples.dtype).min)
+    check_scale(samples, "a stream")
+    samples = shares(samples, "a stream")
     if not np.isfinite(samples).all():
         raise DataError("samples that are no numbers (NaN or infinity)")
     return samples.astype(np.float32)

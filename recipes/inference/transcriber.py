@@ -1,5 +1,6 @@
 """A trained recogniser, ready to transcribe: `Transcriber.load(RUN).transcribe("a.flac").text`."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -46,7 +47,7 @@ class Transcriber:
         if precision not in PRECISIONS:
             raise RecipeError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision}")
         for name, value in (("window", window), ("piece", piece), ("batch_seconds", batch_seconds)):
-            if value is not None and not value > 0:
+            if value is not None and not 0 < value < math.inf:
                 raise RecipeError(f"{name} must be a number of seconds above 0, not {value}")
         self.name, self.batch_seconds = loaded.name, batch_seconds
         if loaded.search is not None:

@@ -5,12 +5,11 @@
 One file that opens without internet; only the audio players point outside of it, to the corpus.
 """
 
-import argparse
 import shlex
 from pathlib import Path
 
 from data_prep.files import write_atomically
-from recipes.errors import RecipeError, command_line
+from recipes.errors import ArgumentParser, RecipeError, command_line
 from recipes.reports.error_analysis import read_aligned
 from recipes.reports.error_sections import error_sections
 from recipes.reports.page import render
@@ -63,6 +62,6 @@ def decoding_command(folder: Path) -> str:
 
 @command_line
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="python -m recipes.reports", description="Write a run's report.html.")
+    parser = ArgumentParser(prog="python -m recipes.reports", description="Write a run's report.html.")
     parser.add_argument("run_folder", type=Path, help="folder of a run that was tested")
     print(write_report(parser.parse_args(argv).run_folder))

@@ -10,7 +10,6 @@ no code. Keys given at the end change the recipe, as for train.py. Test OUT, or 
     python train.py OUT/recipe.yaml --data_folder /corpora/LibriSpeech --test_only
 """
 
-import argparse
 import shutil
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from recipes.config import flatten, load
 from recipes.config.arguments import parse_arguments
 from recipes.config.layer_mixers import resolve
 from recipes.config.source import Source, compose
-from recipes.errors import RecipeError, command_line
+from recipes.errors import ArgumentParser, RecipeError, command_line
 from recipes.files import check_free, new_folder
 from recipes.stock.checks import check_kind, check_sizes, check_tokenizer
 from recipes.stock.files import find_files, read_tensors
@@ -101,7 +100,7 @@ def normalisation(file: Path, normalize: nn.Module) -> State:
 
 @command_line
 def main(argv=None):
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m recipes.stock",
         description=DESCRIPTION,
         allow_abbrev=False,

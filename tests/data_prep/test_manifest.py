@@ -2,11 +2,14 @@
 
 import os
 import shutil
+import subprocess
+import sys
+from subprocess import PIPE
 
 import pytest
 
 from data_prep.corpus import Corpus
-from data_prep.errors import DataError, command_line
+from data_prep.errors import ArgumentParser, DataError, command_line
 from data_prep.librispeech import prepare_split
 from data_prep.manifest import located, merge, read_manifest, to_csv
 from tests.support.corpus import write_corpus
@@ -83,6 +86,48 @@ def test_command_line_shows_a_single_line(capsys, raised, status, shown):
 
     assert main() == status
     assert capsys.readouterr().err == shown
+
+
+def test_command_line_shows_what_argparse_does_not_understand_in_a_single_line(capsys):
+    @command_line
+    def main(argv=None):
+        parser = ArgumentParser(prog="program")
+        parser.add_argument("--count", type=int)
+        parser.parse_args(argv)
+
+    assert main(["--count", "few"]) == 2
+    assert capsys.readouterr().err == "error: argument --count: invalid int value: 'few'; see program --help\n"
+
+
+@pytest.mark.parametrize("count", [1, 100_000], ids=["in-the-buffer", "beyond-the-buffer"])
+def test_command_line_is_quiet_when_nobody_reads_any_more(count):
+    """As in `transcribe.py … | head`; without "Exception ignored" at the end of the process too."""
+    code = f"""
+import sys
+from data_prep.errors import command_line
+
+@command_line
+def main(argv=None):
+    for number in range({count}):
+        print("a line")
+
+sys.stdin.read()
+sys.exit(main())
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True)
+    process.stdout.close()
+    process.stdin.close()
+    assert (process.wait(), process.stderr.read()) == (141, "")
+    process.stderr.close()
+
+
+def test_command_line_tells_of_a_pipe_that_is_not_its_output(capsys):
+    @command_line
+    def main(argv=None):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    assert main() == 2
+    assert capsys.readouterr().err == "error: [Errno 32] Broken pipe\n"
 
 
 def test_command_line_keeps_the_traceback_of_a_bug():

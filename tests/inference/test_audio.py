@@ -53,6 +53,35 @@ def test_a_stream_of_bare_samples_and_one_with_a_header():
     np.testing.assert_array_equal(parse_audio(bytes(content), "stdin", None), samples / np.float32(2**15))
 
 
+def test_whole_numbers_without_a_sign_lie_around_the_middle():
+    """As 8-bit WAV files hold them, and scipy reads them."""
+    samples = mono(np.tile(np.uint8([0, 128, 192]), 800), 16000, "a")
+    np.testing.assert_array_equal(samples[:3], [-1.0, 0.0, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("samples", "reason"),
+    [
+        (np.zeros((2, 8000)), r"a: samples of shape \[2, 8000\]; give \[samples\] or \[samples, channels\]"),
+        (np.zeros(8000, complex), "a: samples of type complex128; give floats or whole numbers"),
+        (np.zeros(8000, bool), "a: samples of type bool; give floats or whole numbers"),
+        (np.array(["a"]), "a: samples of type <U1; give floats or whole numbers"),
+    ],
+    ids=["channels-first", "complex", "flags", "text"],
+)
+def test_arrays_that_are_no_samples(samples, reason):
+    with pytest.raises(DataError, match=f"^{reason}$"):
+        mono(samples, 16000, "a")
+
+
+@pytest.mark.parametrize("form", ["MP3", "AIFF", "AU", "CAF", "W64"])
+def test_a_file_is_no_bare_samples_whatever_its_rate_is_said_to_be(form):
+    file = io.BytesIO()
+    soundfile.write(file, tone(16000), 16000, format=form)
+    audio = parse_audio(file.getvalue(), "stdin", 16000)
+    assert np.abs(audio).max() == pytest.approx(0.3, abs=0.02)
+
+
 def write_bad(kind: str, path) -> None:
     silence = np.zeros(16000, np.float32)
     if kind == "text":

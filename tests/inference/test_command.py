@@ -98,6 +98,15 @@ def test_a_bad_file_is_named_and_the_rest_goes_on(run, recordings, tmp_path, cap
     ]
 
 
+def test_a_stream_of_several_recordings_says_whose_text_it_is_and_passes_over_bad_ones(run, recordings, capsys):
+    assert main([str(run), "gone.wav", *recordings[:2], *ON, "--stream"]) == 2
+    shown = capsys.readouterr()
+    assert {line.split("\t")[0] for line in shown.out.splitlines()} == set(recordings[:2])
+    lines = shown.err.splitlines()
+    assert "error: gone.wav: No such file or directory" in lines
+    assert lines[-1] == "error: 1 of 3 recordings could not be transcribed; they are named above"
+
+
 # --- mistakes -------------------------------------------------------------------------------------------------------
 
 

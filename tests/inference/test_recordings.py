@@ -1,5 +1,9 @@
 """What a command line names: files, folders, patterns; and what the outputs are called."""
 
+import io
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import soundfile
@@ -44,6 +48,30 @@ def test_equal_names_become_whole_paths(tree):
     ]
 
 
+def test_no_two_outputs_have_one_name(tree, monkeypatch):
+    """Each would be written over the one before."""
+    monkeypatch.chdir(tree / "talks")
+    for name in ("stdin", "monday"):
+        soundfile.write(tree / "talks" / f"{name}.wav", np.zeros(8000), 16000)
+    (tree / "talks" / "other").mkdir()
+    soundfile.write(tree / "talks" / "other" / "a.wav", np.zeros(8000), 16000)
+    assert named("../other/a.wav", "other/a.wav", "./other/../other/a.wav") == [
+        ("other/a.wav", "../other/a.wav"),
+        ("other/a.wav-2", "other/a.wav"),
+    ]
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(bytes(16000))))
+    assert [recording.id for recording in find_recordings(["-", "stdin.wav"], 16000)] == ["stdin.wav", "stdin"]
+
+
+def test_hidden_files_of_a_folder_are_no_audio(tree):
+    """As macOS puts beside others, `._a.wav`; and a folder may have a name like a file's."""
+    (tree / "talks" / "._b.flac").write_bytes(b"no audio")
+    (tree / "talks" / ".trash").mkdir()
+    (tree / "talks" / ".trash" / "old.wav").write_bytes(b"no audio")
+    (tree / "talks" / "set.wav").mkdir()
+    assert named("talks") == [("b", "talks/b.flac"), ("monday/a", "talks/monday/a.wav")]
+
+
 @pytest.mark.parametrize(
     ("argument", "reason"), [("empty", "a folder without audio"), ("x*.wav", "no audio file matches")]
 )
@@ -57,6 +85,12 @@ def test_seconds_are_those_of_the_header(tree):
     assert Recording("b", "talks/b.flac").seconds() == 0.5
     assert Recording("notes", "talks/notes.txt").seconds() == Recording("gone", "gone.wav").seconds() == 0.0
     assert recording_of(np.zeros(4000, np.float32), 8000, "array").seconds() == 0.5
+
+
+def test_floats_that_are_whole_samples():
+    """The text of such would be empty."""
+    with pytest.raises(DataError, match=r"array: floats up to 16384; give shares of full scale, -1 to 1, or whole"):
+        recording_of(np.full(4000, 2.0**14), 16000, "array")
 
 
 def test_samples_need_a_rate():

@@ -78,6 +78,26 @@ ROWS = [
     BadInput(
         "$none a.wav --batch_seconds nan", "--batch_seconds must be a number of seconds above 0, not nan", "transcribe"
     ),
+    BadInput(
+        "$none a.wav --format SRT",
+        "argument --format: invalid choice: 'SRT' (choose from …",
+        "transcribe",
+    ),
+    BadInput("$none a.wav --window inf", "--window must be a number of seconds above 0, not inf", "transcribe"),
+    *(
+        BadInput(f"$none a.wav --{option}", f"--{option.split()[0]} is for streams: give --stream too", "transcribe")
+        for option in ("chunk 8", "left_chunks 2", "rescore")
+    ),
+    BadInput(
+        "$none a.wav --rate 8000",
+        "--rate 8000 is for bare samples on standard input, and - is not among the audio",
+        "transcribe",
+    ),
+    BadInput(
+        "$trained $audio --nbest 2 --format json --test_search null --device cpu",
+        "--nbest 2: greedy CTC (test_search: null) has one reading alone",
+        "transcribe",
+    ),
     BadInput("$none a.wav --window 0", "--window must be a number of seconds above 0, not 0", "transcribe"),
     BadInput("$none a.wav --nbest 0", "--nbest must be 1 or more, not 0", "transcribe"),
     BadInput("$none a.wav --nbest 2", "--nbest 2: only --format json holds more than the best reading", "transcribe"),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recipes.errors import RecipeError, command_line
+from recipes.errors import ArgumentParser, RecipeError, command_line
 from recipes.inference.serve.limits import Limits
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ LOOPBACK = "127.0.0.1"
 
 
 def parse(argv: Sequence[str] | None = None) -> tuple[argparse.Namespace, list[str]]:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m recipes.inference.serve",
         description=__doc__,
         allow_abbrev=False,
