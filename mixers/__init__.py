@@ -23,6 +23,7 @@ from .mamba2 import Mamba2
 from .polynomial_mixing import PolynomialMixing
 from .relpos_attention import RelposAttention
 from .retention import Retention
+from .rotary_linear_attention import RotaryLinearAttention
 from .summarymixing import SummaryMixing
 from .xnor import XNOR
 
@@ -36,6 +37,7 @@ MIXERS: dict[str, type[Mixer]] = {
     "xnor": XNOR,
     "linear_attention": LinearAttention,
     "directional_attention": DirectionalAttention,
+    "rotary_linear_attention": RotaryLinearAttention,
     "retention": Retention,
     "gated_delta": GatedDelta,
     "local_attention": LocalAttention,
@@ -69,6 +71,7 @@ __all__ = [
     "PolynomialMixing",
     "RelposAttention",
     "Retention",
+    "RotaryLinearAttention",
     "SummaryMixing",
     "__version__",
     "build",

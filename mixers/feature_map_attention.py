@@ -98,13 +98,18 @@ class FeatureMapAttention(Mixer):
     ) -> list[Sums]:
         """``read`` for queries that see the frames on one side of them, and what they find ``far`` away."""
         products = past_products if direction == "past" else future_products
+        terms = self.read_near(products, q, k, v, weights)
+        return terms if far is None else [near.plus(further) for near, further in zip(terms, far, strict=True)]
+
+    def read_near(self, products: Callable, q: Tensor, k: Tensor, v: Tensor, weights: Tensor) -> list[Sums]:
+        """What queries find on one side, by ``products`` of that side, for each term of the equation."""
         values = torch.cat([v, torch.ones_like(v[..., :1])], -1)
         terms = []
         for q_features, k_features in self.feature_pairs(q, k):
             q_weighted = weigh(q_features, weights) if self.cosine else q_features
             sums = products(q_weighted, weigh(k_features, weights), values)
             terms.append(Sums(sums[..., :-1], sums[..., -1:]))
-        return terms if far is None else [near.plus(further) for near, further in zip(terms, far, strict=True)]
+        return terms
 
     def mix_chunks(
         self, direction: str, q: Tensor, k: Tensor, v: Tensor, weights: Tensor, left_chunks: int | None

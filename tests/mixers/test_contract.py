@@ -23,6 +23,7 @@ from mixers import (
     PolynomialMixing,
     RelposAttention,
     Retention,
+    RotaryLinearAttention,
     SummaryMixing,
 )
 from mixers.testing import CHECKS
@@ -56,6 +57,8 @@ VARIANTS = {
     "directional_attention-softmax": partial(
         DirectionalAttention, feature_map="softmax", directions=["past", "future"]
     ),
+    "rotary_linear_attention": RotaryLinearAttention,
+    "rotary_linear_attention-elu": partial(RotaryLinearAttention, feature_map="elu", directions=["whole", "past"]),
     "xnor-directions": partial(XNOR, variant="gated", directions=["past", "future", "whole", "whole"]),
     "xnor-future": partial(XNOR, directions=["future"]),
     "cosformer-directions": partial(CosFormer, directions=["whole", "future", "past"]),

@@ -23,6 +23,7 @@ from mixers import (
     PolynomialMixing,
     RelposAttention,
     Retention,
+    RotaryLinearAttention,
     SummaryMixing,
     directions,
 )
@@ -196,6 +197,13 @@ def retention(mixer, x, context):
     return mixer.out(join(normalized) * silu(mixer.gate(x)))
 
 
+def rotary_linear_attention(mixer, x, context):
+    q, k, v = (split(part) for part in mixer.qkv(x).chunk(3, -1))
+    q, k, seen = q.softmax(-1), k.softmax(-1), seen_by_heads(mixer, len(x), context)
+    scores = (rotated(q) @ rotated(k).conj().mT).real * seen
+    return mixer.out(join(scores / (q @ k.mT * seen).sum(-1, keepdim=True) @ v))
+
+
 def attention(mixer, x, context):
     q, k, v = mixer.qkv(x).chunk(3, -1)
     q, k = (rotated(split(part)) for part in (q, k))
@@ -216,6 +224,7 @@ def relpos_attention(mixer, x, context):
 EQUATIONS = {
     "linear_attention": (LinearAttention, linear_attention),
     "directional_attention": (DirectionalAttention, directional_attention),
+    "rotary_linear_attention": (RotaryLinearAttention, rotary_linear_attention),
     "cosformer": (CosFormer, cosformer),
     "xnor": (XNOR, xnor),
     "xnor-directions": (partial(XNOR, directions=["future", "past", "whole"]), xnor),
@@ -256,10 +265,12 @@ def test_equation(build, equation, context):
         assert_near(y, equation(mixer, row, context))
 
 
-def test_directions_over_many_blocks():
-    mixer, x = random_mixer(DirectionalAttention), noise(1, 3 * directions.BLOCK + 5, D_MODEL)
+@pytest.mark.parametrize("name", ["directional_attention", "rotary_linear_attention"])
+def test_directions_over_many_blocks(name):
+    build, equation = EQUATIONS[name]
+    mixer, x = random_mixer(build), noise(1, 3 * directions.BLOCK + 5, D_MODEL)
     for context in (None, Context(directions.BLOCK + 3), Context(7, 1)):
-        assert_near(mixer(x, None, context)[0], directional_attention(mixer, x[0], context), str(context))
+        assert_near(mixer(x, None, context)[0], equation(mixer, x[0], context), str(context))
 
 
 @pytest.mark.parametrize("include_own", [True, False])

@@ -14,7 +14,7 @@ from tests.support.runs import ROOT
 PUBLIC = [
     *["Attention", "ConvOnly", "CosFormer", "DirectionalAttention", "FastFormer", "GatedDelta", "HyperMixing"],
     *["LinearAttention", "LocalAttention", "LocalOnly", "Mamba", "Mamba2", "PolynomialMixing", "RelposAttention"],
-    *["Retention", "SummaryMixing", "XNOR"],
+    *["Retention", "RotaryLinearAttention", "SummaryMixing", "XNOR"],
     *["Mixer", "Context", "MIXERS", "build", "__version__"],
 ]
 
