@@ -11,7 +11,7 @@ from recipes.inference.options import parse
 def main(argv=None):
     request = parse(sys.argv[1:] if argv is None else argv)
     if request.streams:
-        from recipes.inference.command_stream import stream  # which needs torch
+        from recipes.inference.command_stream import stream
 
         return stream(request)
     transcribe(load_engine(request), request)

@@ -14,12 +14,13 @@ from .positions import rotate
 class AttentionState(NamedTuple):
     """Keys and values ``[B, heads, frames, head size]`` of the past frames that the next chunk may see.
 
-    ``max_frames`` ``[B]``, on the CPU: how many frames to keep at most, -1 for all.
+    Under ``left_chunks`` there is room for all of them from the start, and those that have come, ``frames`` ``[B, 1]``,
+    int64, stand at the end. With all the past in view ``frames`` is empty.
     """
 
     keys: Tensor
     values: Tensor
-    max_frames: Tensor
+    frames: Tensor
 
 
 class SoftmaxAttention(Mixer):
@@ -61,25 +62,27 @@ class SoftmaxAttention(Mixer):
         return self.out(mixed.transpose(1, 2).flatten(2))
 
     def init_state(self, batch, context):
-        weight = self.out.weight
-        empty = weight.new_zeros(batch, self.heads, 0, weight.shape[0] // self.heads)
-        max_frames = -1 if context.left_chunks is None else context.left_chunks * context.chunk
-        return AttentionState(empty, empty, torch.full((batch,), max_frames))
+        weight, bounded = self.out.weight, context.left_chunks is not None
+        room = context.left_chunks * context.chunk if bounded else 0
+        empty = weight.new_zeros(batch, self.heads, room, weight.shape[0] // self.heads)
+        return AttentionState(empty, empty, weight.new_zeros(batch, int(bounded), dtype=torch.int64))
 
     def step(self, x, state):
         queries, keys, values = self.project(x)
-        past = state.keys.shape[2]
+        past, new = state.keys.shape[2], x.shape[1]
         keys, values = torch.cat([state.keys, keys], 2), torch.cat([state.values, values], 2)
-        mixed = self.attend(queries, keys, values, past, None)
-        max_frames = int(state.max_frames[0])
-        if max_frames >= 0:
-            start = max(keys.shape[2] - max_frames, 0)
-            keys, values = keys[:, :, start:], values[:, :, start:]
-        return self.out(mixed.transpose(1, 2).flatten(2)), state._replace(keys=keys, values=values)
+        if not state.frames.shape[1]:
+            mixed, state = self.attend(queries, keys, values, past, None), AttentionState(keys, values, state.frames)
+        else:
+            visible = torch.arange(past + new, device=x.device) >= past - state.frames
+            mixed = self.attend(queries, keys, values, past, visible[:, None, None])
+            frames = (state.frames + new).clamp(max=past)
+            state = AttentionState(keys[:, :, new:], values[:, :, new:], frames)
+        return self.out(mixed.transpose(1, 2).flatten(2)), state
 
     def state_size(self, frames, context=None):
         if context is not None and context.left_chunks is not None:
-            frames = min(frames, context.chunk * context.left_chunks)
+            frames = context.chunk * context.left_chunks
         return 2 * frames * self.out.weight.shape[0]
 
 

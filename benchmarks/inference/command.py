@@ -2,9 +2,10 @@
 
 speed: real-time factor and peak memory of torch and of ONNX files in float32 and int8, greedy CTC and, by torch, beam
 search of 8 with the attention decoder; of the run, and of a model of --recipe's size with random weights. wer: of these
-by greedy CTC on the run's test sets. start: transcribe.py on one short file. mixers: what can be exported. paths: the
-recordings of --sample by torch alone and in batches, and by the ONNX file: what differs. Engines are processes of their
-own, which take turns; the best of the rounds counts.
+by greedy CTC on the run's test sets. start: transcribe.py on one short file. mixers: what can be exported, for whole
+recordings and as a stream. streams: the next chunk of one, by torch and by ONNX files in one process. paths: the
+recordings of --sample by torch alone and in batches, and by the ONNX file: what differs. Elsewhere engines are
+processes of their own, which take turns; the best of the rounds counts.
 """
 
 import argparse
@@ -14,14 +15,18 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks.inference.measure import Setting, speeds, starts, word_error_rates
 from benchmarks.inference.models import exportable, loaded
 from benchmarks.inference.paths import compare_paths
+from benchmarks.inference.streams import stream_times
 from data_prep.manifest import located, read_manifest
 from data_prep.splits import find_corpus
 from recipes.config import load
 from recipes.errors import ArgumentParser, RecipeError, command_line
 from recipes.files import write_json
+from recipes.inference.audio import read_audio
 from recipes.inference.onnx_engine import OnnxEngine
 from recipes.inference.onnx_export import export
 from recipes.inference.onnx_model import OnnxModel
@@ -93,6 +98,11 @@ class Bench:
         names = load(Path("hparams/conformer.yaml"), {"data_folder": "."}).hparams["mixers"]
         return {name: exportable(name, self.options.run, self.folder) for name in names}
 
+    def streams(self) -> list[dict]:
+        audio = np.concatenate([read_audio(path) for _, path in self.files()[:: max(len(self.files()) // 8, 1)]])
+        models = [loaded(self.options.run, recipe) for recipe in (None, self.options.recipe)]
+        return [row for model in models for row in stream_times(model, audio, self.folder)]
+
     def paths(self) -> dict:
         if self.options.sample is None:
             raise RecipeError("--parts paths needs --sample FOLDER, of recordings")
@@ -105,6 +115,7 @@ PARTS: dict[str, Callable[[Bench], object]] = {
     "wer": Bench.wer,
     "start": Bench.start,
     "mixers": Bench.mixers,
+    "streams": Bench.streams,
     "paths": Bench.paths,
 }
 

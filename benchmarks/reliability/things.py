@@ -16,7 +16,7 @@ from benchmarks.reliability.programs import ROOT
 from data_prep.manifest import COLUMNS
 from data_prep.tokenizer import train_tokenizer
 from recipes.config import load
-from recipes.inference.onnx_file import CTC, ENCODER, FORMAT, OnnxInfo
+from recipes.inference.onnx_file import CTC, ENCODER, FORMAT, STREAM, OnnxInfo, OnnxStreamInfo
 from recipes.training.run_folder import RECIPE, TOKENIZER, WEIGHTS
 from recipes.training.tensors import save_weights
 
@@ -31,6 +31,7 @@ SMALL = {
     "decoder_layers": 1,
 }
 Things = Mapping[str, object]
+STREAMED = {"chunk": 4, "left_chunks": None, "latency_ms": 162.5, "first_samples": 40, "state": {}}
 CAN_EXPORT = find_spec("onnx") is not None and find_spec("onnxruntime") is not None
 
 
@@ -66,12 +67,14 @@ def make_exported(folder: Path) -> dict[str, Path]:
     """Files of ONNX whose metadata are right, and such in which something is missing, damaged, or of another part."""
     info = OnnxInfo(FORMAT, CTC, 16000, 640, True, "float32", "quickstart", "0" * 12, "none", ["<unk>"], "")
     right = info.to_metadata()
+    stream = OnnxStreamInfo(**{**vars(info), "part": STREAM}, head=CTC, **STREAMED)
     metadata = {
         "exported": right,
         "bare": {},
         "newer": {**right, "format": json.dumps(FORMAT + 1)},
         "damaged": {**right, "linear": ""},
         "alone": {**right, "part": ENCODER},
+        "streamed": stream.to_metadata(),
     }
     return {name: write_onnx(folder / f"{name}.onnx", values) for name, values in metadata.items()}
 

@@ -1,7 +1,10 @@
-"""transcribe.py --stream: text while audio comes, from files, standard input or a microphone."""
+"""transcribe.py --stream: text while audio comes, from files, standard input or a microphone.
+
+torch comes in only with a run.
+"""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from io import BufferedReader
 from typing import cast
 
@@ -10,10 +13,9 @@ import numpy as np
 from data_prep.errors import DataError
 from recipes.errors import RecipeError
 from recipes.inference.audio import BEGINNINGS, SAMPLE_RATE, parse_audio
-from recipes.inference.command_run import load_transcriber
 from recipes.inference.options import CHUNK, Request
 from recipes.inference.recordings import STDIN, STDIN_NAME, Recording, find_recordings
-from recipes.inference.streaming import Stream, StreamedText
+from recipes.inference.text_stream import StreamedText, TextStream, check_context
 
 PIECE = SAMPLE_RATE // 10  # samples fed at a time
 
@@ -23,15 +25,12 @@ def stream(request: Request) -> None:
 
     Of several recordings each line begins with the name; one that cannot be used is named, and the others go on.
     """
-    own = request.own
     check_options(request)
-    transcriber = load_transcriber(own, request.rest)
-    chunk, failed = CHUNK if own.chunk is None else own.chunk, 0
-    streamed = list(sources(request))
+    open_stream, streamed, failed = load_streams(request), list(sources(request)), 0
     several = len(streamed) > 1
     for name, pieces in streamed:
-        live = transcriber.stream(chunk=chunk, left_chunks=own.left_chunks, rescore=own.rescore)
-        print(f"{name}: chunks of {chunk} frames, known after {live.latency_ms:g} ms", file=sys.stderr)
+        live = open_stream()
+        print(f"{name}: chunks of {live.chunks.chunk} frames, known after {live.latency_ms:g} ms", file=sys.stderr)
         before = f"{name}\t" if several else ""
         try:
             for piece in pieces:
@@ -51,11 +50,24 @@ def stream(request: Request) -> None:
         raise RecipeError(f"{failed} of {len(streamed)} recordings could not be transcribed; they are named above")
 
 
+def load_streams(request: Request) -> Callable[[], TextStream]:
+    """What opens a stream of the model that the command line names."""
+    own = request.own
+    if own.onnx is not None:
+        from recipes.inference.onnx_engine import load_onnx_stream
+
+        return load_onnx_stream(own, request.rest).stream
+    from recipes.inference.command_run import load_transcriber
+
+    chunk = CHUNK if own.chunk is None else own.chunk
+    check_context(chunk, own.left_chunks)
+    transcriber = load_transcriber(own, request.rest)
+    return lambda: transcriber.stream(chunk=chunk, left_chunks=own.left_chunks, rescore=own.rescore)
+
+
 def check_options(request: Request) -> None:
     """Raises RecipeError for options that a stream does not have."""
     own = request.own
-    if own.onnx:
-        raise RecipeError("--stream: an exported model does not stream: give a run")
     for name, unset in (("out", None), ("nbest", 1), ("window", None), ("format", "txt")):
         if getattr(own, name) != unset:
             raise RecipeError(f"--{name} is not for streams, which write their text as they hear it")
@@ -127,7 +139,7 @@ def show(texts: Iterable[StreamedText], before: str = "") -> None:
             print(f"{before}{text.start:.2f}\t{text.end:.2f}\t{text.text}", flush=True)
 
 
-def figures(live: Stream) -> str:
+def figures(live: TextStream) -> str:
     """How long chunks took to compute."""
     if not live.computing or not live.seconds:
         return "nothing was heard"

@@ -8,14 +8,8 @@ from torch import Tensor
 from data_prep.tokenizer import BLANK
 from recipes.decoding import Search, TransducerSearch
 from recipes.decoding.transducer import GreedyState, greedy_start, greedy_transducer
+from recipes.inference.heard import Heard, heard_of_path
 from recipes.models import Encoded, Transducer
-
-
-class Heard(NamedTuple):
-    """In one frame: tokens that begin there with their probabilities; that of the last token, where it goes on."""
-
-    tokens: tuple[tuple[int, float], ...] = ()
-    goes_on: float | None = None
 
 
 class Listener(Protocol):
@@ -48,19 +42,6 @@ class CtcListener:
         outputs = torch.cat([state.last[:, None], output], 1)
         rows = zip(outputs.tolist(), best.exp().tolist(), strict=True)
         return [heard_of_path(path, probabilities) for path, probabilities in rows], CtcState(outputs[:, -1])
-
-
-def heard_of_path(path: list[int], probabilities: list[float]) -> list[Heard]:
-    """path: begins with the output before the first of these frames."""
-    heard = []
-    for last, output, probability in zip(path, path[1:], probabilities, strict=False):
-        if output == BLANK:
-            heard.append(Heard())
-        elif output == last:
-            heard.append(Heard(goes_on=probability))
-        else:
-            heard.append(Heard(((output, probability),)))
-    return heard
 
 
 class TransducerListener:

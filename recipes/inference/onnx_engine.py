@@ -9,7 +9,9 @@ from data_prep.errors import DataError
 from data_prep.tokenizer import detokenize
 from recipes.errors import RecipeError
 from recipes.inference.engine import Outcome, read_batches
-from recipes.inference.onnx_model import OnnxModel, open_model
+from recipes.inference.onnx_model import OnnxModel
+from recipes.inference.onnx_stream import OnnxStreamModel
+from recipes.inference.onnx_transducer import open_model
 from recipes.inference.recordings import Recording
 from recipes.inference.transcript import Transcript
 from recipes.inference.windows import WINDOW, Windows
@@ -81,11 +83,27 @@ class OnnxEngine:
         return np.concatenate(self.windows.kept(parts))
 
 
-def load_onnx_engine(own: Namespace, rest: Sequence[str]) -> OnnxEngine:
-    """own: the options of transcribe.py itself; rest: those of a recipe. Raises RecipeError for what cannot be had."""
+def check_options(own: Namespace, rest: Sequence[str]) -> None:
+    """Raises RecipeError for what only a run has. own: the options of transcribe.py itself; rest: those of a recipe."""
     given = [f"--{name}" for name in OF_A_RUN if getattr(own, name) is not None]
-    if own.nbest > 1:
-        given.append("--nbest")
+    given += ["--nbest"] * (own.nbest > 1) + ["--rescore"] * own.rescore
     if given or rest:
         raise RecipeError(f"{(given or rest)[0]} needs a run: an exported model decodes greedily, on the CPU alone")
+
+
+def load_onnx_engine(own: Namespace, rest: Sequence[str]) -> OnnxEngine:
+    """own: the options of transcribe.py itself; rest: those of a recipe. Raises RecipeError for what cannot be had."""
+    check_options(own, rest)
     return OnnxEngine(open_model(own.onnx, own.threads), own.window)
+
+
+def load_onnx_stream(own: Namespace, rest: Sequence[str]) -> OnnxStreamModel:
+    """As `load_onnx_engine`, of a model that goes chunk by chunk, and has its context in it."""
+    check_options(own, rest)
+    model = OnnxStreamModel(own.onnx, own.threads)
+    for name in ("chunk", "left_chunks"):
+        given, has = getattr(own, name), getattr(model.info, name)
+        if given not in (None, has):
+            all_the_past = "all" if has is None else has
+            raise RecipeError(f"--{name} {given}: {own.onnx} was exported with {all_the_past}: leave it out")
+    return model

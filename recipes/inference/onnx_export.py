@@ -3,7 +3,6 @@
 import base64
 import contextlib
 import logging
-import math
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ import torch
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from mixers.base import lengths_to_mask
+from mixers import Context
 from recipes.decoding.transducer import MAX_SYMBOLS
 from recipes.errors import RecipeError
 from recipes.inference.audio import SAMPLE_RATE
@@ -27,9 +26,11 @@ from recipes.inference.onnx_file import (
     FORMAT,
     JOINT_FILE,
     PREDICTION_FILE,
+    STREAM,
     TOKENS_FILE,
     TRANSDUCER,
     OnnxInfo,
+    OnnxStreamInfo,
 )
 from recipes.inference.onnx_parts import (
     PARTS,
@@ -39,10 +40,11 @@ from recipes.inference.onnx_parts import (
     TransducerEncoderPart,
     transducer_of,
 )
+from recipes.inference.onnx_stream_parts import StreamPart, TransducerStreamPart
 from recipes.inference.recognition import LoadedModel
 
 TOLERANCE = 1e-4  # of log probabilities and of frames
-TRIED = [(3, 1.3), (1, 0.4), (2, 3.1)]  # utterances, and seconds of the longest: none is what the export has seen
+INT8 = "int8"
 LONGEST_REASON = 200  # characters
 
 
@@ -58,11 +60,7 @@ def export(loaded: LoadedModel, out: Path, *, part: str = CTC, int8: bool = Fals
 
     Raises RecipeError where the model cannot be exported, or its export does not give what torch gives.
     """
-    info = info_of(loaded, part, int8)
-    content, difference = converted(PARTS[part](loaded.model.eval().cpu()), info.mixer, int8)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    save(content, out, info.to_metadata())
-    return Exported(info, difference)
+    return write_file(PARTS[part](loaded.model.eval().cpu()), info_of(loaded, part, int8), out)
 
 
 def export_transducer(loaded: LoadedModel, folder: Path, *, int8: bool = False) -> Exported:
@@ -70,9 +68,44 @@ def export_transducer(loaded: LoadedModel, folder: Path, *, int8: bool = False) 
 
     Raises RecipeError as `export`, and for a model that has no transducer.
     """
-    model, decoder = loaded.model.eval().cpu(), transducer_of(loaded.model)
+    transducer_of(loaded.model)
+    encoder = TransducerEncoderPart(loaded.model.eval().cpu())
+    return write_transducer(loaded, encoder, info_of(loaded, TRANSDUCER, int8), folder)
+
+
+def export_stream(
+    loaded: LoadedModel, out: Path, context: Context, *, transducer: bool = False, int8: bool = False
+) -> Exported:
+    """Write the file `out` of a model that streams, from a chunk to CTC's log probabilities, as `export`.
+
+    transducer: the folder `out`, as `export_transducer`, with an encoder that goes chunk by chunk. Raises RecipeError
+    as they do, and for a model that cannot stream.
+    """
+    if transducer:
+        transducer_of(loaded.model)
+    part = (TransducerStreamPart if transducer else StreamPart)(loaded.model.eval().cpu(), context)
+    info = OnnxStreamInfo(
+        **vars(info_of(loaded, STREAM, int8)),
+        head=part.head_name,
+        chunk=context.chunk,
+        left_chunks=context.left_chunks,
+        latency_ms=loaded.model.algorithmic_latency_ms(context),
+        first_samples=part.chunks.first_samples,
+        state=part.state_shapes(),
+    )
+    return write_transducer(loaded, part, info, out) if transducer else write_file(part, info, out)
+
+
+def write_file(part: Part, info: OnnxInfo, out: Path) -> Exported:
+    content, difference = converted(part, info.mixer, is_int8(info))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save(content, out, info.to_metadata())
+    return Exported(info, difference)
+
+
+def write_transducer(loaded: LoadedModel, encoder: Part, info: OnnxInfo, folder: Path) -> Exported:
+    decoder = transducer_of(loaded.model)
     prediction = PREDICTIONS[type(decoder.prediction)](decoder)
-    info = info_of(loaded, TRANSDUCER, int8)
     sizes = {"context_size": prediction.history, "vocab_size": len(info.vocabulary), "recipe_hash": info.recipe_hash}
     joint = {
         "joiner_dim": decoder.out.in_features,
@@ -80,17 +113,21 @@ def export_transducer(loaded: LoadedModel, folder: Path, *, int8: bool = False) 
         "recipe_hash": info.recipe_hash,
     }
     parts: dict[str, tuple[Part, str, Mapping[str, object]]] = {
-        ENCODER_FILE: (TransducerEncoderPart(model), info.mixer, info.to_metadata()),
+        ENCODER_FILE: (encoder, info.mixer, info.to_metadata()),
         PREDICTION_FILE: (prediction, type(decoder.prediction).__name__, sizes),
         JOINT_FILE: (JointPart(decoder), "the joint network", joint),
     }
-    contents = {file: converted(part, name, int8) for file, (part, name, _) in parts.items()}
+    contents = {file: converted(part, name, is_int8(info)) for file, (part, name, _) in parts.items()}
     folder.mkdir(parents=True, exist_ok=True)
     for file, (content, _) in contents.items():
         save(content, folder / file, {name: str(value) for name, value in parts[file][2].items()})
     tokens = "".join(f"{piece} {number}\n" for number, piece in enumerate(info.vocabulary))
     (folder / TOKENS_FILE).write_text(tokens, encoding="utf-8")
     return Exported(info, max(difference for _, difference in contents.values()))
+
+
+def is_int8(info: OnnxInfo) -> bool:
+    return info.precision == INT8
 
 
 def info_of(loaded: LoadedModel, part: str, int8: bool) -> OnnxInfo:
@@ -100,7 +137,7 @@ def info_of(loaded: LoadedModel, part: str, int8: bool) -> OnnxInfo:
         sample_rate=SAMPLE_RATE,
         samples_per_frame=samples_per_frame(loaded.model),
         linear=is_linear(loaded.model),
-        precision="int8" if int8 else "float32",
+        precision=INT8 if int8 else "float32",
         recipe=loaded.recipe.name,
         recipe_hash=loaded.recipe.hash,
         mixer=str(loaded.recipe.hparams["mixer_name"]),
@@ -153,29 +190,12 @@ def trace(module: Part, name: str) -> onnx.ModelProto:
     return program.model_proto
 
 
-@torch.no_grad()
 def largest_difference(module: Part, content: onnx.ModelProto) -> float:
-    """Between torch and onnxruntime, in real frames of random input; infinite where shapes differ."""
+    """Between torch and onnxruntime."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what fails is raised, and need not be printed too
     session = onnxruntime.InferenceSession(content.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    largest = 0.0
-    for batch, seconds in TRIED:
-        example = module.example(batch, seconds)
-        expected = module(*example)
-        inputs = {name: value.numpy() for name, value in zip(module.inputs, example, strict=True)}
-        results = [torch.from_numpy(result) for result in session.run(None, inputs)]
-        if [result.shape for result in results] != [value.shape for value in expected]:
-            return math.inf
-        if module.timed:
-            (values, lengths), (onnx_values, onnx_lengths) = expected, results
-            if not onnx_lengths.equal(lengths):
-                return math.inf
-            real = lengths_to_mask(lengths, values.shape[1])
-            expected, results = [values[real]], [onnx_values[real]]
-        differences = [(result - value).abs().max() for result, value in zip(results, expected, strict=True)]
-        largest = max(largest, torch.stack(differences).max().item())
-    return largest
+    return module.difference(lambda **inputs: session.run(None, inputs))
 
 
 def quantized(content: onnx.ModelProto) -> onnx.ModelProto:

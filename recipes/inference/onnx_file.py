@@ -9,7 +9,7 @@ from typing import Any, Self
 from recipes.errors import RecipeError
 
 FORMAT = 1  # goes up when files are written that older versions would misread
-CTC, ENCODER, TRANSDUCER = "ctc", "encoder", "transducer"  # parts that can be exported
+CTC, ENCODER, TRANSDUCER, STREAM = "ctc", "encoder", "transducer", "stream"  # parts that can be exported
 # A transducer is a folder of three, named as sherpa-onnx names them, and the pieces with their numbers.
 ENCODER_FILE, PREDICTION_FILE, JOINT_FILE, TOKENS_FILE = "encoder.onnx", "decoder.onnx", "joiner.onnx", "tokens.txt"
 FROM_START, BEFORE_START = 0, -1  # tokens before a text, for its prediction network: sherpa-onnx's convention
@@ -20,11 +20,11 @@ INSTALL = "pip install -r requirements-onnx.txt"
 class OnnxInfo:
     """Every value is kept as text: text as it is, others as JSON.
 
-    part: `ctc`, from samples to log probabilities; `encoder`, from log mel features to frames; or `transducer`, the
-    encoder of one, from samples to what its joint network takes. samples_per_frame: frame t stands for the audio
-    around sample t times this. linear: whether time and memory grow in proportion to the audio. recipe_hash: of the
-    recipe. precision: float32 or int8. vocabulary: the pieces, by output; 0 is the blank. tokenizer: the SentencePiece
-    model, in base64.
+    part: `ctc`, from samples to log probabilities; `encoder`, from log mel features to frames; `transducer`, the
+    encoder of one, from samples to what its joint network takes; or `stream`, see `OnnxStreamInfo`. samples_per_frame:
+    frame t stands for the audio around sample t times this. linear: whether time and memory grow in proportion to the
+    audio. recipe_hash: of the recipe. precision: float32 or int8. vocabulary: the pieces, by output; 0 is the blank.
+    tokenizer: the SentencePiece model, in base64.
     """
 
     format: int
@@ -68,3 +68,22 @@ class OnnxInfo:
     @property
     def tokenizer_proto(self) -> bytes:
         return base64.b64decode(self.tokenizer)
+
+
+@dataclass(frozen=True)
+class OnnxStreamInfo(OnnxInfo):
+    """Of a file that takes the next chunk of streams and their state, and gives what it makes of it and the new state.
+
+    head: whose numbers it gives, of `ctc` log probabilities, of a `transducer` what its joint network takes. chunk:
+    frames of a chunk; left_chunks: that it sees before it, None: all the past. latency_ms: of its first sample, until
+    the chunk is complete. first_samples: of a stream, which stand at the end of its first `features.samples`. state: by
+    name, the type and then the sizes of a stream's part of it; all else is zero at first. The new one has `next_`
+    before its name.
+    """
+
+    head: str
+    chunk: int
+    left_chunks: int | None
+    latency_ms: float
+    first_samples: int
+    state: dict[str, list[Any]]

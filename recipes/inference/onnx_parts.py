@@ -9,12 +9,15 @@ from torch import Tensor, nn
 from torch.nn.functional import conv1d, linear
 
 from data_prep.tokenizer import START
+from mixers.base import lengths_to_mask
 from recipes.errors import RecipeError
 from recipes.inference.audio import SAMPLE_RATE
 from recipes.inference.onnx_file import BEFORE_START, CTC, ENCODER, FROM_START
+from recipes.inference.onnx_steps import Run
 from recipes.models import Encoded, LogMel, LSTMPrediction, Recogniser, StatelessPrediction, Transducer
 from recipes.models.transducer import LastTokens
 
+TRIED = [(3, 1.3), (1, 0.4), (2, 3.1)]  # utterances, and seconds of the longest: none is what the export has seen
 LSTM_WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # of a layer, as torch names them
 
 
@@ -51,13 +54,34 @@ class Part(nn.Module):
     outputs: tuple[str, ...]
     timed = True
 
-    def example(self, batch: int, seconds: float) -> tuple[Tensor, ...]:
+    def example(self, batch: int, seconds: float) -> tuple[Any, ...]:
         """Inputs of random numbers. seconds: of the longest, where there is time."""
         raise NotImplementedError
 
     def dynamic_shapes(self) -> tuple[dict[int, Any], ...]:
         batch, length = torch.export.Dim("batch"), torch.export.Dim("length", min=2)
         return ({0: batch, 1: length}, {0: batch}) if self.timed else tuple({0: batch} for _ in self.inputs)
+
+    @torch.no_grad()
+    def difference(self, run: Run) -> float:
+        """The largest between this part and its graph, in real frames of random input; infinite where shapes differ."""
+        largest = 0.0
+        for batch, seconds in TRIED:
+            example = self.example(batch, seconds)
+            expected = self(*example)
+            inputs = {name: value.numpy() for name, value in zip(self.inputs, example, strict=True)}
+            results = [torch.from_numpy(result) for result in run(**inputs)]
+            if [result.shape for result in results] != [value.shape for value in expected]:
+                return math.inf
+            if self.timed:
+                (values, lengths), (onnx_values, onnx_lengths) = expected, results
+                if not onnx_lengths.equal(lengths):
+                    return math.inf
+                real = lengths_to_mask(lengths, values.shape[1])
+                expected, results = [values[real]], [onnx_values[real]]
+            differences = [(result - value).abs().max() for result, value in zip(results, expected, strict=True)]
+            largest = max(largest, torch.stack(differences).max().item())
+        return largest
 
 
 class CtcPart(Part):

@@ -88,8 +88,6 @@ def parse(argv: Sequence[str]) -> Request:
             raise RecipeError(f"--{name} is for streams: give --stream too")
     if own.rate is not None and STDIN not in request.audio:
         raise RecipeError(f"--rate {own.rate} is for bare samples on standard input, and - is not among the audio")
-    if own.onnx is not None and request.streams:
-        raise RecipeError("--onnx takes whole recordings: a stream needs a run")
     if own.nbest > 1 and own.format != "json":
         raise RecipeError(f"--nbest {own.nbest}: only --format json holds more than the best reading")
     return request

@@ -1,10 +1,9 @@
-"""What a stream has heard since the last endpoint."""
+"""What a stream has heard since the last endpoint. Imports no torch."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
-import torch
-
-from recipes.inference.listening import Heard
+from recipes.inference.heard import Heard
 from recipes.inference.words import TokenSpan, shared_frame
 
 
@@ -12,14 +11,14 @@ from recipes.inference.words import TokenSpan, shared_frame
 class Utterance:
     """first: its first frame in the stream; length: frames. spans: in frames of the stream.
 
-    frames, log_probs: of each frame, where they are kept to be searched.
+    frames, log_probs: tensors of each frame, where they are kept to be searched.
     """
 
     first: int
     length: int = 0
     spans: list[TokenSpan] = field(default_factory=list)
-    frames: list[torch.Tensor] = field(default_factory=list)
-    log_probs: list[torch.Tensor] = field(default_factory=list)
+    frames: list[Any] = field(default_factory=list)
+    log_probs: list[Any] = field(default_factory=list)
 
     @property
     def end(self) -> int:

@@ -95,19 +95,22 @@ class ConvFrontend(Streaming):
         last: no feature frames follow, so that zeros complete the frame that is left.
         """
         x, inputs = features[..., None], []
-        convs, norms = cast(Iterable[nn.Conv2d], self.convs), cast(Iterable[nn.LayerNorm], self.norms)
-        for conv, norm, earlier in zip(convs, norms, state.inputs, strict=True):
+        for conv, norm, earlier in zip(*self.layers(), state.inputs, strict=True):
             x = torch.cat([earlier, x], 1)
             if last and x.shape[1] % 2 == 0:
                 x = pad(x, (0, 0, 0, 0, 0, 1))
             frames = (x.shape[1] - 1) // 2
             inputs.append(x[:, 2 * frames :])
-            if frames:
-                y = conv2d(x.permute(0, 3, 1, 2), conv.weight, conv.bias, stride=2, padding=(0, 1))
-                x = self.dropout(leaky_relu(norm(y.permute(0, 2, 3, 1))))
-            else:
-                x = x.new_zeros(len(x), 0, *norm.normalized_shape)
+            x = self.convolve(conv, norm, x) if frames else x.new_zeros(len(x), 0, *norm.normalized_shape)
         return self.dropout(self.project(x.flatten(2))), FrontendState(tuple(inputs))
+
+    def layers(self) -> tuple[Iterable[nn.Conv2d], Iterable[nn.LayerNorm]]:
+        return cast(Iterable[nn.Conv2d], self.convs), cast(Iterable[nn.LayerNorm], self.norms)
+
+    def convolve(self, conv: nn.Conv2d, norm: nn.LayerNorm, x: Tensor) -> Tensor:
+        """A convolution of a stream: frames ``[B, T, bands, channels]``, the first one earlier, to (T - 1) // 2."""
+        y = conv2d(x.permute(0, 3, 1, 2), conv.weight, conv.bias, stride=2, padding=(0, 1))
+        return self.dropout(leaky_relu(norm(y.permute(0, 2, 3, 1))))
 
     def state_size(self, frames: int, context: Context | None = None) -> int:
         """Numbers kept when a frame has just been completed."""

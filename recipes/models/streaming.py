@@ -25,6 +25,6 @@ def join(states: Sequence[State]) -> State:
 def state_shape(state: object) -> tuple[torch.Size, ...]:
     """Equal for states, under one context, that can be joined: after as many samples of an unfinished chunk.
 
-    Attention has to have seen as much of the past, too; sums over time are always alike.
+    Attention with all the past has to have seen as much of it, too; other mixers are always alike.
     """
     return tuple(tensor.shape[1:] for tensor in tree_leaves(state))

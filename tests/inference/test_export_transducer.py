@@ -14,8 +14,9 @@ pytest.importorskip("onnxscript")
 from recipes.errors import RecipeError  # noqa: E402
 from recipes.inference import Transcriber, onnx_export  # noqa: E402
 from recipes.inference.audio import read_audio  # noqa: E402
-from recipes.inference.onnx_model import OnnxModel, OnnxTransducer  # noqa: E402
+from recipes.inference.onnx_model import OnnxModel  # noqa: E402
 from recipes.inference.onnx_parts import JointPart, StatelessPart, TransducerEncoderPart  # noqa: E402
+from recipes.inference.onnx_transducer import OnnxTransducer  # noqa: E402
 from recipes.models import LSTMPrediction  # noqa: E402
 from tests.inference.conftest import noisy_transducer  # noqa: E402
 from tests.support.models import randomised  # noqa: E402
@@ -104,7 +105,7 @@ def test_names_are_those_of_sherpa_onnx(exported):
 def test_the_search_takes_no_more_tokens_of_a_frame_than_the_recipe_allows(exported):
     folder = exported[1]
     model = OnnxTransducer(folder, 1)
-    model.next_output = lambda *_: (7, 0.5)
+    model.networks.next_output = lambda *_: (7, 0.5)
     spans = model.spans(np.zeros((2, 16), np.float32))
     assert [(span.start, span.end) for span in spans[:2]] == [(0, 0.2), (0.2, 0.4)] and len(spans) == 10
 
@@ -130,7 +131,7 @@ def test_8_bits_leave_the_networks_of_text_nearly_as_they_are(stateless, tmp_pat
     result = onnx_export.export_transducer(loaded, tmp_path / "int8", int8=True)
     assert result.info.precision == "int8" and 1e-4 < result.difference < 3
     small, whole = ((path / "encoder.onnx").stat().st_size for path in (tmp_path / "int8", folder))
-    assert small < whole and OnnxTransducer(tmp_path / "int8").history == 2
+    assert small < whole and OnnxTransducer(tmp_path / "int8").networks.history == 2
 
 
 def test_what_has_no_onnx_form_is_named(stateless, tmp_path):

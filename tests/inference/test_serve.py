@@ -14,7 +14,7 @@ from recipes.inference.serve.__main__ import allowed_origins, limits_of, main, p
 from recipes.inference.serve.limits import Limits
 from recipes.inference.serve.live import FAILED, LiveStreams
 from recipes.inference.serve.outbox import Outbox
-from recipes.inference.streaming import StreamedText
+from recipes.inference.text_stream import StreamedText
 from tests.inference.conftest import all_texts, cut
 
 aiohttp = pytest.importorskip("aiohttp")

@@ -5,7 +5,7 @@ import pytest
 
 from recipes.inference import Transcriber
 from recipes.inference.endpoint import Endpoint
-from recipes.inference.listening import Heard
+from recipes.inference.heard import Heard
 from recipes.inference.utterance import Utterance
 from recipes.inference.words import TokenSpan
 from tests.inference.conftest import PREDICTIONS, noisy_transducer

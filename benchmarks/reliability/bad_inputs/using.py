@@ -170,7 +170,27 @@ ROWS = [
             ("$newer a.wav", "$newer is of format 2, and this version reads 1: update it"),
             ("$damaged a.wav", "$damaged: its metadata are damaged: export the run again"),
             ("$alone a.wav", "$alone holds the encoder alone: export the run without --part to transcribe"),
-            ("$exported a.wav --stream", "--onnx takes whole recordings: a stream needs a run"),
+            (
+                "$exported a.wav --stream",
+                "$exported takes whole recordings: export the run with --part stream to stream",
+            ),
+            (
+                "$streamed a.wav",
+                "$streamed goes chunk by chunk: give --stream, or export the run without --part",
+            ),
+            ("$streamed a.wav --stream --chunk 8", "--chunk 8: $streamed was exported with 4: leave it out"),
+            (
+                "$streamed a.wav --stream --left_chunks 8",
+                "--left_chunks 8: $streamed was exported with all: leave it out",
+            ),
+            (
+                "$none a.wav --stream",
+                "no file $none: make one with python -m recipes.inference.export RUN $none --part stream",
+            ),
+            (
+                "$streamed a.wav --stream --rescore",
+                "--rescore needs a run: an exported model decodes greedily, on the CPU alone",
+            ),
         )
     ),
     *(
@@ -184,6 +204,17 @@ ROWS = [
     BadInput(
         "$trained $here/model.pt",
         "$here/model.pt: the name of an ONNX file ends in .onnx",
+        "recipes.inference.export",
+    ),
+    BadInput("$trained $here/model.onnx --chunk 8", "--chunk is for --part stream", "recipes.inference.export"),
+    BadInput(
+        "$trained $here/model.onnx --part stream --chunk 0",
+        "chunk must be a whole number from 1 up, not 0",
+        "recipes.inference.export",
+    ),
+    BadInput(
+        "$trained $here/model --part stream",
+        "$here/model: the model has no transducer: for its CTC head give a name with .onnx",
         "recipes.inference.export",
     ),
     BadInput(

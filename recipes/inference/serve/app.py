@@ -12,7 +12,7 @@ from data_prep.errors import DataError
 from recipes.inference.audio import SAMPLE_RATE
 from recipes.inference.serve.live import Client, LiveStreams
 from recipes.inference.serve.outbox import Message
-from recipes.inference.streaming import checked
+from recipes.inference.text_stream import checked
 
 PAGE = Path(__file__).with_name("page.html")
 MESSAGE_BYTES = 2**20  # of a message at most: half a minute of audio

@@ -12,7 +12,8 @@ from data_prep.errors import DataError
 from recipes.inference.audio import SAMPLE_RATE
 from recipes.inference.serve.limits import Limits
 from recipes.inference.serve.outbox import Outbox
-from recipes.inference.streaming import Stream, StreamedText, advance
+from recipes.inference.streaming import Stream, advance
+from recipes.inference.text_stream import StreamedText
 
 logger = logging.getLogger(__name__)
 FAILED = "the recogniser failed on this stream; the server's log says why"

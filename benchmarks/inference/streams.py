@@ -1,0 +1,84 @@
+"""The next chunk of a stream by torch and by exported models, in turns in one process of one thread."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mixers import Context
+from recipes.inference.onnx_export import export_stream
+from recipes.inference.onnx_steps import Steps
+from recipes.inference.onnx_stream import OnnxStreamModel
+from recipes.inference.recognition import LoadedModel
+from recipes.models import Recogniser
+
+CONTEXT = Context(16)
+
+
+def stream_times(loaded: LoadedModel, audio: np.ndarray, folder: Path) -> list[dict]:
+    """Of each engine: milliseconds of a chunk in the median, kilobytes of the state, megabytes of the file.
+
+    audio: ``[samples]``, of which chunks are taken. difference: of the file from torch, as `export` saw it.
+    """
+    torch.set_num_threads(1)
+    engines: dict[str, Callable[[np.ndarray], None]] = {"torch float32": torch_stream(loaded.model)}
+    rows: dict[str, dict] = {"torch float32": {}}
+    for precision in ("float32", "int8"):
+        name, out = f"onnx {precision}", folder / f"{loaded.recipe.name}_stream_{precision}.onnx"
+        difference = export_stream(loaded, out, CONTEXT, int8=precision == "int8").difference
+        model = OnnxStreamModel(out, threads=1)
+        numbers = sum(np.dtype(kind).itemsize * int(np.prod(shape)) for kind, *shape in model.info.state.values())
+        rows[name] = {
+            "file_mb": round(out.stat().st_size / 2**20, 1),
+            "state_kb": round(numbers / 1000, 1),
+            "difference": float(f"{difference:.1e}"),
+        }
+        engines[name] = onnx_stream(model.steps)
+    times = in_turns(engines, np.split(audio, range(CONTEXT.chunk * 640, len(audio), CONTEXT.chunk * 640))[:-1])
+    return [
+        {
+            "model": loaded.recipe.name,
+            "engine": name,
+            "chunk_ms": round(1000 * float(np.median(taken)), 2),
+            **rows[name],
+        }
+        for name, taken in times.items()
+    ]
+
+
+def in_turns(engines: dict[str, Callable[[np.ndarray], None]], chunks: Sequence[np.ndarray]) -> dict[str, list[float]]:
+    """Seconds of each chunk by each engine; another one is the first in each turn."""
+    times: dict[str, list[float]] = {name: [] for name in engines}
+    names = list(engines)
+    for number, chunk in enumerate(chunks):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            begun = time.perf_counter()
+            engines[name](chunk)
+            times[name].append(time.perf_counter() - begun)
+    return times
+
+
+def torch_stream(model: Recogniser) -> Callable[[np.ndarray], None]:
+    """What computes log probabilities of the next chunk ``[samples]`` of one stream."""
+    state = model.eval().init_state(1, CONTEXT)
+
+    @torch.inference_mode()
+    def step(chunk: np.ndarray) -> None:
+        nonlocal state
+        output, state = model.step(torch.from_numpy(chunk)[None], state)
+        output.ctc_logits.log_softmax(-1)
+
+    return step
+
+
+def onnx_stream(steps: Steps) -> Callable[[np.ndarray], None]:
+    state, _ = steps.first_state(np.zeros((1, steps.chunks.first_samples), np.float32))
+
+    def step(chunk: np.ndarray) -> None:
+        nonlocal state
+        _, state = steps.step(chunk[None], state)
+
+    return step

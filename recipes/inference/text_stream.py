@@ -1,0 +1,194 @@
+"""A stream as it is seen from outside: samples in as they come, partial and final text out. Imports no torch."""
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from sentencepiece import SentencePieceProcessor
+
+from data_prep.errors import DataError
+from recipes.errors import RecipeError
+from recipes.inference.audio import SAMPLE_RATE, check_scale, shares
+from recipes.inference.endpoint import Endpoint
+from recipes.inference.heard import Heard
+from recipes.inference.transcript import Word
+from recipes.inference.utterance import Utterance
+from recipes.inference.words import TokenSpan, word_groups, words_of
+
+RECENT = 10_000  # chunks whose times are kept
+
+
+@dataclass(frozen=True)
+class StreamedText:
+    """The utterance at hand. final: nothing of it will change. Times are seconds from the beginning of the stream."""
+
+    text: str
+    final: bool
+    start: float
+    end: float
+    words: list[Word] = field(default_factory=list)
+
+
+class Chunks(NamedTuple):
+    """How samples become chunks. chunk: frames; frame_samples: of each; first_samples: more that the first chunk needs.
+
+    Those are half a window beyond the chunk's end, which later chunks have from the one before.
+    """
+
+    chunk: int
+    frame_samples: int
+    first_samples: int
+
+    @property
+    def samples(self) -> int:
+        return self.chunk * self.frame_samples
+
+    @property
+    def frame_seconds(self) -> float:
+        return self.frame_samples / SAMPLE_RATE
+
+
+class TextStream:
+    """One stream, whatever computes its frames: samples, endpoints, text. A subclass computes chunks, in ``compute``.
+
+    latency_ms: until a chunk is complete. Memory grows with time only where the model's state does. Raises RecipeError
+    for values that cannot be.
+    """
+
+    def __init__(self, tokenizer: SentencePieceProcessor, chunks: Chunks, latency_ms: float, endpoint: Endpoint):
+        endpoint.check()
+        self.tokenizer, self.chunks, self.latency_ms, self.endpoint = tokenizer, chunks, latency_ms, endpoint
+        self.utterance, self.finished, self.samples = Utterance(0), False, 0
+        self.waiting: list[np.ndarray] = []
+        self.needed = chunks.samples + chunks.first_samples
+        # Seconds that the last chunks took, and all of them together.
+        self.computing: deque[float] = deque(maxlen=RECENT)
+        self.computing_seconds = 0.0
+
+    def compute(self, audio: np.ndarray, last: bool) -> list[StreamedText]:
+        """What the next samples ``[n]`` make known: a chunk of ``needed``, or with ``last`` all that are left."""
+        raise NotImplementedError
+
+    def feed(self, samples: Any, rate: int = SAMPLE_RATE) -> list[StreamedText]:
+        """The next samples ``[n]``, however many: what they made known, in order; nothing where no chunk is complete.
+
+        After each chunk the text so far, and a final text where an utterance ended. Raises DataError for samples that
+        cannot be used and after `finish`.
+        """
+        self.push(samples, rate)
+        texts = []
+        while self.is_ready():
+            texts += self.compute(self.next_chunk(), last=False)
+        return texts
+
+    def finish(self) -> list[StreamedText]:
+        """The stream ends here, also in the middle of a word: its last final text, if anything was said."""
+        self.check_open()
+        self.finished = True
+        texts = self.compute(self.taken(self.samples_waiting()), last=True)
+        return [text for text in texts if text.final] + self.end_utterance(self.utterance.end)
+
+    # --- samples --------------------------------------------------------------------------------------------
+
+    def push(self, samples: Any, rate: int = SAMPLE_RATE) -> None:
+        """Take samples without computing anything, for streams that are advanced together."""
+        self.check_open()
+        self.waiting.append(checked(samples, rate))
+        self.samples += len(self.waiting[-1])
+
+    @property
+    def seconds(self) -> float:
+        """Of audio so far."""
+        return self.samples / SAMPLE_RATE
+
+    def check_open(self) -> None:
+        if self.finished:
+            raise DataError("the stream is finished: open another one")
+
+    def is_ready(self) -> bool:
+        """Whether a chunk is complete."""
+        return self.samples_waiting() >= self.needed
+
+    def samples_waiting(self) -> int:
+        return sum(map(len, self.waiting))
+
+    def next_chunk(self) -> np.ndarray:
+        """The samples of the next chunk, which wait no more."""
+        samples, self.needed = self.taken(self.needed), self.chunks.samples
+        return samples
+
+    def taken(self, count: int) -> np.ndarray:
+        """The next ``count`` samples, which wait no more."""
+        samples = np.concatenate([*self.waiting, np.zeros(0, np.float32)])
+        self.waiting = [samples[count:]] if len(samples) > count else []
+        return samples[:count]
+
+    # --- text -----------------------------------------------------------------------------------------------
+
+    def hear(self, heard: Sequence[Heard]) -> list[StreamedText]:
+        """What was heard in each frame of a chunk → the text so far, after final texts where utterances ended."""
+        texts = []
+        for in_frame in heard:
+            self.utterance.add(in_frame)
+            utterance, silence = self.utterance, self.utterance.silence
+            if self.endpoint.is_met(utterance.length, silence, self.chunks.frame_seconds):
+                texts += self.end_utterance(self.cut() if silence < utterance.length else utterance.end)
+        words = self.words(self.utterance.spans)
+        if words:
+            texts.append(self.text_of(words, final=False))
+        return texts
+
+    def cut(self) -> float:
+        """Where an utterance ends that is over: before its last word, which may go on, unless silence follows it."""
+        utterance = self.utterance
+        starts = [group[0].start for group in word_groups(utterance.spans, self.tokenizer)]
+        return starts[-1] if len(starts) > 1 and not utterance.silence else utterance.end
+
+    def end_utterance(self, place: float) -> list[StreamedText]:
+        """What lies before this place in the stream is over; what comes after it begins the next utterance."""
+        head, self.utterance = self.utterance.split(place)
+        words = self.final_words(head)
+        return [self.text_of(words, final=True)] if words else []
+
+    def final_words(self, utterance: Utterance) -> list[Word]:
+        """Of an utterance that is over."""
+        return self.words(utterance.spans)
+
+    def words(self, spans: Sequence[TokenSpan]) -> list[Word]:
+        return words_of(spans, self.tokenizer, self.chunks.frame_seconds, self.seconds)
+
+    def text_of(self, words: Sequence[Word], final: bool) -> StreamedText:
+        text = " ".join(word.text for word in words)
+        return StreamedText(text, final, words[0].start, words[-1].end, list(words))
+
+
+def note_time(streams: Sequence[TextStream], begun: float) -> None:
+    """That these streams' chunks have been computed together since ``begun``."""
+    seconds = time.perf_counter() - begun
+    for stream in streams:
+        stream.computing.append(seconds)
+        stream.computing_seconds += seconds / len(streams)
+
+
+def check_context(chunk: int, left_chunks: int | None) -> None:
+    """Raises RecipeError for a chunk without a frame."""
+    for name, least, value in (("chunk", 1, chunk), ("left_chunks", 0, left_chunks)):
+        if value is not None and not (isinstance(value, int) and value >= least):
+            raise RecipeError(f"{name} must be a whole number from {least} up, not {value}")
+
+
+def checked(samples: Any, rate: int) -> np.ndarray:
+    """``[n]`` in float32. Raises DataError for another rate, shape or type, and for values that are no shares."""
+    if rate != SAMPLE_RATE:
+        raise DataError(f"a stream takes samples at {SAMPLE_RATE} Hz, not {rate}: resample them first")
+    samples = np.asarray(samples)
+    if samples.ndim != 1:
+        raise DataError(f"samples of shape {list(samples.shape)}; a stream takes [samples], one channel")
+    check_scale(samples, "a stream")
+    samples = shares(samples, "a stream")
+    if not np.isfinite(samples).all():
+        raise DataError("samples that are no numbers (NaN or infinity)")
+    return samples.astype(np.float32)
