@@ -5,12 +5,13 @@ import shlex
 import sys
 from pathlib import Path
 
-from recipes.asr import Evaluation, SavedRun, tune, with_ngram
+from recipes.asr import Evaluation, SavedRun, check_tunable, tune, with_ngram
 from recipes.config.arguments import Arguments, parse_arguments
 from recipes.config.source import plain
 from recipes.errors import ArgumentParser, RecipeError, command_line
 from recipes.training.processes import finish, start
 
+USAGE = "evaluate.py RUN_FOLDER [--key value …]"
 DESCRIPTION = """\
 Decode test sets with a run that train.py (or recipes.stock.convert) left, and report word error rates.
 The folder comes first. Keys of the recipe that say how to decode may follow: --test_search.beam 20,
@@ -55,7 +56,7 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, Arguments]:
         raise RecipeError(
             f"{arguments.run} is no run folder (it has no recipe.yaml): give first one that train.py wrote"
         )
-    return arguments, parse_arguments([str(recipe), *rest])
+    return arguments, parse_arguments([str(recipe), *rest], usage=USAGE)
 
 
 def settings(own: argparse.Namespace, arguments: Arguments) -> dict:
@@ -76,8 +77,11 @@ def main(argv=None):
     argv = sys.argv[1:] if argv is None else argv
     own, arguments = parse(argv)
     wants_tuning = own.tune or bool(own.tune_split)
+    run = SavedRun(own.run, settings(own, arguments), own.average, source=arguments.source)
+    if wants_tuning:
+        check_tunable(run)
     with Evaluation(
-        SavedRun(own.run, settings(own, arguments), own.average, source=arguments.source),
+        run,
         start(arguments.run_options),
         output=own.output,
         label="tuned" if wants_tuning else "",

@@ -13,11 +13,12 @@ from data_prep.errors import DataError
 from data_prep.manifest import DATA_ROOT, UNKNOWN_SPEAKER
 from data_prep.own.kaldi import files_of, is_data_folder, kaldi_rows
 from data_prep.own.rows import BadRow, Row
-from data_prep.own.tables import SEPARATORS, csv_rows, json_rows
+from data_prep.own.tables import TABLES, csv_rows, json_rows
 from data_prep.problems import BAD_ROW, DUPLICATE, NO_FILE
 from data_prep.segments import parse_segment
 from data_prep.split_manifest import Content, SplitWriter, Utterance
 from data_prep.text import is_utf8, printable
+from data_prep.transcripts import UTF16
 
 FORMAT = 1  # raise it when the same manifest would give another
 KINDS = "a CSV or TSV file, a file with a JSON object a line (.jsonl), both also .gz, or a data folder of Kaldi"
@@ -75,7 +76,7 @@ def _read(source: Path, digest) -> Iterator[Row | BadRow]:
         contents = {path.name: _text(path, digest) for path in files_of(source)}
         return kaldi_rows(source, contents)
     content = _text(source, digest)
-    if source.name.lower().removesuffix(".gz").endswith(tuple(SEPARATORS)):
+    if source.name.lower().removesuffix(".gz").endswith(tuple(TABLES)):
         return csv_rows(source, content)
     if content.lstrip()[:1] != "{" and content.strip():
         raise DataError(f"{source} is no manifest: give {KINDS}")
@@ -88,7 +89,8 @@ def _text(path: Path, digest) -> str:
     digest.update(content)
     try:
         content = gzip.decompress(content) if content.startswith(GZIP) else content
-        return content.decode("utf-8-sig").replace("\r\n", "\n")
+        encoding = "utf-16" if content.startswith(UTF16) else "utf-8-sig"
+        return content.decode(encoding).replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise DataError(f"{path}, line {line}: not UTF-8 text; convert it, iconv -f latin1 -t utf-8") from None

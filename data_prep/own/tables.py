@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,27 +11,54 @@ from data_prep.errors import DataError
 from data_prep.own.lhotse import cut_rows, is_cut, not_cuts
 from data_prep.own.rows import BadRow, Row, missing_fields, row_of
 
-SEPARATORS = {".csv": ",", ".tsv": "\t"}
+TABLES = (".csv", ".tsv")
+Record = tuple[int, list[str]]  # number of the line, values
 
 
 def csv_rows(path: Path, content: str) -> Iterator[Row | BadRow]:
     """Raises DataError where the first line names no column for the audio, or for the text."""
-    separator = SEPARATORS[path.name.removesuffix(".gz")[-4:].lower()]
-    reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, skipinitialspace=True)
+    is_tsv = path.name.removesuffix(".gz").lower().endswith(".tsv")
+    records = tsv_records(content) if is_tsv else csv_records(path, content)
+    _, first = next(records, (1, []))
+    columns = [name.strip() for name in first]
+    if missing := missing_fields(columns):
+        separator = "\t" if is_tsv else ","
+        raise DataError(f"{path}: no column for {' and '.join(missing)}; its first line is {separator.join(columns)!r}")
+    for number, values in records:
+        place = f"{path}:{number}"
+        if len(values) != len(columns):
+            yield BadRow(place, f"{len(values)} columns where the first line has {len(columns)}")
+        else:
+            yield row_of(place, dict(zip(columns, values, strict=True)))
+
+
+def csv_records(path: Path, content: str) -> Iterator[Record]:
+    """Raises DataError for quotes that do not end, which would hide all rows after them."""
+    reader = csv.reader(io.StringIO(content, newline=""), skipinitialspace=True, strict=True)
+    begin = 1
     try:
-        columns = [name.strip() for name in next(reader, [])]
-        if missing := missing_fields(columns):
-            raise DataError(f"{path}: no column for {' and '.join(missing)}; its first line is {','.join(columns)!r}")
         for values in reader:
-            place = f"{path}:{reader.line_num}"
-            if not values:
-                continue
-            if len(values) != len(columns):
-                yield BadRow(place, f"{len(values)} columns where the first line has {len(columns)}")
-            else:
-                yield row_of(place, dict(zip(columns, values, strict=True)))
+            if values:
+                yield reader.line_num, values
+            begin = reader.line_num + 1
     except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: {error}; write it again as CSV") from None
+        raise DataError(
+            f"{path}, line {begin}: {error}; a value in quotes ends with one, and those inside are doubled"
+        ) from None
+
+
+def tsv_records(content: str) -> Iterator[Record]:
+    """Lines and tabs alone: quotes are text, as in Common Voice, but for those around a whole value, as of csv."""
+    for number, line in enumerate(content.split("\n"), 1):
+        if line.strip():
+            yield number, [QUOTED.sub(unquoted, value) for value in line.split("\t")]
+
+
+QUOTED = re.compile(r'\s*"((?:[^"]|"")*)"\s*\Z')
+
+
+def unquoted(match: re.Match) -> str:
+    return match[1].replace('""', '"')
 
 
 def json_rows(path: Path, content: str) -> Iterator[Row | BadRow]:

@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from recipes.asr.evaluate import Evaluation
     from recipes.asr.experiment import ASRExperiment
     from recipes.asr.saved_run import SavedRun, with_ngram
-    from recipes.asr.tuning import tune
+    from recipes.asr.tuning import check_tunable, tune
 
-__all__ = ["ASRBrain", "ASRExperiment", "Evaluation", "SavedRun", "tune", "with_ngram"]
+__all__ = ["ASRBrain", "ASRExperiment", "Evaluation", "SavedRun", "check_tunable", "tune", "with_ngram"]
 
 __getattr__ = lazy_face(
     __name__,
@@ -19,5 +19,5 @@ __getattr__ = lazy_face(
     evaluate=["Evaluation"],
     experiment=["ASRExperiment"],
     saved_run=["SavedRun", "with_ngram"],
-    tuning=["tune"],
+    tuning=["check_tunable", "tune"],
 )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from data_prep.corpus import Corpus, Prepared
 from recipes.asr.decode import decode
 from recipes.asr.evaluate import Evaluation
+from recipes.asr.saved_run import SavedRun
 from recipes.errors import RecipeError
 from recipes.files import write_json
 from recipes.training.processes import on_main_process
@@ -18,9 +19,9 @@ def tune(evaluation: Evaluation, splits: Sequence[str] | None = None) -> None:
     """
     brain = evaluation.brain
     search = brain.hparams.test_search
-    choices = search.tunable(brain.language_model) if search is not None else {}
+    choices = search.tunable(brain.language_model)
     if not choices:
-        raise RecipeError("greedy CTC has nothing to tune: leave out --tune, or give a --test_search")
+        raise RecipeError(f"{type(search).__name__} has nothing to tune: leave out --tune")
     prepared = development(evaluation, splits)
     lowest, tried = None, []
     for key, values in choices.items():
@@ -40,6 +41,12 @@ def tune(evaluation: Evaluation, splits: Sequence[str] | None = None) -> None:
     on_main_process(lambda: write_json(evaluation.folder / "tuned.json", result))
     evaluation.run.change({f"test_search.{name}": value for name, value in chosen.items()})
     evaluation.logger.info(f"chosen on {', '.join(tuned_on)}: {in_words(chosen)}")
+
+
+def check_tunable(run: SavedRun) -> None:
+    """Raises RecipeError where there is no search."""
+    if run.hparams["test_search"] is None:
+        raise RecipeError("greedy CTC has nothing to tune: leave out --tune, or give a --test_search")
 
 
 def in_words(settings: dict[str, float]) -> str:

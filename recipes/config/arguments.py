@@ -42,24 +42,24 @@ class Arguments(NamedTuple):
     overrides: dict[str, object]  # keys of the recipe
 
 
-def parse_arguments(argv: Sequence[str] | None = None, description: str = "") -> Arguments:
+def parse_arguments(argv: Sequence[str] | None = None, description: str = "", usage: str | None = None) -> Arguments:
     """Split a command line (sys.argv where None) into the recipe, SpeechBrain's run options and recipe keys.
 
     Forms: `--key value`, `--key=value`, and `--key` alone for true. The last of several wins. An option that
     is also a key of the recipe (`precision`) sets both, so that the kept recipe tells what was run.
-    `--help` prints a help text and leaves with status 0.
+    `--help` prints a help text and leaves with status 0. usage: of a program that takes something else first.
 
     Raises RecipeError for no recipe, more than one, one that cannot be read, or a bad value of a run option.
     Whether recipe keys and their values fit is checked by `recipes.config.load`."""
-    argv = list(sys.argv[1:] if argv is None else argv)
+    argv, usage = list(sys.argv[1:] if argv is None else argv), usage or _usage()
     if "--help" in argv or "-h" in argv:
         print(help_text(description))
         raise SystemExit(0)
-    recipes, values = split(argv, usage=_usage(), flags=FLAGS, lists=LIST_OPTIONS)
+    recipes, values = split(argv, usage=usage, flags=FLAGS, lists=LIST_OPTIONS)
     if not recipes:
-        raise RecipeError(f"no recipe given; usage: {_usage()}; recipes: {_recipe_names()}")
+        raise RecipeError(f"no recipe given; usage: {usage}; recipes: {_recipe_names()}")
     if len(recipes) > 1:
-        raise RecipeError(f"'{recipes[1]}' is one argument too many; usage: {_usage()}")
+        raise RecipeError(f"'{recipes[1]}' is one argument too many; usage: {usage}")
     recipe = Path(recipes[0])
     trust = values.pop(TRUST, False)
     if not isinstance(trust, bool):

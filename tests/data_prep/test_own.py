@@ -277,6 +277,16 @@ def test_manifests_of_one_name_are_told_apart_by_their_folders(folder):
         Corpus(None, test=[str(folder / "train" / "a.csv"), str(folder / "train" / "a.jsonl")])
 
 
+def test_quotes_in_a_table_of_tabs_are_text(folder):
+    """As in Common Voice, where a quote that does not end would take all lines after it into its text."""
+    texts = {"u1": '"Hello', "u2": 'the "A part', "u3": '"Hi," he said', "u4": '"he said ""hi"""', "u5": '"Good day"'}
+    lines = ["id\taudio\ttext", *(f"{name}\taudio/a.wav\t{text}" for name, text in texts.items())]
+    (folder / "mine.tsv").write_text("\n".join(lines) + "\n", encoding="utf-16")  # as Excel writes it
+    assert main([str(folder / "mine.tsv"), str(folder / "out")]) == 0
+    words = {row["ID"]: row["wrd"] for row in read_manifest(folder / "out" / "mine.csv")}
+    assert words == {**texts, "u4": 'he said "hi"', "u5": "Good day"}
+
+
 WRONG = {
     "no column": ("mine.csv", "id,audio\nu1,a.wav\n", "no column for text (text, wrd, words, transcript, transcrip"),
     "no columns": (
@@ -292,6 +302,16 @@ WRONG = {
         "mine.csv",
         b"audio,text\na.wav,caf\xe9\n",
         "line 2: not UTF-8 text; convert it, iconv -f latin1 -t utf-8",
+    ),
+    "quote without end": (
+        "mine.csv",
+        'audio,text\na.wav,A\na.wav,"B\na.wav,C\n',
+        "line 3: unexpected end of data; a value in quotes ends with one, and those inside are doubled",
+    ),
+    "quote within": (
+        "mine.csv",
+        'audio,text\na.wav,"Hi," he said\n',
+        "line 2: ',' expected after '\"'; a value in quotes",
     ),
     "cut off": ("mine.jsonl.gz", gzip.compress(b"{}" * 99)[:-20], "is damaged (Compressed file ended before"),
 }

@@ -114,6 +114,7 @@ ROWS = [
         for name, wanted, value in [
             ("clients", "1 or more", "0"),
             ("buffer", "above 0", "-1"),
+            ("minutes", "above 0", "inf"),
             ("minutes", "above 0", "0"),
             ("idle", "above 0", "nan"),
             ("threads", "1 or more", "0"),
@@ -124,6 +125,17 @@ ROWS = [
         "--origin name.example",
         "--origin name.example: give scheme and name, with the port if there is one: https://name:port",
         "recipes.inference.serve",
+    ),
+    # Evaluations.
+    BadInput(
+        "$trained --data_folder $none --tune --test_search null",
+        "greedy CTC has nothing to tune: leave out --tune, or give a --test_search",
+        "evaluate",
+    ),
+    BadInput(
+        "$trained b --test_search null",
+        "'b' is one argument too many; usage: evaluate.py RUN_FOLDER [--key value …]",
+        "evaluate",
     ),
     # Releases.
     BadInput(

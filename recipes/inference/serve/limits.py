@@ -1,5 +1,6 @@
 """What a client may take. Imports no torch."""
 
+import math
 from typing import NamedTuple
 
 from recipes.errors import RecipeError
@@ -23,5 +24,5 @@ class Limits(NamedTuple):
             raise RecipeError(f"--clients must be 1 or more, not {self.clients}")
         for name in ("buffer", "minutes", "idle"):
             value = getattr(self, name)
-            if not value > 0:
+            if not 0 < value < math.inf:
                 raise RecipeError(f"--{name} must be above 0, not {value:g}")
