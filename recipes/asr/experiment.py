@@ -69,7 +69,7 @@ class ASRExperiment(Experiment):
         check_score_normalizer(self.hparams)
         if self.hparams.get("init_from"):
             if not (self.test_only or has_weights(self.folder)):
-                _ = self.transfer  # errors of it come before anything is written
+                self.transfer.check(self.hparams["freeze"])  # errors of it come before anything is written
         elif alone := [key for key in ("freeze", "new_tokenizer") if self.hparams.get(key)]:
             raise RecipeError(f"{self.recipe.path}: {alone[0]} is for weights of another run: give --init_from")
 
@@ -88,7 +88,7 @@ class ASRExperiment(Experiment):
         if not (self.trains and self.hparams.get("init_from")):
             return
         if self.newest is None:
-            for line in self.transfer.apply(self.hparams["freeze"]):
+            for line in self.transfer.apply():
                 self.logger.info(line)
             on_main_process(lambda: self.transfer.write(self.folder))
         if self.hparams["freeze"]:
@@ -193,7 +193,11 @@ class ASRExperiment(Experiment):
     def make_datasets(self) -> None:
         """What is trained and validated on; utterances that are left out are named."""
         self.train_set = self.utterances(
-            "train", self.train_reader, longest=self.hparams["max_seconds"], fit_ctc=self.hparams["ctc_weight"] > 0
+            "train",
+            self.train_reader,
+            longest=self.hparams["max_seconds"],
+            fit_ctc=self.hparams["ctc_weight"] > 0,
+            subsampling=self.model.frontend.subsampling,
         )
         for kind, left_out in self.train_set.left_out.items():
             self.brain.remarks.left_out("train", kind, left_out, self.train_set.total)

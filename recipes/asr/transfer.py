@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from torch import Tensor
+from torch.nn import Parameter
 
 from recipes.errors import RecipeError
 from recipes.files import write_json
@@ -55,13 +56,14 @@ class Transfer:
                 "or of another d_model?"
             )
 
-    def apply(self, frozen: str | Sequence[str] | None = None) -> list[str]:
-        """Load what fits; returns three lines: what was loaded, what is new, what was left.
-
-        frozen: parts that will not be trained. Raises RecipeError where one of them is new.
-        """
-        if random := self.new & parameters_of(self.model, frozen or []).keys():
+    def check(self, frozen: str | Sequence[str] | None) -> None:
+        """Raises RecipeError for parts not to be trained that the model has not, that are new, or that are all."""
+        parameters = frozen_parameters(self.model, frozen or [])
+        if random := self.new & parameters.keys():
             raise RecipeError(f"freeze: {parts_of(random, self.model.state_dict())[0]} is new, and would stay random")
+
+    def apply(self) -> list[str]:
+        """Load what fits; returns three lines: what was loaded, what is new, what was left."""
         self.model.load_state_dict(self.loaded, strict=False)
         own, theirs = self.model.state_dict(), self.point.weights
         total = sum(tensor.numel() for tensor in own.values())
@@ -86,17 +88,23 @@ class Transfer:
         write_json(folder / RECORD, record)
 
 
+def frozen_parameters(model: Recogniser, parts: str | Sequence[str]) -> dict[str, Parameter]:
+    """Of these parts, by name. Raises RecipeError for a part that the model has not, and for all of them."""
+    frozen = parameters_of(model, parts)
+    if len(frozen) == len([*model.parameters()]):
+        raise RecipeError("freeze: nothing would be left to train")
+    return frozen
+
+
 def freeze(model: Recogniser, parts: str | Sequence[str]) -> str:
     """Keep these parts as they are in training; returns a line for the screen.
 
     Raises RecipeError for a part that the model has not, and where nothing would be left to train.
     """
-    frozen = parameters_of(model, parts)
+    frozen = frozen_parameters(model, parts)
     for parameter in frozen.values():
         parameter.requires_grad_(False)
     names = [name for name, _ in model.named_parameters()]
-    if len(frozen) == len(names):
-        raise RecipeError("freeze: nothing would be left to train")
     count = sum(parameter.numel() for parameter in frozen.values())
     return f"kept as they are: {', '.join(parts_of(frozen, names))} ({count / 1e6:.2f} M parameters)"
 

@@ -88,11 +88,13 @@ def read_utterances(
     *,
     longest: float | None = None,
     fit_ctc: bool = False,
+    subsampling: int = 4,
 ) -> Utterances:
     """The utterances of a manifest. longest: seconds; longer utterances are left out.
 
     fit_ctc: leave out utterances with more tokens than CTC can emit in their frames at the reader's highest speed, of
-    which CTC would learn nothing. Raises DataError when no utterance is left.
+    which CTC would learn nothing. subsampling: feature frames that make one of its frames. Raises DataError when no
+    utterance is left.
     """
     columns = read_columns(manifest)
     durations, chosen = columns.durations, np.ones(len(columns.durations), dtype=bool)
@@ -103,7 +105,8 @@ def read_utterances(
 
     if not chosen.any():
         raise DataError(f"{manifest}: the manifest holds no utterance; prepare the data again")
-    unfit = too_many_tokens(durations, columns.words, tokenizer, partial(encoder_frames, reader)) if fit_ctc else []
+    frames = partial(encoder_frames, reader, subsampling=subsampling)
+    unfit = too_many_tokens(durations, columns.words, tokenizer, frames) if fit_ctc else []
     left_out = {TOO_MANY_TOKENS: leave_out(np.array(unfit, dtype=int))}
     if not chosen.any():
         raise DataError(f"{manifest}: every utterance has more tokens than frames; take a larger vocab_size")
@@ -114,14 +117,14 @@ def read_utterances(
     return Utterances(columns, root, reader, tokenizer, chosen=np.flatnonzero(chosen), left_out=left_out)
 
 
-def encoder_frames(reader: AudioReader, seconds: float) -> int:
+def encoder_frames(reader: AudioReader, seconds: float, subsampling: int = 4) -> int:
     """Encoder frames of an utterance of so many seconds, read at the reader's highest speed.
 
-    `recipes.models.LogMel` makes a feature frame every 10 ms, `recipes.models.ConvFrontend` one frame of four.
+    `recipes.models.LogMel` makes a feature frame every 10 ms, `recipes.models.ConvFrontend` one of ``subsampling``.
     """
     samples = -(-round(seconds * reader.sample_rate) * 100 // max(reader.speeds))
     feature_frames = 1 + samples // (reader.sample_rate // 100)
-    return -(-feature_frames // 4)
+    return -(-feature_frames // subsampling)
 
 
 def tokenize(tokenizer: SentencePieceProcessor, words: str) -> Tensor:

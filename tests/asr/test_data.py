@@ -221,12 +221,14 @@ def test_longer_utterances_are_left_out(corpus):
 
 @pytest.mark.parametrize("speeds", [(100,), (90, 100, 110), (100, 200)])
 @pytest.mark.parametrize("seconds", [0.01, 0.0401, 0.33, 0.785, 1.0, 12.345])
-def test_frames_of_an_utterance_are_those_of_the_model(tmp_path, speeds, seconds):
+@pytest.mark.parametrize("channels", [(2, 2), (2, 2, 2)], ids=["of four", "of eight"])
+def test_frames_of_an_utterance_are_those_of_the_model(tmp_path, speeds, seconds, channels):
     soundfile.write(tmp_path / "a.wav", tone(seconds, 16000), 16000)
     seconds = soundfile.info(tmp_path / "a.wav").duration
     audio = AudioReader(speeds=(max(speeds),))(str(tmp_path / "a.wav"), "a")
-    _, lengths = ConvFrontend(8)(*LogMel()(audio[None], torch.tensor([len(audio)])))
-    assert encoder_frames(AudioReader(speeds=speeds), seconds) == lengths.item()
+    frontend = ConvFrontend(8, channels=channels)
+    _, lengths = frontend(*LogMel()(audio[None], torch.tensor([len(audio)])))
+    assert encoder_frames(AudioReader(speeds=speeds), seconds, frontend.subsampling) == lengths.item()
 
 
 def test_utterances_with_more_tokens_than_frames_are_left_out(corpus):
@@ -238,6 +240,7 @@ def test_utterances_with_more_tokens_than_frames_are_left_out(corpus):
     assert list(dataset.left_out[TOO_MANY_TOKENS]) == unfit and 0 < len(unfit) < 13
     assert sorted(dataset.ids + unfit) == [row[0] for row in rows]
     assert len(dataset_of(corpus)) == 13
+    assert set(unfit) < set(dataset_of(corpus, fit_ctc=True, subsampling=8).left_out[TOO_MANY_TOKENS])
     faster = dataset_of(corpus, fit_ctc=True, reader=AudioReader(speeds=(100, 200)))
     assert set(unfit) < set(faster.left_out[TOO_MANY_TOKENS])
 
