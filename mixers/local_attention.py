@@ -96,8 +96,8 @@ class LocalAttention(Mixer):
         missing = blocks * size - frames
         ends = (self.window - (k.shape[-2] - frames), missing + self.window)
         q = pad(q, (0, 0, 0, missing)).unflatten(-2, (blocks, size))
-        k, v = (pad(part, (0, 0, *ends)).unfold(-2, span, size) for part in (k, v))  # [N, heads, blocks, …, span]
-        seen = pad(real, ends).unfold(-1, span, size)[:, None, :, None]
+        k, v = (windows(pad(part, (0, 0, *ends)), -2, span, size) for part in (k, v))  # [N, heads, blocks, …, span]
+        seen = windows(pad(real, ends), -1, span, size)[:, None, :, None]
         distance = torch.arange(span, device=q.device) - torch.arange(size, device=q.device)[:, None]
         bias = self.bias[:, distance.clamp(0, 2 * self.window)][:, None]
         hidden = ~seen | (distance < 0) | (distance > 2 * self.window)
@@ -157,3 +157,8 @@ class LocalAttention(Mixer):
         window = self.window if context is None else self.frames_kept(context)
         sums = sums_kept(context) * self.heads * self.tokens * (self.head_size + 1)
         return sums + 2 * window * self.out.in_features
+
+
+def windows(x: Tensor, dim: int, span: int, step: int) -> Tensor:
+    """``x.unfold(dim, span, step)``; a single window without it, which an exported graph takes for a fixed size."""
+    return x.unfold(dim, span, step) if x.shape[dim] > span else x.movedim(dim, -1).unsqueeze(dim - 1)

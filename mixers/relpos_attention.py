@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from .attention import SoftmaxAttention
 from .base import check_even
@@ -52,6 +53,8 @@ def per_pair(by_distance: Tensor, keys: int) -> Tensor:
     first row on, the same memory has them first in each row.
     """
     queries = by_distance.shape[-2]
-    if queries == 1:
+    if torch.compiler.is_exporting():
+        by_distance = pad(by_distance, (0, 1))  # rows of as many columns, for one query too: a graph has one form
+    elif queries == 1:
         return by_distance
     return by_distance.flatten(-2)[..., queries - 1 : -1].unflatten(-1, (queries, -1))[..., :keys]

@@ -100,8 +100,7 @@ class Bench:
 
     def streams(self) -> list[dict]:
         audio = np.concatenate([read_audio(path) for _, path in self.files()[:: max(len(self.files()) // 8, 1)]])
-        models = [loaded(self.options.run, recipe) for recipe in (None, self.options.recipe)]
-        return [row for model in models for row in stream_times(model, audio, self.folder)]
+        return stream_times(loaded(self.options.run, None), audio, self.folder)
 
     def paths(self) -> dict:
         if self.options.sample is None:

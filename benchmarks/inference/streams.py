@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 
 from mixers import Context
-from recipes.inference.onnx_export import export_stream
+from recipes.inference.onnx_export import export_stream, quantized, save
 from recipes.inference.onnx_steps import Steps
 from recipes.inference.onnx_stream import OnnxStreamModel
 from recipes.inference.recognition import LoadedModel
@@ -23,27 +24,22 @@ def stream_times(loaded: LoadedModel, audio: np.ndarray, folder: Path) -> list[d
     audio: ``[samples]``, of which chunks are taken. difference: of the file from torch, as `export` saw it.
     """
     torch.set_num_threads(1)
-    engines: dict[str, Callable[[np.ndarray], None]] = {"torch float32": torch_stream(loaded.model)}
-    rows: dict[str, dict] = {"torch float32": {}}
-    for precision in ("float32", "int8"):
-        name, out = f"onnx {precision}", folder / f"{loaded.recipe.name}_stream_{precision}.onnx"
-        difference = export_stream(loaded, out, CONTEXT, int8=precision == "int8").difference
-        model = OnnxStreamModel(out, threads=1)
+    files = {precision: folder / f"stream_{precision}.onnx" for precision in ("float32", "int8")}
+    exported = export_stream(loaded, files["float32"], CONTEXT)
+    metadata = {**exported.info.to_metadata(), "precision": "int8"}
+    save(quantized(onnx.load(files["float32"])), files["int8"], metadata)  # which is not traced again
+    engines = {"torch float32": torch_stream(loaded.model)}
+    sizes: dict[str, dict] = {"torch float32": {}}
+    for precision, file in files.items():
+        model, name = OnnxStreamModel(file, threads=1), f"onnx {precision}"
         numbers = sum(np.dtype(kind).itemsize * int(np.prod(shape)) for kind, *shape in model.info.state.values())
-        rows[name] = {
-            "file_mb": round(out.stat().st_size / 2**20, 1),
-            "state_kb": round(numbers / 1000, 1),
-            "difference": float(f"{difference:.1e}"),
-        }
+        sizes[name] = {"file_mb": round(file.stat().st_size / 2**20, 1), "state_kb": round(numbers / 1000, 1)}
         engines[name] = onnx_stream(model.steps)
-    times = in_turns(engines, np.split(audio, range(CONTEXT.chunk * 640, len(audio), CONTEXT.chunk * 640))[:-1])
+    sizes["onnx float32"]["difference"] = float(f"{exported.difference:.1e}")
+    whole = CONTEXT.chunk * loaded.model.frame_samples
+    times = in_turns(engines, np.split(audio, range(whole, len(audio), whole))[:-1])
     return [
-        {
-            "model": loaded.recipe.name,
-            "engine": name,
-            "chunk_ms": round(1000 * float(np.median(taken)), 2),
-            **rows[name],
-        }
+        {"engine": name, "chunk_ms": round(1000 * float(np.median(taken)), 2), **sizes[name]}
         for name, taken in times.items()
     ]
 

@@ -15,6 +15,7 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
+from benchmarks.inference import streams  # noqa: E402
 from mixers import Context  # noqa: E402
 from recipes.config import load  # noqa: E402
 from recipes.errors import RecipeError  # noqa: E402
@@ -160,6 +161,17 @@ def test_int8_streams(exported, loaded, samples, tmp_path, monkeypatch):
     assert sum(node.op_type == "MatMulInteger" for node in graph.node) > 5
     texts = all_texts(OnnxStreamModel(tmp_path / "int8.onnx", threads=1).stream(), [samples])
     assert texts[-1].final and len(texts) > 5
+
+
+def test_the_benchmark_times_a_chunk_and_counts_the_state(exported, loaded, samples, tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_export, "trace", lambda *_: onnx.load(exported))
+    monkeypatch.setattr(streams, "CONTEXT", Context(4))
+    rows = streams.stream_times(loaded, np.float32(samples / 2**15), tmp_path)
+    assert [row["engine"] for row in rows] == ["torch float32", "onnx float32", "onnx int8"]
+    assert all(row["chunk_ms"] > 0 for row in rows) and rows[1]["difference"] < 1e-4
+    kilobytes = 4 * loaded.model.state_size(4, Context(4)) / 1000
+    assert rows[1]["state_kb"] == rows[2]["state_kb"] == round(kilobytes, 1)
+    assert rows[2]["file_mb"] <= rows[1]["file_mb"]
 
 
 def small(loaded, **keys):
