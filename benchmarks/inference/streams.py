@@ -19,7 +19,7 @@ CONTEXT = Context(16)
 
 
 def stream_times(loaded: LoadedModel, audio: np.ndarray, folder: Path) -> list[dict]:
-    """Of each engine: milliseconds of a chunk in the median, kilobytes of the state, megabytes of the file.
+    """Of each engine: CPU milliseconds of a chunk in the median, kilobytes of the state, megabytes of the file.
 
     audio: ``[samples]``, of which chunks are taken. difference: of the file from torch, as `export` saw it.
     """
@@ -39,21 +39,21 @@ def stream_times(loaded: LoadedModel, audio: np.ndarray, folder: Path) -> list[d
     whole = CONTEXT.chunk * loaded.model.frame_samples
     times = in_turns(engines, np.split(audio, range(whole, len(audio), whole))[:-1])
     return [
-        {"engine": name, "chunk_ms": round(1000 * float(np.median(taken)), 2), **sizes[name]}
+        {"engine": name, "chunk_cpu_ms": round(1000 * float(np.median(taken)), 2), **sizes[name]}
         for name, taken in times.items()
     ]
 
 
 def in_turns(engines: dict[str, Callable[[np.ndarray], None]], chunks: Sequence[np.ndarray]) -> dict[str, list[float]]:
-    """Seconds of each chunk by each engine; another one is the first in each turn."""
+    """CPU seconds of each chunk by each engine; another one is the first in each turn."""
     times: dict[str, list[float]] = {name: [] for name in engines}
     names = list(engines)
     for number, chunk in enumerate(chunks):
         first = number % len(names)
         for name in names[first:] + names[:first]:
-            begun = time.perf_counter()
+            begun = time.process_time()
             engines[name](chunk)
-            times[name].append(time.perf_counter() - begun)
+            times[name].append(time.process_time() - begun)
     return times
 
 
