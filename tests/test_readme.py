@@ -350,6 +350,11 @@ def figures_of_streams():
     for minute, hour in zip(found["cost"][::2], found["cost"][1::2], strict=True):
         times = " | ".join(f"{row['chunk_ms']:.1f} ms" for row in (minute, hour))
         yield "results/README.md", times
+    for row in read("inference.json")["streams"]["rows"]:
+        size = f" {row['file_mb']} MB " if "file_mb" in row else " "
+        yield "docs/streaming.md", f"| {row['engine']} | {row['chunk_cpu_ms']:.1f} ms |{size}|"
+        if "state_kb" in row:
+            yield "docs/streaming.md", f"The state of a stream is {row['state_kb']} kB"
     yield "docs/streaming.md", f"keeps {state_after(found, 'summarymixing') / 1e3:.0f} kB as after a minute"
     yield "docs/streaming.md", f"all the past {state_after(found, 'attention') / 1e6:.0f} MB"
 
