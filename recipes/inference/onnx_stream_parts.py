@@ -110,9 +110,10 @@ class StreamPart(Part):
         return audio, torch.full((batch,), chunks.samples), state
 
     def dynamic_shapes(self) -> tuple[Any, ...]:
-        batch = torch.export.Dim("batch")
-        frames = torch.export.Dim("frames", min=1, max=self.chunks.chunk)
-        return {0: batch, 1: frames}, {0: batch}, [{0: batch} for leaf in self.first if leaf.numel()]
+        batch, audio, chunk = torch.export.Dim("batch"), {}, self.chunks.chunk
+        if chunk > 1:  # else no chunk has fewer
+            audio = {1: torch.export.Dim("frames", min=1, max=chunk)}
+        return {0: batch, **audio}, {0: batch}, [{0: batch} for leaf in self.first if leaf.numel()]
 
     @torch.no_grad()
     def difference(self, run: Run) -> float:
