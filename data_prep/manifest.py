@@ -34,7 +34,10 @@ def read_rows(manifest) -> Iterator[list[str]]:
         try:
             reader = csv.reader(file)
             if next(reader, None) != COLUMNS:
-                raise DataError(f"{manifest} is no manifest: its first line isn't {','.join(COLUMNS)}")
+                raise DataError(
+                    f"{manifest} is no manifest: its first line isn't {','.join(COLUMNS)}; python -m data_prep.own "
+                    "makes one of own data"
+                )
             for row in reader:
                 if len(row) != len(COLUMNS):
                     raise DataError(f"{manifest}, line {reader.line_num}: not {len(COLUMNS)} columns; prepare it again")

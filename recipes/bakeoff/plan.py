@@ -4,6 +4,7 @@ Runs lie in `FOLDER/runs/NAME/SEED`; `FOLDER/comparison.json` records data, reci
 """
 
 import json
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -138,8 +139,8 @@ def check_seconds(seconds: float | None, step_limit: int | None) -> None:
         return
     if step_limit is not None:
         raise RecipeError(f"--seconds {seconds:g} is one budget too many beside --optimizer_step_limit")
-    if not seconds > 0:
-        raise RecipeError(f"--seconds {seconds:g} must be above 0")
+    if not 0 < seconds < math.inf:
+        raise RecipeError(f"--seconds {seconds:g} must be a number above 0")
 
 
 def changed_options(options: RunOptions) -> dict:

@@ -109,7 +109,8 @@ MISTAKES = {
         {"seeds": (1234,)},
         "--seeds 1234: one number says how many; for one seed, --seed 1234 --seeds 1",
     ),
-    "no time": (["xnor"], {"seconds": 0}, "--seconds 0 must be above 0"),
+    "no time": (["xnor"], {"seconds": 0}, "--seconds 0 must be a number above 0"),
+    "all time": (["xnor"], {"seconds": float("inf")}, "--seconds inf must be a number above 0"),
     "two budgets": (
         ["xnor"],
         {"seconds": 9, "options": ["--optimizer_step_limit", "5"]},

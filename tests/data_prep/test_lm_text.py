@@ -97,7 +97,8 @@ ERRORS = {
     "no manifest": (
         "a.csv",
         b"A,B\n",
-        "{file} is no manifest: its first line isn't ID,duration,wav,spk_id,wrd",
+        "{file} is no manifest: its first line isn't ID,duration,wav,spk_id,wrd; "
+        "python -m data_prep.own makes one of own data",
     ),
     "run without split": (
         "manifests/x.csv",

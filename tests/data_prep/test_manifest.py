@@ -55,7 +55,11 @@ def test_the_root_is_put_into_a_path_once():
     ("content", "message"),
     [
         (None, "no manifest {}: write it with python -m data_prep.librispeech"),
-        (b"a,b\n1,2\n", "{} is no manifest: its first line isn't ID,duration,wav,spk_id,wrd"),
+        (
+            b"a,b\n1,2\n",
+            "{} is no manifest: its first line isn't ID,duration,wav,spk_id,wrd; "
+            "python -m data_prep.own makes one of own data",
+        ),
         (b"ID,duration,wav,spk_id,wrd\n1-2-3,1.0,$data_", "{}, line 2: not 5 columns; prepare it again"),
         (b"ID,duration,wav,spk_id,wrd\n\xff", "{} is unreadable ("),
     ],
