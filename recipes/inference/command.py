@@ -24,7 +24,10 @@ def load_engine(request: Request) -> Engine:
         return load_onnx_engine(request.own, request.rest)
     from recipes.inference.command_run import load_transcriber
 
-    return load_transcriber(request.own, request.rest)
+    transcriber = load_transcriber(request.own, request.rest)
+    if request.own.nbest > 1 and transcriber.recognise.search is None:
+        raise RecipeError(f"--nbest {request.own.nbest}: greedy CTC (test_search: null) has one reading alone")
+    return transcriber
 
 
 def transcribe(engine: Engine, request: Request) -> None:

@@ -23,11 +23,8 @@ def load_transcriber(own: Namespace, rest: Sequence[str]) -> Transcriber:
     if unnamed:
         raise RecipeError(f"'{unnamed[0]}' is one argument too many: options come last; usage: {USAGE}")
     settings = Settings(keys, own.ngram, own.average, bool(own.trust))
-    loaded = load_model(Path(own.run), settings)
-    if own.nbest > 1 and loaded.search is None:
-        raise RecipeError(f"--nbest {own.nbest}: greedy CTC (test_search: null) has one reading alone")
     return Transcriber(
-        loaded,
+        load_model(Path(own.run), settings),
         device=own.device,
         window=own.window,
         piece=own.piece,
