@@ -25,6 +25,7 @@ from .relpos_attention import RelposAttention
 from .retention import Retention
 from .rotary_linear_attention import RotaryLinearAttention
 from .summarymixing import SummaryMixing
+from .taylor_attention import TaylorAttention
 from .xnor import XNOR
 
 __version__ = "0.1.0"
@@ -38,6 +39,7 @@ MIXERS: dict[str, type[Mixer]] = {
     "linear_attention": LinearAttention,
     "directional_attention": DirectionalAttention,
     "rotary_linear_attention": RotaryLinearAttention,
+    "taylor_attention": TaylorAttention,
     "retention": Retention,
     "gated_delta": GatedDelta,
     "local_attention": LocalAttention,
@@ -73,6 +75,7 @@ __all__ = [
     "Retention",
     "RotaryLinearAttention",
     "SummaryMixing",
+    "TaylorAttention",
     "__version__",
     "build",
 ]

@@ -10,9 +10,21 @@ from torch import Tensor, nn
 from torch.nn.functional import relu, sigmoid, softmax
 
 from .base import Mixer, check_heads, check_option, sum_dtype
-from .chunks import append, checkpointed, empty_past, from_chunks, left_sums, masked_chunks, sums_kept, visible_sum
+from .chunks import (
+    PastSums,
+    append,
+    checkpointed,
+    empty_past,
+    from_chunks,
+    left_sums,
+    masked_chunks,
+    sums_kept,
+    visible_sum,
+)
 from .directions import DIRECTIONS, future_products, past_products, share_out
 from .products import apply_sums, product_dtype, sum_products
+
+FeatureMap = Callable[[Tensor], Tensor]
 
 
 def elu_plus_one(x: Tensor) -> Tensor:
@@ -20,7 +32,7 @@ def elu_plus_one(x: Tensor) -> Tensor:
     return relu(x) + x.clamp(max=0).exp()
 
 
-FEATURE_MAPS: dict[str, Callable[[Tensor], Tensor]] = {
+FEATURE_MAPS: dict[str, FeatureMap] = {
     "softmax": partial(softmax, dim=-1),
     "sigmoid": sigmoid,
     "relu": relu,
@@ -50,20 +62,28 @@ class FeatureMapAttention(Mixer):
 
     cosine = False
 
-    def __init__(self, d_model: int, *, heads: int, feature_map: str, directions: Sequence[str] = ("whole",)):
+    def __init__(
+        self, d_model: int, *, heads: int, feature_map: str | FeatureMap, directions: Sequence[str] = ("whole",)
+    ):
         super().__init__()
         check_heads(type(self).__name__, heads, d_model=d_model)
-        check_option(type(self).__name__, "feature_map", feature_map, tuple(FEATURE_MAPS))
+        if isinstance(feature_map, str):
+            check_option(type(self).__name__, "feature_map", feature_map, tuple(FEATURE_MAPS))
+            feature_map = FEATURE_MAPS[feature_map]
         self.heads = heads
         self.shares = share_out(type(self).__name__, directions, heads)
-        self.feature_map = FEATURE_MAPS[feature_map]
+        self.feature_map = feature_map
         self.qkv = nn.Linear(d_model, 3 * d_model)
         self.out = nn.Linear(d_model, d_model)
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """phi(q), phi(k) and v of x ``[…, T, d_model]``, each ``[…, heads, T, d_model / heads]``."""
-        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(-2, -3) for part in self.qkv(x).chunk(3, -1))
+        q, k, v = self.split_projection(x)
         return self.feature_map(q), self.feature_map(k), v
+
+    def split_projection(self, x: Tensor) -> tuple[Tensor, ...]:
+        """q, k and v of x, before the feature map."""
+        return tuple(part.unflatten(-1, (self.heads, -1)).transpose(-2, -3) for part in self.qkv(x).chunk(3, -1))
 
     def kv_sums(self, k: Tensor, v: Tensor, weights: Tensor) -> Tensor:
         """The sums over time that a query needs: ``[…, heads, rows, d_model / heads + 1]``.
@@ -164,7 +184,11 @@ class FeatureMapAttention(Mixer):
     def step(self, x, state):
         self.check_streaming()
         q, k, v = self.project(x)
-        weights = x.new_ones(*x.shape[:2], 1, dtype=sum_dtype(x))
+        return self.advance(q, k, v, state)
+
+    def advance(self, q: Tensor, k: Tensor, v: Tensor, state: PastSums) -> tuple[Tensor, PastSums]:
+        """``step`` for what ``project`` gives of the next frames."""
+        weights = v.new_ones(v.shape[0], v.shape[2], 1, dtype=sum_dtype(v))
         look_back = self.shares.past + self.shares.whole
         kv_sums, past = self.kv_sums(k[:, :look_back], v[:, :look_back], weights), visible_sum(state)
         sums = {"past": past[:, : self.shares.past], "whole": (past + kv_sums)[:, self.shares.past :]}

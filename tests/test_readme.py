@@ -151,6 +151,7 @@ def tables(text: str) -> list[list[dict[str, str]]]:
 PRINTED_TABLES = {  # by the command that prints a results file as a table, or the file that has it
     "bakeoff_context": RESULTS / "bakeoff_context" / "table.md",
     "bakeoff_linear": RESULTS / "bakeoff_linear" / "table.md",
+    "bakeoff_order": RESULTS / "bakeoff_order" / "table.md",
     "bakeoff_real": RESULTS / "bakeoff_real" / "table.md",
     "probes": ("benchmarks.probes", "--table", "results/probes.json"),
     "mixers": ("benchmarks.memory", "--table", "results/mixers.json"),
@@ -231,13 +232,17 @@ def figures():
 def figures_of_the_goal(context: dict):
     """Probes of a mixer, and its errors on the context corpus where it has been trained there."""
     later = read("bakeoff_linear/summary.json")["mixers"]
-    context = {**context, "directional_attention": later["directional_attention"]}
-    beside = [f"{later[name]['splits']['test-clean']['mean']:.2f}" for name in ("directional_attention", "attention")]
-    yield "README.md", "({} % WER beside {},".format(*beside)
+    context = {**context, **{name: later[name] for name in ("directional_attention", "rotary_linear_attention")}}
+    order = read("bakeoff_order/summary.json")["mixers"]
+    for corpus, mixers in (("context", later), ("order", order)):
+        ours, attention = (mixers[name]["splits"]["test-clean"] for name in ("rotary_linear_attention", "attention"))
+        p = "< 0.001" if ours["p"] < 0.001 else f"{ours['p']:.3f}"
+        yield "README.md", f"`{corpus}` ({ours['mean']:.2f} % WER beside {attention['mean']:.2f}, p {p})"
+        for split in (ours, attention):
+            yield "docs/comparisons.md", f"{split['mean']:.2f} ± {split['spread']:.2f}"
     for run in read("order.json")["runs"][:2]:  # the third was stopped
         lowest, highest = run["test-clean"]["interval"]
-        unit = " % WER" if run["mixer"] == "attention" else ""
-        yield "docs/comparisons.md", f"{run['test-clean']['wer']:.2f}{unit} ({lowest:.2f} to {highest:.2f})"
+        yield "docs/comparisons.md", f"{run['test-clean']['wer']:.2f} ({lowest:.2f} to {highest:.2f})"
     accuracy = {
         (cell["mixer"], cell["task"]): cell["accuracy"] for cell in read("probes.json")["cells"] if not cell["seed"]
     }
@@ -245,6 +250,7 @@ def figures_of_the_goal(context: dict):
         "attention": ("attention", "attention"),
         "3 layers SummaryMixing, 1 attention": ("summarymixing+attention", "summarymixing3+attention1"),
         "`directional_attention`": ("directional_attention", "directional_attention"),
+        "`rotary_linear_attention`": ("rotary_linear_attention", "rotary_linear_attention"),
         "HyperMixing": ("hypermixing", "hypermixing"),
         "XNOR": ("xnor", "xnor"),
         "SummaryMixing": ("summarymixing", "summarymixing"),
@@ -317,7 +323,9 @@ def figures_of_transcribing():
     long_form = read("long_form.json")
     rates: dict[tuple[str, str, str], list[float]] = {}
     for row in long_form["accuracy"]["rows"]:
-        rates.setdefault((row["run"].split("/")[0], row["search"], row["mode"]), []).append(row["wer"])
+        recipe, _, run = row["run"].split("/")
+        name = recipe if run.isdigit() else run
+        rates.setdefault((name, row["search"], row["mode"]), []).append(row["wer"])
     for (recipe, search, mode), wers in rates.items():
         cells = " | ".join(f"{wer:.2f}" for wer in (wers if len(wers) > 1 else wers * 3))
         yield "docs/use.md", f"| {recipe} | {searches[search]} | {mode} | {cells} |"

@@ -25,6 +25,7 @@ from mixers import (
     Retention,
     RotaryLinearAttention,
     SummaryMixing,
+    TaylorAttention,
 )
 from mixers.testing import CHECKS
 from mixers.testing.cost import count_allocations
@@ -59,6 +60,8 @@ VARIANTS = {
     ),
     "rotary_linear_attention": RotaryLinearAttention,
     "rotary_linear_attention-elu": partial(RotaryLinearAttention, feature_map="elu", directions=["whole", "past"]),
+    "taylor_attention": partial(TaylorAttention, head_size=4),
+    "taylor_attention-whole": partial(TaylorAttention, head_size=2, directions=["whole"]),
     "xnor-directions": partial(XNOR, variant="gated", directions=["past", "future", "whole", "whole"]),
     "xnor-future": partial(XNOR, directions=["future"]),
     "cosformer-directions": partial(CosFormer, directions=["whole", "future", "past"]),

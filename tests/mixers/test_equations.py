@@ -25,6 +25,7 @@ from mixers import (
     Retention,
     RotaryLinearAttention,
     SummaryMixing,
+    TaylorAttention,
     directions,
 )
 from mixers.chunks import decayed_sum
@@ -204,6 +205,13 @@ def rotary_linear_attention(mixer, x, context):
     return mixer.out(join(scores / (q @ k.mT * seen).sum(-1, keepdim=True) @ v))
 
 
+def taylor_attention(mixer, x, context):
+    q, k, v = (split(part) for part in mixer.qkv(x).chunk(3, -1))
+    s = (rotated(q) @ rotated(k).conj().mT).real / math.sqrt(q.shape[-1])
+    scores = (1 + s + s.square() / 2) * seen_by_heads(mixer, len(x), context)
+    return mixer.out(join(scores / scores.sum(-1, keepdim=True) @ v))
+
+
 def attention(mixer, x, context):
     q, k, v = mixer.qkv(x).chunk(3, -1)
     q, k = (rotated(split(part)) for part in (q, k))
@@ -225,6 +233,7 @@ EQUATIONS = {
     "linear_attention": (LinearAttention, linear_attention),
     "directional_attention": (DirectionalAttention, directional_attention),
     "rotary_linear_attention": (RotaryLinearAttention, rotary_linear_attention),
+    "taylor_attention": (partial(TaylorAttention, head_size=D_MODEL // HEADS), taylor_attention),
     "cosformer": (CosFormer, cosformer),
     "xnor": (XNOR, xnor),
     "xnor-directions": (partial(XNOR, directions=["future", "past", "whole"]), xnor),
@@ -265,7 +274,7 @@ def test_equation(build, equation, context):
         assert_near(y, equation(mixer, row, context))
 
 
-@pytest.mark.parametrize("name", ["directional_attention", "rotary_linear_attention"])
+@pytest.mark.parametrize("name", ["directional_attention", "rotary_linear_attention", "taylor_attention"])
 def test_directions_over_many_blocks(name):
     build, equation = EQUATIONS[name]
     mixer, x = random_mixer(build), noise(1, 3 * directions.BLOCK + 5, D_MODEL)

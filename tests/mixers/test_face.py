@@ -14,7 +14,7 @@ from tests.support.runs import ROOT
 PUBLIC = [
     *["Attention", "ConvOnly", "CosFormer", "DirectionalAttention", "FastFormer", "GatedDelta", "HyperMixing"],
     *["LinearAttention", "LocalAttention", "LocalOnly", "Mamba", "Mamba2", "PolynomialMixing", "RelposAttention"],
-    *["Retention", "RotaryLinearAttention", "SummaryMixing", "XNOR"],
+    *["Retention", "RotaryLinearAttention", "SummaryMixing", "TaylorAttention", "XNOR"],
     *["Mixer", "Context", "MIXERS", "build", "__version__"],
 ]
 
