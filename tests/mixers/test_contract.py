@@ -193,6 +193,18 @@ ERRORS = {
         lambda: DirectionalAttention(16, directions="past"),
         "DirectionalAttention: directions must be a list of past, whole, future, not 'past'",
     ),
+    "rotary_linear_attention-odd": (
+        lambda: RotaryLinearAttention(12, heads=4),
+        "RotaryLinearAttention: its positions need an even head size, not 3",
+    ),
+    "taylor_attention-odd": (
+        lambda: TaylorAttention(12, head_size=3),
+        "TaylorAttention: its positions need an even head size, not 3",
+    ),
+    "taylor_attention-head_size": (
+        lambda: TaylorAttention(12, head_size=8),
+        "TaylorAttention: head_size 8 must divide d_model 12",
+    ),
     "retention-odd": (lambda: Retention(12, heads=4), "Retention: its positions need an even head size, not 3"),
     "gated_delta-heads": (lambda: GatedDelta(16, heads=5), "GatedDelta: heads 5 must divide d_model 16"),
     "gated_delta-decay": (
