@@ -38,6 +38,11 @@ def masked_chunks(x: Tensor, mask: Tensor | None, context: Context | None) -> tu
     return to_chunks(zero_padding(x, mask), chunk), to_chunks(all_real, chunk)
 
 
+def first_frames(chunks: Tensor) -> Tensor:
+    """The number of each chunk's first frame, int64 ``[C]``, of ``[B, C, chunk, …]``."""
+    return torch.arange(chunks.shape[1], device=chunks.device) * chunks.shape[2]
+
+
 def with_left_chunks(x: Tensor, context: Context) -> Tensor:
     """Every chunk with its left chunks before it, zeros before the first frame.
 

@@ -14,6 +14,7 @@ from .chunks import (
     checkpointed,
     decay_powers,
     empty_past,
+    first_frames,
     from_chunks,
     left_sums,
     masked_chunks,
@@ -67,10 +68,10 @@ class Retention(Mixer):
         self.norm_weight = nn.Parameter(torch.ones(self.head_size))
         self.out = nn.Linear(d_model, d_model)
 
-    def project(self, x: Tensor, first_frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """q, k and v ``[…, heads, T, head size]`` of x ``[…, T, d_model]``; the numbers of the first frames ``[…]``."""
+    def project(self, x: Tensor, starts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """q, k and v ``[…, heads, T, head size]`` of x ``[…, T, d_model]``; starts ``[…]``: their first frames."""
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(-2, -3) for part in self.qkv(x).chunk(3, -1))
-        q, k, start = q.to(sum_dtype(q)), k.to(sum_dtype(k)) * self.head_size**-0.5, first_frames[..., None, None]
+        q, k, start = q.to(sum_dtype(q)), k.to(sum_dtype(k)) * self.head_size**-0.5, starts[..., None, None]
         return rotate(q, start), rotate(k, start), v
 
     def finish(self, x: Tensor, retained: list[Tensor]) -> Tensor:
@@ -106,8 +107,7 @@ class Retention(Mixer):
 
     def forward(self, x, mask=None, context=None):
         chunks, _ = masked_chunks(x, mask, context)  # without biases, keys and values of padding are zero
-        first_frames = torch.arange(chunks.shape[1], device=x.device) * chunks.shape[2]
-        heads = zip(*(part.split(1, -3) for part in self.project(chunks, first_frames)), strict=True)
+        heads = zip(*(part.split(1, -3) for part in self.project(chunks, first_frames(chunks))), strict=True)
         left_chunks = 0 if context is None else context.left_chunks
         retained = [checkpointed(self.mix_chunks, number, *head, left_chunks) for number, head in enumerate(heads)]
         return from_chunks(self.finish(chunks, retained), x.shape[1])

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .base import check_even, sum_dtype
-from .chunks import PastSums
+from .chunks import PastSums, first_frames
 from .feature_map_attention import FeatureMapAttention, Sums, weigh
 from .positions import rotate
 from .products import apply_sums, sum_products
@@ -46,9 +46,7 @@ class RotaryLinearAttention(FeatureMapAttention):
     def project(self, x):
         """Of chunks ``[B, C, chunk, d_model]``, or of a stream's next frames ``[B, T, d_model]``, which begin at 0."""
         q, k, v = super().project(x)
-        start = 0
-        if x.dim() == 4:
-            start = (torch.arange(x.shape[1], device=x.device) * x.shape[2])[:, None, None]
+        start = first_frames(x)[:, None, None] if x.dim() == 4 else 0
         q, k = (torch.cat([rotate(features, start), features], -1) for features in (q, k))
         return q, k, v
 

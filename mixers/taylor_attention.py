@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from .base import Context, check_even
-from .chunks import PastSums, empty_past
+from .chunks import PastSums, empty_past, first_frames
 from .feature_map_attention import FeatureMapAttention
 from .positions import rotate
 
@@ -61,15 +61,14 @@ class TaylorAttention(FeatureMapAttention):
         super().__init__(d_model, heads=d_model // head_size, feature_map=taylor, directions=directions)
         self.head_size = head_size
 
-    def project(self, x, first_frames: Tensor | None = None):
-        """first_frames: the number of the first frame ``[B]`` of a stream's ``[B, T, d_model]``; None for chunks
+    def project(self, x, past_frames: Tensor | None = None):
+        """past_frames: the number of frames ``[B]`` before a stream's ``[B, T, d_model]``; None for chunks
         ``[B, C, chunk, d_model]`` of whole utterances.
         """
-        if first_frames is None:
-            first_frames = torch.arange(x.shape[1], device=x.device) * x.shape[2]
+        start = first_frames(x) if past_frames is None else past_frames
         q, k, v = self.split_projection(x)
-        scale, start = self.head_size**-0.25, first_frames[..., None, None]
-        q, k = (self.feature_map(rotate(part * scale, start)) for part in (q, k))
+        scale = self.head_size**-0.25
+        q, k = (self.feature_map(rotate(part * scale, start[..., None, None])) for part in (q, k))
         return q, k, v
 
     def sum_shape(self):
