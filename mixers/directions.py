@@ -1,6 +1,6 @@
 """Sums over the frames before, or after, every frame: in linear time, and with no state per frame in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -40,28 +40,42 @@ def share_out(owner: str, directions: Sequence[str], count: int) -> Shares:
     return Shares(*(given.count(direction) for direction in DIRECTIONS))
 
 
-def past_products(q: Tensor, k: Tensor, v: Tensor, decay: float = 1.0, include_own: bool = True) -> Tensor:
-    """y_t = sum over u <= t of decay^(t - u) (q_t . k_u) v_u, without u = t where ``include_own`` is False.
+class Kernel(NamedTuple):
+    """A function of scalar products that is one of features: ``of_product(a . b) = features(a) . features(b)``."""
+
+    of_product: Callable[[Tensor], Tensor]
+    features: Callable[[Tensor], Tensor]
+
+
+PRODUCT = Kernel(lambda products: products, lambda x: x)
+
+
+def past_products(
+    q: Tensor, k: Tensor, v: Tensor, decay: float = 1.0, include_own: bool = True, kernel: Kernel = PRODUCT
+) -> Tensor:
+    """y_t = sum over u <= t of decay^(t - u) kernel(q_t . k_u) v_u, without u = t where ``include_own`` is False.
 
     q, k: ``[…, T, f]``; v: ``[…, T, d]``; returns ``[…, T, d]`` in the dtype of sums. Products of all pairs within
-    blocks; what a block sees of those before it is a sum of matrices.
+    blocks; what a block sees of those before it is a sum of matrices, of the kernel's features.
     """
     frames, leading = q.shape[-2], q.shape[:-2]
     size = min(frames, BLOCK)
     q, k, v = (to_chunks(part.reshape(-1, *part.shape[-2:]), size) for part in (q, k, v))
     powers = decay_powers(size, decay, k.new_empty(0, dtype=sum_dtype(k)))
-    scores = apply_sums(q, k.transpose(-1, -2).to(sum_dtype(k)))
+    scores = kernel.of_product(apply_sums(q, k.transpose(-1, -2).to(sum_dtype(k))))
     if decay != 1.0:
         place = torch.arange(size, device=q.device)
         scores = scores * powers[(place[:, None] - place).clamp(min=0)]
     inside = sum_products(scores.tril(0 if include_own else -1).transpose(-1, -2), v)
     if frames > size:
-        carried = left_sums(sum_products(k * powers.flip(0)[:, None], v), None, decay**size)
-        inside = inside + apply_sums(q, carried) * (powers * decay)[:, None]
+        carried = left_sums(sum_products(kernel.features(k) * powers.flip(0)[:, None], v), None, decay**size)
+        inside = inside + apply_sums(kernel.features(q), carried) * (powers * decay)[:, None]
     return from_chunks(inside, frames).unflatten(0, leading)
 
 
-def future_products(q: Tensor, k: Tensor, v: Tensor, decay: float = 1.0, include_own: bool = True) -> Tensor:
+def future_products(
+    q: Tensor, k: Tensor, v: Tensor, decay: float = 1.0, include_own: bool = True, kernel: Kernel = PRODUCT
+) -> Tensor:
     """``past_products`` with the time reversed: the sum over u >= t, or u > t."""
     q, k, v = (part.flip(-2) for part in (q, k, v))
-    return past_products(q, k, v, decay, include_own).flip(-2)
+    return past_products(q, k, v, decay, include_own, kernel).flip(-2)
