@@ -337,14 +337,16 @@ def figures_of_transcribing():
 
 
 def figures_of_transducers():
-    for run in read("transducer.json")["runs"]:
+    runs, names = read("transducer.json")["runs"], {"LSTMPrediction": "LSTM", "StatelessPrediction": "stateless"}
+    for run in runs:
         splits = [run["splits"][split] for split in ("test-clean", "test-other")]
-        for key, name in (("wer", "transducer, beam 4"), ("wer_greedy_ctc", "its CTC head, greedy")):
+        for key, text_from in (("wer", ", beam 4"), ("wer_greedy_ctc", ": its CTC head, greedy")):
             rates = " | ".join(f"{split[key]:.2f}" for split in splits)
-            yield "results/README.md", f"| this run: {name} | {rates} |"
-        last = run["epochs"][-1]
-        text = f"{last['valid_wer']:.2f} %, and the CTC head of the same run {last['valid_wer_greedy_ctc']:.2f}"
-        yield "results/README.md", text
+            yield "results/README.md", f"| {names[run['prediction']]} prediction{text_from} | {rates} |"
+    (wer,) = {f"{run['epochs'][-1]['valid_wer']:.2f}" for run in runs}
+    yield "results/README.md", f"both have {wer} %"
+    heads = " and ".join(f"{run['epochs'][-1]['valid_wer_greedy_ctc']:.2f}" for run in runs)
+    yield "results/README.md", f"the same runs {heads}"
 
 
 def figures_of_streams():

@@ -13,7 +13,6 @@ from tests.support.runs import ROOT, assert_learned, epochs, initial_model, smal
 
 RECIPE = ROOT / "hparams" / "quickstart_transducer.yaml"
 CPU = ("--device", "cpu", "--noprogressbar", "--workers", "0")
-LSTM = "!new:recipes.models.LSTMPrediction {vocab_size: 32, size: 8}"
 BEAM = "!new:recipes.decoding.BeamSearch {beam: 2}"
 TRANSDUCER = "!new:recipes.decoding.TransducerSearch {beam: 1}"
 
@@ -30,7 +29,7 @@ def run(corpus, tmp_path_factory):
         largest = TrainingSet.largest
         patch.setattr(TrainingSet, "largest", lambda self, power=1: tried.append(power) or largest(self, power))
         options = ("--number_of_epochs", "2", "--valid_search", TRANSDUCER, "--valid_search_interval", "1")
-        assert train(corpus, output, *options, "--model.decoder.prediction", LSTM, recipe=RECIPE) == 0
+        assert train(corpus, output, *options, recipe=RECIPE) == 0
     assert tried == [2], "memory is tried with the batch of the longest utterances"
     return output
 

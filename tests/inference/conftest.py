@@ -21,8 +21,8 @@ from tests.support.runs import ROOT, small_corpus, train
 FREQUENT = 3  # the tokenizer's first piece that is no named one: the space
 SIZES = {"d_model": 16, "heads": 2, "layers": 2, "d_ffn": 32, "kernel_size": 3, "data_folder": "unused"}
 PREDICTIONS = {
-    "stateless": {},
-    "lstm": {"model.decoder.prediction": "!new:recipes.models.LSTMPrediction {vocab_size: 32, size: 8}"},
+    "stateless": {"model.decoder.prediction": "!new:recipes.models.StatelessPrediction {vocab_size: 32, size: 16}"},
+    "lstm": {},
 }
 
 
