@@ -1,5 +1,16 @@
 """Token mixers under one protocol, ``mixers.Mixer``: ``build("summarymixing", 512, heads=4)``, or a class itself.
 
+Each key of ``MIXERS`` is a file of the same name with that mixer. The other files hold what mixers share:
+
+    base                    the protocol, masks and padding, checks of options
+    chunks                  sums over the frames that a chunk may see, and how a stream keeps them
+    directions              sums over the frames before or after each frame, in linear time
+    products                matrix products over time that are safe in float16
+    feature_map_attention   the base class of linear attention, cosFormer, XNOR and their relatives
+    summaries, placed_summaries     what SummaryMixing takes as its summary: a mean, or one that knows positions
+    scans, decays           the base class of Mamba and Mamba-2, and decays that depend on the frame
+    positions, norms, convolution, dropout      small functions
+
 ``mixers.testing.check_mixer`` runs the contract of the protocol on a mixer of your own.
 """
 

@@ -1,7 +1,9 @@
 """What a model costs: parameters, multiply-adds counted without computing anything, and the memory of tensors."""
 
+import re
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -68,6 +70,19 @@ class TensorWatch(TorchDispatchMode):
     def _remove(self, key: int, size: int) -> None:
         del self.alive[key]
         self.current -= size
+
+
+def available_memory(meminfo: Path = Path("/proc/meminfo")) -> int | None:
+    """Bytes of main memory that processes can still take; None where the system does not say (macOS).
+
+    Linux counts memory that holds copies of files as used, and gives it up when a process needs it: after a corpus has
+    been read hardly any memory is free, and most of it is available.
+    """
+    try:
+        kilobytes = re.search(r"^MemAvailable:\s+(\d+) kB$", meminfo.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    except OSError:
+        return None
+    return 1024 * int(kilobytes[1]) if kilobytes else None
 
 
 def _tensors(tree) -> list[torch.Tensor]:

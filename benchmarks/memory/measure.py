@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy, ctc_loss
 
 from mixers import Context
 from recipes.config import Recipe, load
-from recipes.cost import TensorWatch, multiply_adds, parameter_count
+from recipes.cost import TensorWatch, available_memory, multiply_adds, parameter_count
 
 FRAME_SECONDS = 0.04
 STREAMING = Context(16)  # the context of the state that is reported
@@ -156,6 +156,6 @@ def peak_mb(run: Callable[[], object], device: torch.device) -> float:
 def limit_memory(device: torch.device) -> None:
     """Let an allocation that the machine cannot hold fail, rather than let the system kill any process."""
     if device.type == "cpu" and sys.platform == "linux":
-        page = os.sysconf("SC_PAGE_SIZE")
-        free, used = os.sysconf("SC_AVPHYS_PAGES") * page, int(Path("/proc/self/statm").read_text().split()[0]) * page
-        resource.setrlimit(resource.RLIMIT_AS, (used + int(0.9 * free), resource.RLIM_INFINITY))
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        if free := available_memory():
+            resource.setrlimit(resource.RLIMIT_AS, (used + int(0.9 * free), resource.RLIM_INFINITY))

@@ -1,6 +1,5 @@
 """Whether the largest batch fits into memory, tried before training begins, and which batch would fit."""
 
-import os
 from typing import NamedTuple
 
 import torch
@@ -10,7 +9,7 @@ from recipes.asr.batches import DurationBatches, Recording
 from recipes.asr.brain import ASRBrain
 from recipes.asr.data import Batch, read
 from recipes.asr.utterances import Utterances
-from recipes.cost import TensorWatch
+from recipes.cost import TensorWatch, available_memory
 from recipes.errors import RecipeError
 from recipes.models import Transducer
 
@@ -106,10 +105,7 @@ def free_memory(brain: ASRBrain) -> int | None:
     if brain.device_type == "cuda":
         unused = torch.cuda.memory_reserved(brain.device) - torch.cuda.memory_allocated(brain.device)
         return torch.cuda.mem_get_info(brain.device)[0] + unused
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):  # macOS
-        return None
+    return available_memory()
 
 
 def check_largest_batch(brain: ASRBrain, training_set: TrainingSet) -> str:

@@ -66,7 +66,8 @@ class LogMel(Streaming):
         """audio ``[B, samples]`` and its lengths in samples → features ``[B, T, n_mels]`` and lengths in frames."""
         audio = zero_padding(audio, lengths_to_mask(lengths, audio.shape[1]))
         half = self.window_length // 2
-        features, lengths = self.log_mel(pad(audio, (half, half))), 1 + lengths // self.hop
+        features = self.log_mel(pad(audio, (half, half)))
+        lengths = 1 + (lengths - self.window_length % 2) // self.hop  # an odd window is padded by one sample less
         if self.range_db is not None:
             padding = ~lengths_to_mask(lengths, features.shape[1])[..., None]
             loudest = features.masked_fill(padding, float("-inf")).amax((1, 2), keepdim=True)

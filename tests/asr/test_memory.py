@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from recipes.asr import memory
+from recipes.cost import available_memory
 from recipes.errors import RecipeError
 from tests.support.runs import same_weights, small_corpus, train
 
@@ -97,3 +98,12 @@ def test_unknown_memory(corpus, tmp_path, capsys, monkeypatch):
     assert train(corpus, tmp_path / "run", "--find_batch", "true") == 2
     assert "free memory of this system cannot be told" in capsys.readouterr().err
     assert issubclass(RecipeError, ValueError)
+
+
+def test_memory_that_holds_copies_of_files_is_available(tmp_path):
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal: 8000 kB\nMemFree:          100 kB\nMemAvailable:    6000 kB\nCached: 5900 kB\n")
+    assert available_memory(meminfo) == 6000 * 1024
+    meminfo.write_text("MemTotal: 8000 kB\n")
+    assert available_memory(meminfo) is None
+    assert available_memory(tmp_path / "none") is None  # macOS

@@ -43,6 +43,13 @@ def test_log_mel_frames(samples):
     assert features.isfinite().all()
 
 
+@pytest.mark.parametrize("samples", [1, 159, 160, 161, 1600], ids=str)
+def test_an_odd_window_has_as_many_frames_as_it_says(samples):
+    """It has no middle: one sample less stands around the audio than around that of an even window."""
+    features, lengths = LogMel(n_mels=20, window_length=401)(torch.zeros(1, samples), torch.tensor([samples]))
+    assert lengths.tolist() == [features.shape[1]]
+
+
 def test_log_mel_floor_and_no_clamp():
     """Silence lies at the floor; a loud ending does not change the beginning."""
     quiet = 1e-4 * torch.randn(1, 16000, generator=seeded())
