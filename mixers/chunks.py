@@ -58,9 +58,9 @@ def with_left_chunks(x: Tensor, context: Context) -> Tensor:
 def left_sums(chunk_sums: Tensor, left_chunks: int | None, decay: float = 1.0) -> Tensor:
     """For each chunk the sum over the ``left_chunks`` chunks before it (None: over all before it).
 
-    chunk_sums: ``[B, C, …]``. With a ``decay`` a chunk counts decay^n when n chunks stand between. Bounded
-    sums are taken window by window: a difference of two running sums would lose the digits that an hour
-    of audio needs.
+    chunk_sums: ``[B, C, …]``. With a ``decay`` each chunk is weighted by decay^n, where n chunks stand between
+    the two. A bounded sum adds up its own window: as the difference of two running sums it would lose precision
+    over an hour of audio.
     """
     ends = (0, 0) * (chunk_sums.dim() - 2)
     if left_chunks is None:
@@ -87,8 +87,9 @@ def decay_powers(size: int, decay: float, like: Tensor) -> Tensor:
 def decayed_sum(x: Tensor, decay: float) -> Tensor:
     """y_t = sum over u <= t of decay^(t - u) x_u, in linear time; x, y: ``[B, T, …]``, 0 <= decay <= 1.
 
-    Matrix products inside blocks. What a block sees of the blocks before it is the same sum over their last
-    values, with decay^BLOCK: a few levels of recursion span hours, and no factor is above one.
+    Inside a block of BLOCK frames it is a matrix product. What a block gets from earlier blocks is again a decayed
+    sum, over the last values of these blocks and with decay^BLOCK, so the function calls itself. A few levels of
+    recursion cover hours, and no factor exceeds one.
     """
     frames, flat = x.shape[1], x.flatten(2)
     size = min(frames, BLOCK)
@@ -137,9 +138,10 @@ def sums_kept(context: Context | None) -> int:
 
 
 def checkpointed(function: Callable, *arguments):
-    """``function(*arguments)``, keeping the arguments only: intermediate tensors are computed again for backward.
+    """``function(*arguments)``, which keeps only its arguments and computes intermediate tensors again for backward.
 
-    For intermediate tensors many times the size of the frames: matrices of every chunk, states of every frame.
+    Worth its time where these tensors are many times the size of the frames: a matrix for every chunk, or a state
+    for every frame.
     """
     if not torch.is_grad_enabled():
         return function(*arguments)

@@ -13,7 +13,7 @@ class CosFormer(FeatureMapAttention):
     The cosine of a difference is a sum of two products, so the features double and time stays linear.
     T is the utterance's own length, independent of its batch. heads: the product is taken per head.
     feature_map: ``relu`` as published, ``elu`` (+ 1), ``softmax`` over the head's features, or ``sigmoid``.
-    directions: what the heads see, in turn, as in DirectionalAttention; ``whole`` as published.
+    directions: what each head sees, in turn, as in DirectionalAttention; ``whole`` as published.
     Raises ValueError for heads that do not divide d_model, an unknown feature map or an unknown direction.
     """
 

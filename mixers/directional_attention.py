@@ -14,7 +14,7 @@ class DirectionalAttention(FeatureMapAttention):
     A sum over all frames is blind to their order; sums over what is before and after are not. They cost the same
     and need no positions. Under a context the future ends with the chunk, and a stream keeps running sums of the past.
 
-    directions: of the heads, in turn. heads: the product is taken per head.
+    directions: assigned to the heads in turn. heads: the product is taken per head.
     feature_map: phi, ``elu`` (+ 1), ``softmax`` over the head's features, ``sigmoid`` or ``relu``.
     Raises ValueError for heads that do not divide d_model, an unknown feature map or an unknown direction.
     """

@@ -14,9 +14,9 @@ BLOCK = 64  # frames whose scores are taken as a matrix; between blocks the sums
 
 
 class Shares(NamedTuple):
-    """How many heads, or features, see the past, the whole and the future. They lie in this order.
+    """How many heads, or features, see the past, the whole utterance, and the future.
 
-    So those that a stream keeps sums for come first.
+    Heads are stored in this order, so that those which look back, for which a stream keeps sums, come first.
     """
 
     past: int
@@ -28,7 +28,7 @@ DIRECTIONS = Shares._fields
 
 
 def share_out(owner: str, directions: Sequence[str], count: int) -> Shares:
-    """``directions`` given out in turn to ``count`` heads.
+    """Assign ``directions`` to ``count`` heads in turn, starting again after the last direction.
 
     Raises ValueError for an unknown direction, or none.
     """
@@ -41,7 +41,7 @@ def share_out(owner: str, directions: Sequence[str], count: int) -> Shares:
 
 
 class Kernel(NamedTuple):
-    """A function of scalar products that is one of features: ``of_product(a . b) = features(a) . features(b)``."""
+    """A score of two vectors in two equal forms: ``of_product(a . b) = features(a) . features(b)``."""
 
     of_product: Callable[[Tensor], Tensor]
     features: Callable[[Tensor], Tensor]
@@ -55,8 +55,8 @@ def past_products(
 ) -> Tensor:
     """y_t = sum over u <= t of decay^(t - u) kernel(q_t . k_u) v_u, without u = t where ``include_own`` is False.
 
-    q, k: ``[…, T, f]``; v: ``[…, T, d]``; returns ``[…, T, d]`` in the dtype of sums. Products of all pairs within
-    blocks; what a block sees of those before it is a sum of matrices, of the kernel's features.
+    q, k: ``[…, T, f]``; v: ``[…, T, d]``; returns ``[…, T, d]`` in the dtype of sums. Within a block of BLOCK frames
+    every pair gets its score. Earlier blocks enter through the sum of features(k_u) v_u^T.
     """
     frames, leading = q.shape[-2], q.shape[:-2]
     size = min(frames, BLOCK)

@@ -17,9 +17,9 @@ class Dropout(nn.Dropout):
 def dropout(x: Tensor, p: float, training: bool) -> Tensor:
     """In training each element is zero with probability ``p``, and the others grow so that the mean stays.
 
-    On a CPU torch draws a float for each element, which takes a seventh of a training step; here 64 random bits serve
-    four elements, so that ``p`` is exact to 1 / 131,072, and the others grow by what the rounded one demands. The draws
-    follow from torch's seed. Elsewhere, and under torch.compile, it is torch's own.
+    On a CPU torch draws a float for each element, which takes a seventh of a training step. Here 16 random bits serve
+    an element, so ``p`` is rounded by at most 1 / 131,072, and the kept elements are scaled by the rounded ``p``. The
+    draws follow torch's seed. On other devices, and under torch.compile, torch's own dropout is used.
     """
     if not training or p == 0:
         return x

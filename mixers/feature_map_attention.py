@@ -41,7 +41,10 @@ FEATURE_MAPS: dict[str, FeatureMap] = {
 
 
 class Sums(NamedTuple):
-    """Of values by their scores, ``[…, T, d]``, and of these scores, ``[…, T, 1]``, in the dtype of sums."""
+    """The sum of values times their scores, ``[…, T, d]``, and the sum of the scores, ``[…, T, 1]``.
+
+    Both in the dtype of sums.
+    """
 
     values: Tensor
     scores: Tensor
@@ -51,12 +54,16 @@ class Sums(NamedTuple):
 
 
 class FeatureMapAttention(Mixer):
-    """The common part of linear attention, cosFormer and XNOR: (phi(q) phi(k)^T) v as phi(q) (phi(k)^T v).
+    """The base class of linear attention, cosFormer, XNOR and their relatives.
 
-    Frames may be weighted: each feature a of frame t becomes [w_1 a ; w_2 a ; …] on both sides. Padded
-    frames have weight zero; ``cosine`` weighs by sine and cosine of the frame's place in its utterance.
-    directions: what the heads see, in turn: ``past`` (u <= t), ``future`` (u >= t, under a context to the end of
-    the chunk) or ``whole``. The sum of a direction is that of the equation, over fewer frames.
+    It computes (phi(q) phi(k)^T) v as phi(q) (phi(k)^T v), so keys and values are summed over time first. A subclass
+    changes the sums (``kv_sums``, ``read``) or, for an equation of several terms, ``feature_pairs`` and ``combine``.
+
+    weights: each frame has weights w_1, w_2, …, and every feature a of its key becomes [w_1 a ; w_2 a ; …]. In general
+    there is one weight, 1 for a real frame and 0 for padding. With ``cosine`` there are two, the sine and the cosine of
+    the frame's place in its utterance, and queries are weighted alike.
+    directions: what each head sees, assigned to the heads in turn: ``past`` (u <= t), ``future`` (u >= t, under a
+    context up to the end of the chunk) or ``whole``. The equation stays the same, with its sums over these frames.
     Raises ValueError for heads that do not divide d_model, an unknown feature map or an unknown direction.
     """
 
@@ -107,7 +114,8 @@ class FeatureMapAttention(Mixer):
     def mix(self, direction: str, q: Tensor, k: Tensor, v: Tensor, weights: Tensor, sums: Tensor | None) -> Tensor:
         """The mixed values of heads of one direction: ``[…, heads, T, d_model / heads]``.
 
-        sums: what all frames see alike, as ``kv_sums`` are: of the past chunks, for ``whole`` of this one too.
+        sums: what all frames of a chunk see alike, in the form of ``kv_sums``: the sums over past chunks, and for
+        ``whole`` over this chunk too.
         """
         far = None if sums is None else self.read(q, sums, weights)
         terms = far if direction == "whole" else self.read_one_side(direction, q, k, v, weights, far)
@@ -116,13 +124,13 @@ class FeatureMapAttention(Mixer):
     def read_one_side(
         self, direction: str, q: Tensor, k: Tensor, v: Tensor, weights: Tensor, far: list[Sums] | None
     ) -> list[Sums]:
-        """``read`` for queries that see the frames on one side of them, and what they find ``far`` away."""
+        """``read`` for queries that see one side only: frames of their chunk, and ``far``, read from past chunks."""
         products = past_products if direction == "past" else future_products
         terms = self.read_near(products, q, k, v, weights)
         return terms if far is None else [near.plus(further) for near, further in zip(terms, far, strict=True)]
 
     def read_near(self, products: Callable, q: Tensor, k: Tensor, v: Tensor, weights: Tensor) -> list[Sums]:
-        """What queries find on one side, by ``products`` of that side, for each term of the equation."""
+        """``read_one_side`` within the chunk. products: ``past_products`` or ``future_products``, for the side."""
         values = torch.cat([v, torch.ones_like(v[..., :1])], -1)
         terms = []
         for q_features, k_features in self.feature_pairs(q, k):
@@ -234,6 +242,6 @@ def read_sums(q: Tensor, kv_sums: Tensor) -> Sums:
 def weighted_mean(sums: Sums) -> Tensor:
     """The mean of values ``[…, T, d]``."""
     smallest = torch.finfo(sums.scores.dtype).eps
-    # A query that agrees with no key gets zeros, and no gradient: divided by a weight of zero, it would be infinite.
+    # A query whose scores are all zero gets zeros and no gradient. A division by their sum would give infinity.
     share = sums.scores.clamp(min=smallest).reciprocal().where(sums.scores > smallest, 0.0)
     return sums.values * share

@@ -18,9 +18,10 @@ BLOCK = {"head": 64, "channel": 16}
 
 
 class Writes(NamedTuple):
-    """What frames ask of the matrix and write to it, each ``[…, heads, T, size]``, in the dtype of sums.
+    """With what each frame reads the matrix and what it writes into it: ``[…, heads, T, size]``, in the dtype of sums.
 
-    queries, keys and values of a head's size; strengths ``[…, 1]``; log_decays ``[…, 1 or head size]``, at most 0.
+    queries, keys and values have the size of a head; strengths: ``[…, 1]``; log_decays: ``[…, 1 or head size]``, at
+    most 0.
     """
 
     queries: Tensor
@@ -34,10 +35,11 @@ class Writes(NamedTuple):
 
 
 class DeltaState(NamedTuple):
-    """With all the past in view, the ``matrix`` ``[B, heads that look back, head size, head size]``; else the frames.
+    """The past of a stream. Of the two tensors one is used and the other is empty.
 
-    ``written`` ``[B, heads that look back, frames, …]``: keys, values, strengths and log decays of the frames that
-    the next chunk may see. The unused tensor is empty.
+    ``matrix`` ``[B, heads that look back, head size, head size]``: where all the past is in view.
+    ``written`` ``[B, heads that look back, frames, …]``: under ``left_chunks`` the keys, values, strengths and log
+    decays of the frames that the next chunk may see.
     """
 
     matrix: Tensor
@@ -51,13 +53,13 @@ class GatedDelta(Mixer):
         q, k = SiLU(W x) / length,  v = SiLU(W x),  b = sigmoid(W x),  log a = -exp(A) softplus(W x + c)
         y = out(RMSNorm(r) * SiLU(gate(x)))
 
-    A frame replaces what the matrix S ``[head size, head size]`` of its head holds under its key. Blocks of frames
-    are solved in parallel (section 3.3 there); between blocks S is carried. The convolutions of the published layer
-    are left out: encoders have their own. Under a context the future ends with the chunk.
+    Each head has a matrix S ``[head size, head size]``. A frame replaces what S holds under its key. The frames of a
+    block are solved in parallel (section 3.3 there), and S is carried from block to block. The convolutions of the
+    published layer are left out, because encoders have their own. Under a context the future ends with the chunk.
 
     decay: a single a_t for each ``head``, or one for each ``channel`` of the keys, through a projection of low rank
     (Kimi Delta Attention, https://arxiv.org/abs/2510.26692, equation 1).
-    directions: of the heads, in turn, ``past`` or ``future``.
+    directions: ``past`` or ``future``, assigned to the heads in turn.
     Raises ValueError for heads that do not divide d_model, or an unknown decay or direction.
     """
 
@@ -95,7 +97,7 @@ class GatedDelta(Mixer):
             self.step_size.bias.copy_(step_biases(self.step_size.bias.numel()))
 
     def project(self, x: Tensor, mask: Tensor | None = None) -> Writes:
-        """What frames x ``[B, T, d_model]`` ask and write; padded frames write nothing and decay nothing."""
+        """``Writes`` of frames x ``[B, T, d_model]``. Padded frames write nothing, and let nothing decay."""
         steps = self.step_size(x if self.decay == "head" else self.step_rank(x))
         parts = [*self.qkv(x).chunk(3, -1), self.strength(x), steps]
         q, k, v, strengths, steps = (part.to(sum_dtype(part)).unflatten(-1, (self.heads, -1)) for part in parts)
@@ -127,7 +129,7 @@ class GatedDelta(Mixer):
         return self.finish(x, read)
 
     def look_back(self, context: Context, *writes: Tensor) -> Tensor:
-        """The past within the left chunks: every chunk starts from an empty matrix so far back."""
+        """What frames read of the past under ``left_chunks``: each chunk starts there, with an empty matrix."""
         frames = writes[0].shape[2]
         by_time = Writes(*writes).map(torch.transpose, 1, 2)
         windows = by_time.map(with_left_chunks, context).map(torch.flatten, 0, 1).map(torch.transpose, 1, 2)
@@ -135,7 +137,7 @@ class GatedDelta(Mixer):
         return from_chunks(read.unflatten(0, (writes[0].shape[0], -1)), frames).transpose(1, 2)
 
     def look_ahead(self, writes: Writes, context: Context | None) -> Tensor:
-        """The future: the recurrence from the last frame, or from the last of each chunk."""
+        """What frames read of the future: the recurrence backward from the last frame, of all or of each chunk."""
         batch, _, frames = writes.queries.shape[:3]
         chunk = frames if context is None else context.chunk
         chunks = writes.map(torch.transpose, 1, 2).map(to_chunks, chunk).map(torch.flatten, 0, 1)
@@ -143,7 +145,7 @@ class GatedDelta(Mixer):
         return from_chunks(read.unflatten(0, (batch, -1)), frames).transpose(1, 2)
 
     def run(self, writes: Writes, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The recurrence over frames ``[B, heads, T, …]`` from a state on: what they read, and the last state."""
+        """The recurrence over frames ``[B, heads, T, …]``, from ``state`` on: what they read, and the last state."""
         batch, heads, frames = writes.queries.shape[:3]
         size = min(BLOCK[self.decay], frames)
         blocks = writes.map(torch.flatten, 0, 1).map(to_chunks, size)
@@ -164,7 +166,7 @@ class GatedDelta(Mixer):
         return DeltaState(zeros if context.left_chunks is None else zeros[:, :0], written)
 
     def numbers_written(self) -> int:
-        """By a frame and head: key, value, strength, log decays."""
+        """How many numbers a frame writes for each head: key, value, strength, log decays."""
         return 2 * self.head_size + 1 + (1 if self.decay == "head" else self.head_size)
 
     def step(self, x, state):

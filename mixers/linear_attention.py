@@ -12,7 +12,7 @@ class LinearAttention(FeatureMapAttention):
 
     heads: the product is taken per head. feature_map: ``elu`` (+ 1) as published, ``softmax`` over the
     head's features, ``sigmoid`` or ``relu``.
-    directions: what the heads see, in turn, as in DirectionalAttention; ``whole`` as published.
+    directions: what each head sees, in turn, as in DirectionalAttention; ``whole`` as published.
     Raises ValueError for heads that do not divide d_model, an unknown feature map or an unknown direction.
     """
 

@@ -21,15 +21,15 @@ from .chunks import (
 )
 from .products import product_dtype, sum_products
 
-CAP = 10.0  # of the tokens' scores: their exponentials stay in range without the largest score of all frames
+CAP = 10.0  # limit of the tokens' scores, which keeps their exponentials in range without knowing the largest score
 
 
 class LocalState(NamedTuple):
     """The past of a stream.
 
     ``chunks`` and ``running``: what the tokens have read, as in ``mixers.chunks.PastSums``. ``window``
-    ``[B, heads, frames, 2 * head size]``: keys and values of the frames before; ``frames`` ``[B]``, int64: how many
-    there have been.
+    ``[B, heads, frames, 2 * head size]``: keys and values of the frames before the next chunk. ``frames`` ``[B]``,
+    int64: the number of past frames.
     """
 
     chunks: Tensor
@@ -41,11 +41,9 @@ class LocalState(NamedTuple):
 class LocalAttention(Mixer):
     """Attention to a window of frames and to global tokens (https://arxiv.org/abs/2004.05150, section 3.1), linear.
 
-        tokens:  z_g = sum_u w_gu v_u / sum_u w_gu,   w_gu = exp(10 tanh(g . k_u / (10 root))),
-        root = sqrt(head size)
-        frames:  y_t = out(sum of softmax(s)_u v_u over the frames u = t - window … t + window, and over the tokens)
-                 s_tu = q_t . k_u / root + bias[u - t] for a frame,
-        s_tg = q_t . W z_g / root for a token, whose value is W' z_g
+        tokens:  z_g = sum_u w_gu v_u / sum_u w_gu,   w_gu = exp(10 tanh(g . k_u / (10 root))),   root = sqrt(head size)
+        frames:  y_t = out(sum_u softmax(s)_u v_u + sum_g softmax(s)_g W' z_g),   u from t - window to t + window, all g
+                 s_tu = q_t . k_u / root + bias[u - t],   s_tg = q_t . W z_g / root
 
     The form of Fast Conformers for long audio (https://arxiv.org/abs/2305.05084), where the tokens are frames of the
     sequence; here they are learned queries g of each head. The tanh bounds their scores, so that sums of exponentials

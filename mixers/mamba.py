@@ -38,7 +38,7 @@ class Mamba(ScanMixer):
     of the causal convolution. step_rank: size of r, default d_model / 16, rounded up.
     separate: each direction has its own in_proj and out_proj, whose outputs are added (ExtBiMamba of
     https://arxiv.org/abs/2405.12609). causal: the forward direction alone.
-    Raises ValueError for a size below one, or for directions of a causal scan.
+    Raises ValueError for a size below one, or for ``separate`` together with ``causal``.
     """
 
     paper = "2312.00752"

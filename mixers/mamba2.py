@@ -35,7 +35,7 @@ class Mamba2(ScanMixer):
     expansion * d_model. conv_size: kernel of the causal convolution.
     separate: each direction has its own projections and norm, and their outputs are added. causal: the forward
     direction alone.
-    Raises ValueError for a size below one, heads that do not divide the channels, or directions of a causal scan.
+    Raises ValueError for a size below one, heads that do not divide the channels, or ``separate`` with ``causal``.
     """
 
     paper = "2405.21060"

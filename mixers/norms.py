@@ -6,7 +6,7 @@ from torch import Tensor
 from .base import sum_dtype
 
 SMALLEST = 1e-6
-FLOOR = 1e-3  # of a mean square: a sum that cancels to nearly nothing is mostly rounding, which is not to grow
+FLOOR = 1e-3  # added to a mean square: a sum that nearly cancels is mostly rounding error, which must not be amplified
 
 
 def unit_length(x: Tensor) -> Tensor:

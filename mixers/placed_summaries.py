@@ -21,8 +21,8 @@ def running_sum(x: Tensor) -> Tensor:
 def sliding_sum(x: Tensor, window: int) -> Tensor:
     """y_t = sum of x over t - window … t + window, of the frames that there are: ``[…, T, d]``, in linear time.
 
-    With blocks of a window's width, each window is the end of a block and the start of the next. Nothing is
-    subtracted, so that no digit is lost however long the time.
+    Time is cut into blocks as wide as a window. Each window is then the end of one block and the start of the next.
+    Nothing is subtracted, so no precision is lost however long the time.
     """
     width, frames = 2 * window + 1, x.shape[-2]
     padded = pad(x.reshape(-1, *x.shape[-2:]), (0, 0, window, width + window))
@@ -33,9 +33,9 @@ def sliding_sum(x: Tensor, window: int) -> Tensor:
 
 
 class DirectionalMean:
-    """Some features are means of the frames so far, some of all visible frames, some of those from the frame on.
+    """Some features are means of the frames so far, some of all visible frames, some of the frame and later ones.
 
-    shares: how many features of each. Under a context the future ends with the chunk.
+    shares: how many features of each kind. Under a context the future ends with the chunk.
     """
 
     def __init__(self, shares: Shares):

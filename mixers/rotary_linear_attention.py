@@ -22,7 +22,7 @@ class RotaryLinearAttention(FeatureMapAttention):
     of attention with rotary positions do. The divisor keeps the plain features: it must not vanish.
     A stream keeps keys that are turned as seen from its next frame; no number grows with the time that has passed.
 
-    directions: of the heads, in turn. heads: the product is taken per head.
+    directions: assigned to the heads in turn. heads: the product is taken per head.
     feature_map: phi, ``softmax`` over the head's features, ``elu`` (+ 1), ``sigmoid`` or ``relu``.
     Raises ValueError for heads that do not divide d_model, an odd head size, an unknown feature map or direction.
     """

@@ -14,7 +14,7 @@ from .convolution import depthwise_conv
 
 
 class ScanState(NamedTuple):
-    """The past of the forward scan: with all of it in view its ``hidden`` state, else the ``window`` in view.
+    """The past of the forward scan: its ``hidden`` state, or under ``left_chunks`` the ``window`` of inputs in view.
 
     hidden: ``[B, …]``, as ``Scan.state_shape``; tail: ``[B, conv_size - 1, convolved]``, the last inputs of the
     convolution; window: ``[B, frames, inputs]``, the inputs of the scan in the left chunks. Unused tensors are empty.
@@ -28,9 +28,10 @@ class ScanState(NamedTuple):
 
 
 class Scan(nn.Module):
-    """A direction: a causal convolution, SiLU, and a recurrence from a state on. Padding may be at either end.
+    """One direction of time: a causal convolution, SiLU, and a recurrence. Padding may be at either end.
 
-    ``sizes`` splits a frame's inputs: what is convolved, then what is not. ``state_shape``: of one utterance's state.
+    sizes: how many inputs of a frame are convolved, followed by the sizes of the inputs that are not.
+    state_shape: the shape of the recurrence's state for one utterance.
     """
 
     def __init__(self, sizes: Sequence[int], conv_size: int, state_shape: Sequence[int]):
@@ -39,14 +40,15 @@ class Scan(nn.Module):
         self.conv = nn.Conv1d(sizes[0], sizes[0], conv_size, groups=sizes[0])
 
     def scan_on(self, u: Tensor, others: list[Tensor], state: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The recurrence over convolved frames u, and the last state. state: the one before, None for zeros.
+        """The output of the recurrence over convolved frames u, and its last state. A frame of zeros must add nothing.
 
-        others: the inputs that are not convolved, as ``sizes`` split them. Frames of zeros in u must add nothing to it.
+        state: the state before the first frame; None: zeros. others: the inputs that are not convolved, as in
+        ``sizes``.
         """
         raise NotImplementedError
 
     def scan(self, u: Tensor, others: list[Tensor]) -> Tensor:
-        """``scan_on`` from an empty state, where nobody asks for the last."""
+        """``scan_on`` from an empty state, without the last state."""
         return self.scan_on(u, others, None)[0]
 
     def forward(self, inputs: Tensor, mask: Tensor | None) -> Tensor:
@@ -80,10 +82,10 @@ class ScanMixer(Mixer):
 
         u, z = in_proj(x),   y = out_proj((scan forward of u + scan backward of u) * SiLU(z))
 
-    The directions share in_proj and out_proj, or with ``separate`` nothing; with ``causal`` there is only the first.
-    Under a context the backward direction starts at the chunk's last frame; a stream keeps the state of the forward
-    direction. inputs: numbers in u; channels: numbers in z and in a scan's output.
-    Raises ValueError for directions of a causal scan.
+    The two directions share in_proj and out_proj. With ``separate`` they share nothing; with ``causal`` there is only
+    the forward one. Under a context the backward direction starts at the chunk's last frame, and a stream keeps the
+    state of the forward direction. inputs: the size of u. channels: the size of z and of a scan's output.
+    Raises ValueError for ``separate`` together with ``causal``.
     """
 
     def __init__(
@@ -123,7 +125,7 @@ class ScanMixer(Mixer):
     def join(
         self, x: Tensor, s: Tensor, u: Tensor, z: Tensor, mask: Tensor | None = None, context: Context | None = None
     ) -> Tensor:
-        """y of x, of the scan s forward of u and its gate z, and of the scan backward, which is made here."""
+        """y for frames x, from the forward scan's output s and its gate z. The backward scan, of u, is run here."""
         if self.causal:
             return self.out_proj(s * silu(z))
         if not self.separate:
@@ -133,14 +135,14 @@ class ScanMixer(Mixer):
         return self.out_proj(s * silu(z)) + self.backward_out_proj(backward * silu(backward_z))
 
     def scan_windows(self, u: Tensor, mask: Tensor | None, context: Context) -> Tensor:
-        """The scan forward, where every chunk starts from an empty state at the first of its left chunks."""
+        """The forward scan under ``left_chunks``: every chunk starts at its left chunks, with an empty state."""
         real = u.new_ones(u.shape[:2], dtype=torch.bool) if mask is None else mask
         windows, seen = with_left_chunks(u, context), with_left_chunks(real, context)
         s = self.forward_scan(windows.flatten(0, 1), seen.flatten(0, 1))[:, -context.chunk :]
         return from_chunks(s.unflatten(0, windows.shape[:2]), u.shape[1])
 
     def scan_back(self, u: Tensor, mask: Tensor | None, context: Context | None) -> Tensor:
-        """The scan from the last frame, or from the last of every chunk, backward."""
+        """The backward scan, from the last frame or from the last of every chunk."""
         if mask is None and context is None:
             return self.backward_scan(u.flip(1), None).flip(1)
         chunks, real = masked_chunks(u, mask, context)

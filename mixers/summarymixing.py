@@ -59,10 +59,11 @@ class SummaryMixing(Mixer):
     local_size, summary_size: sizes of f and m; default ``d_model`` (``lite``: always ``d_model``).
     decay: of ``expdecay``, above 0 and at most 1. window: of ``windowed``, frames to either side.
     norm: LayerNorm on f and on m, as in SpeechBrain's later recipes.
-    Two options let order count, which a mean does not see; they need a plain mean, and exclude each other:
-    directions: equal parts of m that are means of the frames so far (``past``), from here on (``future``, under a
-    context to the end of the chunk) or of all (``whole``). rotary: a share of m, 0 to 1, in which s_u is turned by
-    its distance u - t, in periods from 5 to 2,000 frames.
+    Two options make the order of frames matter, which a plain mean ignores. They do not go with ``expdecay`` or
+    ``windowed``, nor with each other:
+    directions: m is divided into equal parts, one for each direction: the mean of the frames so far (``past``), of
+    those from t on (``future``, under a context up to the end of the chunk) or of all (``whole``).
+    rotary: the share of m, 0 to 1, in which s_u is rotated by its distance u - t, with periods from 5 to 2,000 frames.
     Under a context the mean is over the frames that the chunk may see (https://arxiv.org/abs/2409.07165).
     Raises ValueError for an unknown variant or direction, heads that do not divide every size, hidden layers for
     ``fast``, a number out of range, or options that exclude each other.
@@ -116,7 +117,7 @@ class SummaryMixing(Mixer):
         self.summary_norm = nn.LayerNorm(mean_size) if norm else nn.Identity()
 
     def build_statistic(self, decay: float, window: int, directions: Sequence[str], rotary: float) -> Statistic:
-        """What frames see of all: raises ValueError for numbers out of range and options that exclude each other."""
+        """The statistic of these options. Raises ValueError for numbers out of range, and options that do not mix."""
         name, size = type(self).__name__, self.summary_size
         shares = share_out(name, directions, len(directions))
         directional = bool(shares.past or shares.future)

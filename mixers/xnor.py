@@ -21,9 +21,9 @@ class XNOR(FeatureMapAttention):
     g_t = sigmoid(gate([A v ; B v]_t)) for each frame and head; ``term_gated``: the gate's input is averaged
     over time first, which gives a single gate for each utterance and head.
     feature_map: phi, ``softmax`` over the head's features or ``sigmoid``. heads: products are taken per head.
-    directions: what the heads see, in turn, as in DirectionalAttention; ``whole`` as published.
-    output_scale: of the first weights of ``out``. A and B both begin as the plain mean over time, so that y begins as
-    twice that mean, the same for every frame; at full size it drowns the frames that it is added to.
+    directions: what each head sees, in turn, as in DirectionalAttention; ``whole`` as published.
+    output_scale: a factor of the initial weights of ``out``. At first A v and B v are both close to the plain mean over
+    time, so y is twice this mean, the same for every frame. At full size it drowns the frames that it is added to.
     ``cos`` and ``term_gated`` need the whole utterance and cannot stream.
     Raises ValueError for an unknown variant, feature map or direction, or heads that do not divide d_model.
     """
