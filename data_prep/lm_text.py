@@ -2,13 +2,15 @@
 
 A text is read line by line and never kept in memory. A source, or several in a list, may be:
 
-- a manifest (`.csv`, its column wrd), or a transcript file of a corpus (an ID, then the words);
+- a manifest, this project's or one of own data (`.csv`, `.tsv`, `.jsonl`, see `data_prep.own`), which is read whole;
+- a transcript file of a corpus (an ID, then the words);
 - a run folder: the manifests that the run was trained, validated or tested on;
 - a corpus folder in LibriSpeech's layout: the transcripts of its train*, dev* or test* splits;
 - any other file: one sentence a line, UTF-8, also compressed by gzip (`librispeech-lm-norm.txt.gz`).
 """
 
 import gzip
+import json
 import random
 import zlib
 from collections.abc import Iterable, Iterator
@@ -18,7 +20,8 @@ from typing import BinaryIO, NamedTuple
 
 from data_prep.errors import DataError
 from data_prep.files import expand_user
-from data_prep.manifest import read_manifest
+from data_prep.manifest import is_manifest, read_manifest
+from data_prep.own import manifest_texts
 from data_prep.source import list_source
 from data_prep.splits import available_splits, choose_splits, find_corpus
 from data_prep.text import normalize
@@ -26,7 +29,9 @@ from data_prep.transcripts import NAMES, is_transcript, read_transcript
 
 NO_SPLITS = {"train": [], "valid": [], "test": []}
 GZIP = b"\x1f\x8b"  # how every gzip file begins
-RUN_MANIFESTS = {"train": "merged/train.csv", "valid": "merged/valid.csv", "test": "test*.csv"}
+RUN_MANIFESTS = {"train": "merged/train.csv", "valid": "merged/valid.csv", "test": "*.csv"}
+RUN_DATA = "data.json"  # of a run: which of its manifests it was trained and validated on
+MANIFESTS = (".csv", ".tsv", ".jsonl")
 
 
 class TextSize(NamedTuple):
@@ -53,6 +58,10 @@ def _files(source: Path, use: str) -> list[Path]:
     if (source / "manifests").is_dir():
         files = sorted((source / "manifests").glob(RUN_MANIFESTS[use]))
         missing = f"the run {source} has no manifests/{RUN_MANIFESTS[use]}"
+        if use == "test":
+            others = _trained_on(source)
+            files = [file for file in files if file.stem not in others]
+            missing += " but those that it was trained and validated on"
     else:
         root = find_corpus(source)
         splits = getattr(choose_splits(available_splits(root), **{**NO_SPLITS, use: "auto"}), use)
@@ -61,6 +70,18 @@ def _files(source: Path, use: str) -> list[Path]:
     if not files:
         raise DataError(f"{missing}: name a file with the text")
     return files
+
+
+def _trained_on(run: Path) -> set[str]:
+    """The names of the manifests that a run was trained and validated on. Raises DataError where they are not known."""
+    path = run / RUN_DATA
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return {*data["train"]["files"], *data["valid"]["files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise DataError(
+            f"{path} is missing or damaged, which says what the run was not trained on: name a file with the text"
+        ) from None
 
 
 def sentences(files: Iterable[Path]) -> Iterator[str]:
@@ -106,8 +127,8 @@ def shuffled(items: Iterable, buffer: int, key: str) -> Iterator[list]:
 
 
 def _lines(file: Path) -> Iterator[str]:
-    if file.name.endswith(".csv"):
-        yield from (row["wrd"] for row in read_manifest(file))
+    if file.name.lower().removesuffix(".gz").endswith(MANIFESTS):
+        yield from (row["wrd"] for row in read_manifest(file)) if is_manifest(file) else manifest_texts(file)
         return
     if is_transcript(file.name):
         yield from _transcript_words(file)

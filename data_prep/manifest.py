@@ -26,6 +26,12 @@ def read_manifest(manifest) -> Iterator[dict[str, str]]:
     return (dict(zip(COLUMNS, row, strict=True)) for row in read_rows(manifest))
 
 
+def is_manifest(path) -> bool:
+    """Whether a file begins as a manifest does."""
+    with open(path, "rb") as file:
+        return file.readline(1000).rstrip(b"\r\n") == ",".join(COLUMNS).encode()
+
+
 def read_rows(manifest) -> Iterator[list[str]]:
     """Yield the rows of a manifest in the order of COLUMNS. Raises DataError as `read_manifest` does."""
     if not Path(manifest).is_file():

@@ -3,6 +3,6 @@
 Command: `python -m data_prep.own MANIFEST… OUT`. See docs/own_data.md.
 """
 
-from data_prep.own.prepare import check_source, manifest_names, prepare_manifest
+from data_prep.own.prepare import check_source, manifest_names, manifest_texts, prepare_manifest
 
-__all__ = ["check_source", "manifest_names", "prepare_manifest"]
+__all__ = ["check_source", "manifest_names", "manifest_texts", "prepare_manifest"]

@@ -70,6 +70,14 @@ def prepare_manifest(source: Path, root: Path, writer: SplitWriter, data_folder:
     return writer.manifest if writer.is_unchanged(fingerprint) else writer.write(content, fingerprint)
 
 
+def manifest_texts(source: Path) -> Iterator[str]:
+    """The words of each row, as they are written. Raises DataError for a source, or a row, that cannot be read."""
+    for row in _read(source, hashlib.sha256()):
+        if isinstance(row, BadRow):
+            raise DataError(f"{row.place}: {row.reason}; correct the row, or take it out")
+        yield row.text
+
+
 def _read(source: Path, digest) -> Iterator[Row | BadRow]:
     check_source(source)
     if source.is_dir():

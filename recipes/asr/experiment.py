@@ -73,6 +73,14 @@ class ASRExperiment(Experiment):
         elif alone := [key for key in ("freeze", "new_tokenizer") if self.hparams.get(key)]:
             raise RecipeError(f"{self.recipe.path}: {alone[0]} is for weights of another run: give --init_from")
 
+    def check_stage(self) -> None:
+        super().check_stage()
+        if self.hparams["find_batch"] and not self.trains:
+            raise RecipeError(
+                f"--find_batch tries batches to train with, and {self.folder} would only be tested: give another "
+                "--output_folder"
+            )
+
     @cached_property
     def transfer(self) -> Transfer:
         """What a training that begins takes from `init_from`."""

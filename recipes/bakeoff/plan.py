@@ -93,6 +93,7 @@ def make_plan(
     content = content_of(arguments)
     entries = make_entries(arguments, mixers)
     hparams = build(tuple(arguments)).hparams
+    check_trains(arguments, entries)
     seeds = make_seeds(seeds, hparams["seed"])
     before = ComparisonRecord.read(folder)
     baseline = choose_baseline(baseline, entries, before)
@@ -131,6 +132,13 @@ def check_run_options(options: RunOptions) -> None:
     for name in ("debug", "test_only"):
         if getattr(options, name):
             raise RecipeError(f"--{name}: its runs would be taken for finished ones; leave it out, or use train.py")
+
+
+def check_trains(arguments: Sequence[str], entries: Sequence[Entry]) -> None:
+    """Raises RecipeError for an entry, or the recipe, with whose keys a run is no training."""
+    for entry in entries:
+        if build((*arguments, *entry.arguments)).hparams.get("find_batch"):
+            raise RecipeError("--find_batch true: its runs would train nothing; leave it out, or use train.py")
 
 
 def check_seconds(seconds: float | None, step_limit: int | None) -> None:

@@ -53,9 +53,12 @@ SEED = whole(0, 2**32 - 1)  # what numpy takes
 KEYS = {
     "recipe": Key(Role.WHERE, or_null(TEXT)),
     "data_folder": Key(Role.WHERE, TEXT),
-    # What own manifests hold is a run's own, wherever they lie.
+    # What own manifests, texts and a tokenizer hold is a run's own, wherever they lie.
     "train_manifest": Key(Role.WHERE, or_null(TEXTS)),
     "valid_manifest": Key(Role.WHERE, or_null(TEXTS)),
+    "train_text": Key(Role.WHERE, or_null(TEXTS)),
+    "valid_text": Key(Role.WHERE, or_null(TEXTS)),
+    "tokenizer": Key(Role.WHERE, TEXT),
     "output_folder": Key(Role.WHERE, TEXT),
     "about": Key(Role.ABOUT, NOTES),
     # How a run is executed and kept.
@@ -71,10 +74,7 @@ KEYS = {
     "test_splits": Key(Role.DATA, TEXTS, free=True),
     "test_manifest": Key(Role.DATA, or_null(TEXTS), free=True, later=True),
     "text_normalizer": Key(Role.DATA, or_null(choice("none", "upper", "basic")), later=True),
-    "train_text": Key(Role.DATA, or_null(TEXTS)),
-    "valid_text": Key(Role.DATA, or_null(TEXTS)),
-    "test_text": Key(Role.DATA, or_null(TEXTS)),
-    "tokenizer": Key(Role.DATA, TEXT),
+    "test_text": Key(Role.DATA, or_null(TEXTS), free=True),
     # The model.
     "mixer": Key(Role.MODEL, MIXER),
     "mixers": Key(Role.MODEL, TABLE),

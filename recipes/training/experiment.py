@@ -38,6 +38,7 @@ from recipes.training.tensors import load_weights, save_weights
 from recipes.training.trainer import Trainer
 
 NAMES_SHOWN = 5
+OF_ONE_COMMAND = {"allow_new_data", "find_batch"}  # keys that the kept recipe does not repeat
 
 
 class Experiment:
@@ -60,7 +61,6 @@ class Experiment:
         self.debug, self.test_only = run_options.debug, run_options.test_only
         if self.debug:
             self.folder = debug_folder(self.folder)
-        # An allowance is for one command: the kept recipe does not repeat it.
         self.allows_new_data = bool(self.hparams.get("allow_new_data"))
         if self.debug and self.test_only:
             raise RecipeError(f"--debug trains anew, in {self.folder}: it has nothing for --test_only to test")
@@ -269,8 +269,8 @@ def run_experiment(kind: type[Experiment], argv: Sequence[str] | None, descripti
     if "output_folder" not in overrides and is_kept_recipe(arguments.recipe):
         overrides = {**overrides, "output_folder": str(arguments.recipe.parent)}  # which may have been moved
     recipe = load(arguments.source, overrides)
-    if "allow_new_data" in overrides:
-        lasting = {key: value for key, value in overrides.items() if key != "allow_new_data"}
+    lasting = {key: value for key, value in overrides.items() if key not in OF_ONE_COMMAND}
+    if lasting != overrides:
         recipe = recipe._replace(text=flatten(arguments.source, lasting))
     run_options = start(arguments.run_options)
     with kind(recipe, run_options) as experiment:

@@ -52,10 +52,11 @@ class RunData:
         write_json(Path(folder) / DATA, to_json(self))
 
     def differences(self, other: "RunData") -> list[str]:
-        """The names of the files that differ, or that only one of the two has."""
+        """The names of the files that differ, or that only one of the two has. The same files moved are the same."""
         names = []
         for mine, others in ((self.train.files, other.train.files), (self.valid.files, other.valid.files)):
-            names += [name for name in {**mine, **others} if mine.get(name) != others.get(name)]
+            if list(mine.values()) != list(others.values()):
+                names += [name for name in {**mine, **others} if mine.get(name) != others.get(name)]
         return list(dict.fromkeys(names))
 
     def followed_by(self, new: "RunData", epoch: int) -> "RunData":

@@ -56,6 +56,7 @@ def test_what_does_not_fit_is_said_before_training(corpus, tmp_path, capsys, mon
         message,
     )
     assert not list((tmp_path / "run").glob("checkpoints/CKPT*"))
+    assert "find_batch: False" in (tmp_path / "run" / "recipe.yaml").read_text()  # the next command trains
 
 
 def test_an_error_that_is_none_of_memory_stays_one(corpus, tmp_path, monkeypatch):

@@ -104,6 +104,11 @@ MISTAKES = {
         {"options": ["--debug"]},
         "--debug: its runs would be taken for finished ones; leave it out, or use train.py",
     ),
+    "no training": (
+        ["attention", "xnor,find_batch=true"],
+        {},
+        "--find_batch true: its runs would train nothing; leave it out, or use train.py",
+    ),
     "a seed for a number": (
         ["xnor"],
         {"seeds": (1234,)},

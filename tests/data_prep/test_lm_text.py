@@ -1,6 +1,7 @@
 """Text for language models: where it comes from, how it is cut, shuffled and shared out."""
 
 import gzip
+import json
 from itertools import chain, islice
 
 import pytest
@@ -40,6 +41,17 @@ def test_every_kind_of_file_gives_its_sentences(tmp_path, name):
     assert list(sentences([write(tmp_path / name)])) == CLEAN
 
 
+def test_manifests_of_own_data_give_their_words(tmp_path):
+    rows = [("a.wav", "A STONE"), ("b.wav", "THE RIVER"), ("c.wav", "DON'T WALK")]
+    lines = ["audio\ttext", *(f"{audio}\t{text}" for audio, text in rows)]
+    records = [json.dumps({"audio_filepath": audio, "text": text}) for audio, text in rows]
+    (tmp_path / "my.tsv").write_text("\n".join(lines))
+    (tmp_path / "my.CSV").write_text("\n".join(line.replace("\t", ",") for line in lines))
+    (tmp_path / "my.jsonl.gz").write_bytes(gzip.compress("\n".join(records).encode()))
+    for name in ("my.tsv", "my.CSV", "my.jsonl.gz"):
+        assert list(sentences([tmp_path / name])) == CLEAN
+
+
 def test_windows_text(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf" + "A É\r\nB\r\n".encode())
     assert list(sentences([tmp_path / "a.txt"])) == ["A É", "B"]
@@ -52,13 +64,15 @@ def test_several_sources_in_order(tmp_path):
 
 
 def test_a_run_folder_gives_its_manifests(tmp_path):
-    for name in ("merged/train", "merged/valid", "test-clean", "test-other", "dev-clean"):
+    for name in ("merged/train", "merged/valid", "test-clean", "my_test", "dev-clean", "test_train"):
         manifest(tmp_path / "manifests" / f"{name}.csv", [name.upper()])
+    trained = {"train": {"files": {"test_train": ""}}, "valid": {"files": {"dev-clean": ""}}}
+    (tmp_path / "data.json").write_text(json.dumps(trained))
     by_use = {use: list(sentences(text_files(tmp_path, use))) for use in ("train", "valid", "test")}
     assert by_use == {
         "train": ["MERGED/TRAIN"],
         "valid": ["MERGED/VALID"],
-        "test": ["TEST-CLEAN", "TEST-OTHER"],
+        "test": ["MY_TEST", "TEST-CLEAN"],
     }
 
 
@@ -94,11 +108,11 @@ ERRORS = {
         "{file}, line 3: not UTF-8 text; convert it, iconv -f latin1 -t utf-8",
     ),
     "empty": ("a.txt", b" \n\n", "{file}: no sentence in it; give a text with words"),
-    "no manifest": (
-        "a.csv",
-        b"A,B\n",
-        "{file} is no manifest: its first line isn't ID,duration,wav,spk_id,wrd; "
-        "python -m data_prep.own makes one of own data",
+    "no manifest": ("a.csv", b"A,B\n", "{file}: no column for audio (audio, wav, path, "),
+    "row without words": (
+        "a.jsonl",
+        b'{"audio": "a.wav"}\n',
+        "{file}:1: no text (text, wrd, words, transcript, transcription, sentence); correct the row, or take it out",
     ),
     "run without split": (
         "manifests/x.csv",

@@ -315,6 +315,14 @@ def test_other_text_is_refused_and_may_be_allowed(folder, tmp_path, capsys):
     assert LanguageModelSummary.read(output).train_text == {"sentences": 32, "words": 128}
 
 
+def test_moved_texts_are_the_same_and_a_text_to_test_on_may_follow(folder, tmp_path):
+    output, moved = tmp_path / "run", tmp_path / "moved"
+    assert train(folder, output, "--number_of_epochs", "1") == 0
+    shutil.copytree(folder, moved)
+    assert train(moved, output, "--test_text", str(moved / "test.txt")) == 0
+    assert len(epochs(output)) == 2 and LanguageModelSummary.read(output).texts.keys() == {"valid", "test"}
+
+
 def test_testing_needs_neither_training_text_nor_the_recognisers_tokenizer(folder, tmp_path):
     texts, output = shutil.copytree(folder, tmp_path / "texts"), tmp_path / "run"
     assert train(texts, output) == 0
