@@ -33,7 +33,7 @@ PIECE = SAMPLE_RATE // 10
 SAME_WORD = 0.1  # seconds by which the beginning of a word may differ from one text to the next
 
 
-class Heard(NamedTuple):
+class Received(NamedTuple):
     """A message and when it came, in seconds after the client's first sample was spoken."""
 
     seconds: float
@@ -120,11 +120,11 @@ async def measure(options: argparse.Namespace, speech: Sequence[np.ndarray]) -> 
     }
 
 
-async def speak(session, url: str, samples: np.ndarray, delay: float) -> list[Heard]:
+async def speak(session, url: str, samples: np.ndarray, delay: float) -> list[Received]:
     """Send the samples as they would be spoken; all that the server says."""
     whole = (samples * 2**15).clip(-(2**15), 2**15 - 1).astype("<i2")
     async with session.ws_connect(url) as socket:
-        heard = [Heard(0.0, await socket.receive_json())]
+        heard = [Received(0.0, await socket.receive_json())]
         await asyncio.sleep(delay)
         began = time.perf_counter()
 
@@ -137,35 +137,35 @@ async def speak(session, url: str, samples: np.ndarray, delay: float) -> list[He
 
         sending = asyncio.create_task(send())
         async for message in socket:
-            heard.append(Heard(time.perf_counter() - began, message.json()))
+            heard.append(Received(time.perf_counter() - began, message.json()))
         await sending
     if heard[-1].message["type"] != "end":
         raise DataError(f"the server said {heard[-1].message}")
     return heard
 
 
-def heard_at_once(options: argparse.Namespace, speech: Sequence[np.ndarray]) -> list[list[Heard]]:
+def heard_at_once(options: argparse.Namespace, speech: Sequence[np.ndarray]) -> list[list[Received]]:
     """What clients would hear of a server that takes no time."""
     model = Transcriber.load(options.run, device="cpu")
     told = []
     for samples in speech:
-        stream, heard = model.stream(chunk=options.chunk), list[Heard]()
+        stream, heard = model.stream(chunk=options.chunk), list[Received]()
         for start in range(0, len(samples), PIECE):
             piece = samples[start : start + PIECE]
             spoken = (start + len(piece)) / SAMPLE_RATE
-            heard += [Heard(spoken, {"type": "text", **asdict(text)}) for text in stream.feed(piece)]
+            heard += [Received(spoken, {"type": "text", **asdict(text)}) for text in stream.feed(piece)]
         end = [{"type": "text", **asdict(text)} for text in stream.finish()]
-        told.append(heard + [Heard(len(samples) / SAMPLE_RATE, text) for text in end])
+        told.append(heard + [Received(len(samples) / SAMPLE_RATE, text) for text in end])
     return told
 
 
-def ms(told: Sequence[Sequence[Heard]]) -> Latencies:
+def ms(told: Sequence[Sequence[Received]]) -> Latencies:
     latencies = [latency for messages in told for latency in word_latencies(messages)]
     p50, p95 = (round(1000 * float(np.percentile(latencies, share))) for share in (50, 95))
     return Latencies(latencies, p50, p95)
 
 
-def word_latencies(messages: Sequence[Heard]) -> list[float]:
+def word_latencies(messages: Sequence[Received]) -> list[float]:
     """Seconds, of every word of the final texts."""
     texts = [(heard.seconds, heard.message) for heard in messages if heard.message["type"] == "text"]
     latencies = []

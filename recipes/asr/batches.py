@@ -18,18 +18,19 @@ Recording = Any  # the number of an utterance, or a tuple of those that are join
 class DurationBatches(Sampler[list[Recording]]):
     """Batches of at most ``batch_seconds`` of padded audio, every utterance once an epoch.
 
-    The utterances are sorted by length into ``buckets`` of equally many, shuffled inside each, and cut into batches
-    from the shortest on; then the batches are shuffled. Both orders follow from (seed, epoch) alone. One bucket:
-    any lengths together; as many buckets as utterances: the least padding. An utterance longer than
-    ``batch_seconds`` is a batch of its own.
+    The utterances are sorted by length, divided into ``buckets`` of equally many, and shuffled inside each bucket. They
+    are cut into batches, from the shortest on, and then the batches are shuffled. Both orders depend only on (seed,
+    epoch). With one bucket any lengths come together; with as many buckets as utterances there is the least padding.
+    An utterance longer than ``batch_seconds`` is a batch of its own.
 
-    ascending_epochs: in so many epochs, the first ones, the batches come from the shortest to the longest: a
-    curriculum by length ("SortaGrad", arXiv 1512.02595), which helps CTC to find its first alignments.
-    joining: which utterances are one recording, anew in each epoch; None: each is one.
+    ascending_epochs: in this many epochs at the start, the batches go from the shortest to the longest: a curriculum
+    by length ("SortaGrad", arXiv 1512.02595), which helps CTC to find its first alignments.
+    joining: which utterances are joined into one recording, anew in each epoch; None: none are.
     durations: seconds of each utterance. seed: None for evaluation: sorted by length, the longest batch first.
-    rank, ranks: of several processes each takes every ``ranks``-th batch. even: all get equally many, as training
-    together demands; who has no batch of its own left in the last round gets the first one of the epoch again.
-    Set ``epoch`` before a pass, and ``skip`` to the number of batches, of all processes, that are done already.
+    rank, ranks: each of several processes takes every ``ranks``-th batch. even: all processes get equally many, which
+    distributed training needs; a process without a batch of its own in the last round gets the first of the epoch
+    again. Set ``epoch`` before a pass, and ``skip`` to the number of batches that all processes together have done
+    already.
     """
 
     def __init__(
@@ -59,11 +60,11 @@ class DurationBatches(Sampler[list[Recording]]):
         return self._planned[1]
 
     def recordings(self) -> list[Recording]:
-        """What is heard as one in this epoch."""
+        """The recordings of this epoch: numbers of utterances, or tuples of those that are joined."""
         return list(self.joining.groups(self.epoch)) if self.joining else list(range(len(self.durations)))
 
     def seconds(self, recordings: Sequence[Recording]) -> np.ndarray:
-        """Of each recording."""
+        """The length of each recording."""
         if not self.joining:
             return self.durations[recordings]
         return np.array([self.durations[np.atleast_1d(recording)].sum() for recording in recordings])

@@ -37,8 +37,8 @@ LOSSES = ("loss", "ctc_loss", "attention_loss", "transducer_loss")
 SUMS = (*LOSSES, "utterances", "tokens_right", "tokens", "blanks", "frames")
 
 
-class Heard(NamedTuple):
-    """What a batch of a test set says."""
+class DecodedBatch(NamedTuple):
+    """The transcriptions of a test batch, and the utterances whose audio could not be read."""
 
     transcriptions: list[Transcription]
     unread: tuple[Unread, ...]
@@ -47,9 +47,9 @@ class Heard(NamedTuple):
 class ASRBrain(Trainer):
     """Trains and evaluates the recipe's `model`, a `recipes.models.Recogniser`.
 
-    remarks: name the utterances whose audio cannot be read. language_model: of the test search. train_reader: reads
-    the audio to train on; it is told each epoch.
-    homophones: pairs of words that sound alike, whose confusions are counted in validation. parts: see `Trainer`.
+    remarks: where utterances whose audio cannot be read are named. language_model: for the test search. train_reader:
+    reads the training audio; its `epoch` is set here. homophones: pairs of words that sound alike, whose confusions are
+    counted in validation. parts: see `Trainer`.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class ASRBrain(Trainer):
         return 2 if stage == Stage.TRAIN and self.consistency_weight is not None else 1
 
     def context(self, stage: Stage) -> Context | None:
-        """What a frame of the encoder may see of its utterance; None: all. In training drawn for every batch."""
+        """What a frame of the encoder may see; None: the whole utterance. In training it is drawn for every batch."""
         if stage == Stage.TRAIN:
             return self.streaming.draw() if self.streaming else None
         return self.test_context if stage == Stage.TEST else None
@@ -135,17 +135,17 @@ class ASRBrain(Trainer):
         return loss.detach().cpu()
 
     @no_grad()
-    def decode_batch(self, batch: Batch) -> Heard:
-        """What a batch of a test set says. It changes nothing of the Brain, so that any process may do it."""
+    def decode_batch(self, batch: Batch) -> DecodedBatch:
+        """Decode a test batch. This changes nothing in the Brain, so any process may do it."""
         if not batch.ids:
-            return Heard([], batch.unread)
+            return DecodedBatch([], batch.unread)
         batch = batch.to(self.device)
         with self.evaluation_ctx:
             output = self.compute_forward(batch, Stage.TEST)
-            return Heard(self.transcribe_batch(output, batch, Stage.TEST), batch.unread)
+            return DecodedBatch(self.transcribe_batch(output, batch, Stage.TEST), batch.unread)
 
     def transcribe_batch(self, output: Output, batch: Batch, stage: Stage) -> list[Transcription]:
-        """By greedy CTC, and by the search of this stage where there is one."""
+        """Decode by greedy CTC, and by the search of this stage if it has one."""
         log_probs = output.ctc_logits.float().log_softmax(-1)
         greedy = [detokenize(self.tokenizer, tokens) for tokens in greedy_ctc(log_probs, output.encoded.lengths)]
         nbest = [[ScoredText(text, None)] for text in greedy]
@@ -159,7 +159,7 @@ class ASRBrain(Trainer):
         return list(map(Transcription, batch.ids, batch.words, nbest, greedy))
 
     def count_blanks(self, output: Output) -> None:
-        """Frames whose best token is CTC's blank, and all: near 100 % for a CTC head that has not begun to learn."""
+        """Count frames, and those whose best token is the blank: nearly all, until the CTC head begins to learn."""
         real = lengths_to_mask(output.encoded.lengths, output.ctc_logits.shape[1])
         blanks = (output.ctc_logits.argmax(-1) == BLANK) & real
         self.sums.update(blanks=int(blanks.sum()), frames=int(real.sum()))
@@ -186,7 +186,7 @@ class ASRBrain(Trainer):
         self.unread = self.unread_by_split.setdefault(split, UnreadAudio(split))
 
     def search_of(self, stage: Stage, epoch: int | None):
-        """The search beside greedy CTC in this stage; None where the recipe wants none, or not in this epoch."""
+        """The search beside greedy CTC; None if the recipe has none for this stage, or not in this epoch."""
         if stage == Stage.TEST:
             return self.hparams.test_search
         due = stage == Stage.VALID and epoch % self.hparams.valid_search_interval == 0
@@ -228,7 +228,7 @@ class ASRBrain(Trainer):
             metrics |= {f"valid_{name}": scores[name] for name in ("homophone_error", "homophones_seen")}
         self.log_epoch(epoch, metrics)
         self.logger.info(
-            f"epoch {epoch}/{self.epochs}: train loss {shown(train_loss)}, valid loss {shown(valid_loss)}, "
+            f"epoch {epoch}/{self.epochs}: train loss {loss_text(train_loss)}, valid loss {loss_text(valid_loss)}, "
             f"valid WER {wer:.2f} % (greedy CTC)" + ("" if search_wer is None else f", {search_wer:.2f} % (search)")
         )
         self.checkpointer.save_epoch(self.hparams.average_checkpoints, self.hparams.keep_last_checkpoints, WER=wer)
@@ -237,35 +237,35 @@ class ASRBrain(Trainer):
         return factor * self.sums[key] / self.sums[over] if self.sums[over] else None
 
     def transcribe(self, dataset: Utterances, batches: DurationBatches, name: str) -> list[Transcription]:
-        """Decode a whole set with the recipe's search; in the order of the manifest's IDs. name: for the bar.
+        """Decode a whole set with the recipe's search; returns transcriptions sorted by ID. name: of the set.
 
-        On a CPU it forks a process for every core; each of several processes of torchrun decodes its share. All get
-        everything. Those whose audio cannot be read are left out, and named in `unread`. Raises AudioError where these
-        are more than a tenth.
+        On a CPU a process is forked for every core. Under torchrun each process decodes its share, and every process
+        gets all transcriptions. Utterances whose audio cannot be read are left out and named in `unread`. Raises
+        AudioError if these are more than a tenth.
         """
         self.split = name
         own = batches.own()[: self.debug_batches if self.debug else None]
         self.on_stage_start(Stage.TEST)
         self.modules.eval()
         with tqdm(total=len(own), desc=name, unit="batch", leave=False, disable=not self.shows_progress) as bar:
-            for heard in self.decode_batches(dataset, own):
-                self.transcriptions += heard.transcriptions
-                self.unread.add(heard.unread)
+            for decoded in self.decode_batches(dataset, own):
+                self.transcriptions += decoded.transcriptions
+                self.unread.add(decoded.unread)
                 bar.update()
         self.on_stage_end(Stage.TEST, None)
         return self.transcriptions
 
-    def decode_batches(self, dataset: Utterances, batches: list[list[int]]) -> Iterator[Heard]:
-        """What each batch says, in any order."""
+    def decode_batches(self, dataset: Utterances, batches: list[list[int]]) -> Iterator[DecodedBatch]:
+        """The decoded batches, in any order."""
         processes = min(cores(), len(batches)) if self.may_fork() else 1
         if processes == 1:
             return map(self.decode_batch, data.loader(dataset, batches, self.hparams.workers))
         return forked(lambda batch: self.decode_batch(data.read(dataset, batch)), batches, processes)
 
     def may_fork(self) -> bool:
-        """Several processes of torchrun have shared the cores out; what torch.compile made has its threads built in."""
+        """Not under torchrun, which has divided the cores already, nor with torch.compile, which fixes the threads."""
         return self.device == "cpu" and ranks() == 1 and self.modules["model"] is self.model
 
 
-def shown(loss: float | None) -> str:
+def loss_text(loss: float | None) -> str:
     return "-" if loss is None else f"{loss:.3f}"

@@ -32,7 +32,7 @@ class Unread(NamedTuple):
 class Batch(NamedTuple):
     """Padded utterances. Lengths are absolute: relative lengths, as in PaddedBatch, round frames away.
 
-    A batch of which no audio could be read has no ids, and a tenth of a second of silence to stand for them.
+    If none of its audio could be read, a batch has no ids, and a tenth of a second of silence as its audio.
     """
 
     ids: list[str]
@@ -48,7 +48,7 @@ class Batch(NamedTuple):
         return Batch(*moved)
 
     def repeated(self, times: int) -> "Batch":
-        """The utterances so many times over, as a model's output has them after several views of each."""
+        """All utterances ``times`` times over, in the order of a model's output for several views."""
         tensors = (part.repeat(times, *(1,) * (part.dim() - 1)) for part in self if isinstance(part, Tensor))
         audio, lengths, tokens, token_lengths = tensors
         return Batch(self.ids * times, audio, lengths, tokens, token_lengths, self.words * times)
@@ -58,7 +58,10 @@ class Batch(NamedTuple):
 
 
 def collate(recordings: Sequence[Utterance | tuple[Utterance, ...]]) -> Batch:
-    """A batch of the utterances whose audio could be read; the others are named in it. A tuple is one recording."""
+    """A batch of the utterances whose audio could be read; its `unread` names the others.
+
+    A tuple of utterances is joined into one recording.
+    """
     several = [(recording,) if isinstance(recording, Utterance) else recording for recording in recordings]
     unread = [
         Unread(utterance.id, utterance.seconds, utterance.audio.kind, str(utterance.audio))
@@ -82,7 +85,7 @@ def collate(recordings: Sequence[Utterance | tuple[Utterance, ...]]) -> Batch:
 
 
 def joined(utterances: Sequence[Utterance]) -> Utterance:
-    """One after the other, without a pause more."""
+    """Several utterances as one, one after the other without pauses between them."""
     first, last = utterances[0], utterances[-1]
     return Utterance(
         id=first.id if first is last else f"{first.id} to {last.id}",
@@ -102,9 +105,9 @@ def train_batches(
     ascending_epochs: int = 0,
     joined_seconds: float | None = None,
 ) -> DurationBatches:
-    """Batches to train on, new in every epoch, of which this process takes its share.
+    """This process's share of the training batches, which are drawn anew for every epoch.
 
-    joined_seconds: consecutive utterances of a speaker are joined up to this. Raises DataError where none can be.
+    joined_seconds: join consecutive utterances of a speaker up to this length. Raises DataError if none can be joined.
     """
     joining = None
     if joined_seconds is not None:
@@ -125,17 +128,17 @@ def train_batches(
 
 
 def test_batches(dataset: Utterances, batch_seconds: float) -> DurationBatches:
-    """Batches to evaluate on: like lengths together, the longest first, every utterance in one process alone."""
+    """Batches to evaluate on: similar lengths together, the longest first, each utterance in only one process."""
     return DurationBatches(dataset.durations, batch_seconds, rank=rank(), ranks=ranks())
 
 
 def read(dataset: Utterances, recordings: Sequence[Recording]) -> Batch:
-    """A batch, in this process."""
+    """Read a batch in this process."""
     return collate([dataset[recording] for recording in recordings])
 
 
 def loader(dataset: Utterances, batches: Iterable[list[Recording]], workers: int) -> DataLoader:
-    """Its processes are started anew for each pass, so that they know the epoch."""
+    """Reads batches in loading processes. These start anew for each pass, so they see the current epoch."""
     return DataLoader(
         dataset,
         batch_sampler=batches,

@@ -31,13 +31,13 @@ OTHER_DATA = frozenset({"data_folder", "test_manifest"})
 
 
 class Evaluation:
-    """A saved run, and the folder for what it decodes, whose lock is held while entered.
+    """A saved run, and the folder where its decoding results go. The folder's lock is held while entered.
 
-    Of several processes of torchrun each decodes its share, and the first one writes.
+    Under torchrun each process decodes its share, and the first one writes.
 
-    output: the folder; None: a folder inside the run's, see `Identity`. label: for the folder's name. command: to be
-    named in the report as the way to decode again. Raises RecipeError for run options that do not fit the machine, and
-    for a folder that holds a trained run.
+    output: the folder; None: a folder inside the run's, named by `Identity`. label: a part of this name. command: the
+    command that the report names for decoding again. Raises RecipeError for run options that do not fit the machine,
+    and for an output folder that holds a trained run.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Evaluation:
         stack.enter_context(locked(self.folder, "evaluation"))
 
     def keep_weights(self) -> None:
-        """Another average becomes a run folder of its own: weights, recipe, tokenizer, and what it was trained on."""
+        """Make the folder of another average a run folder itself: with weights, tokenizer and training data record."""
         save_weights(self.run.weights, self.folder / WEIGHTS)
         (self.folder / TOKENIZER).parent.mkdir(exist_ok=True)
         for name in (TOKENIZER, DATA):
@@ -92,7 +92,7 @@ class Evaluation:
                 shutil.copyfile(self.run.folder / name, self.folder / name)
 
     def prepare(self, valid: Sequence[str], test: Sequence[str]) -> Prepared:
-        """The manifests of these splits: among the run's own where the data are, which need not be measured again."""
+        """The manifests of these splits. Those of the run's own data are reused, and not made again."""
         folder = self.run.folder / "manifests"
         corpus = Corpus.named_by(self.run.hparams)
         if OTHER_DATA & {*self.run.overrides}:
@@ -124,14 +124,14 @@ class Evaluation:
         )
 
     def keep_recipe(self) -> None:
-        """The recipe with what is overridden, and the learning curves of the report."""
+        """Write the recipe with its overrides, and copy the log, from which the report draws learning curves."""
         text = flatten(self.run.source, {**self.run.overrides, "output_folder": str(self.folder)})
         write_atomically(self.folder / "recipe.yaml", text)
         if (self.run.folder / "log.jsonl").is_file():
             shutil.copyfile(self.run.folder / "log.jsonl", self.folder / "log.jsonl")
 
     def tested_before(self, settings: str) -> dict[str, SplitResult]:
-        """Splits that were decoded with the same settings, as far as their transcripts are there."""
+        """Earlier results with the same settings, of splits whose transcripts still exist."""
         summary = read_summary(self.folder)
         if summary is None or summary.settings != settings:
             return {}

@@ -22,7 +22,7 @@ from recipes.asr.contexts import check_contexts
 from recipes.asr.decode import check_score_normalizer, decode_splits, summarise
 from recipes.asr.joining import check_joining
 from recipes.asr.loss import check_consistency
-from recipes.asr.memory import Found, TrainingSet, check_largest_batch, propose_batch_seconds
+from recipes.asr.memory import ProposalMade, TrainingSet, check_largest_batch, propose_batch_seconds
 from recipes.asr.remarks import UNKNOWN_CHARACTERS, Remarks, note_unknown_characters
 from recipes.asr.saved_run import load_search_language_model
 from recipes.asr.searches import check_searches
@@ -83,16 +83,16 @@ class ASRExperiment(Experiment):
 
     @cached_property
     def transfer(self) -> Transfer:
-        """What a training that begins takes from `init_from`."""
+        """The weights that a new training takes from `init_from`."""
         point = read_starting_point(Path(self.hparams["init_from"]))
         return Transfer(point, self.model, new_tokenizer=bool(self.hparams["new_tokenizer"]))
 
     def keeps_tokenizer(self) -> bool:
-        """Whether it is that of `init_from`."""
+        """Whether the run uses the tokenizer of `init_from`."""
         return bool(self.hparams.get("init_from")) and not self.hparams["new_tokenizer"]
 
     def begin_with_other_weights(self) -> None:
-        """Where the recipe says so: load them, unless a checkpoint is to be loaded; keep parts of them as they are."""
+        """With `init_from`: load its weights, unless there is a checkpoint to resume from, and freeze parts."""
         if not (self.trains and self.hparams.get("init_from")):
             return
         if self.newest is None:
@@ -105,7 +105,7 @@ class ASRExperiment(Experiment):
     # --- data ------------------------------------------------------------------------------------------------
 
     def prepare_data(self) -> Prepared:
-        """Manifests and tokenizer. What is there is made again only where the corpus or the recipe changed."""
+        """Write manifests and tokenizer. Existing ones are kept unless the corpus or the recipe has changed."""
         if not self.trains:
             return self.make_manifests(train=[], valid=[])
         splits = self.choose_splits()
@@ -121,7 +121,7 @@ class ASRExperiment(Experiment):
         return prepared
 
     def make_tokenizer(self, manifest: Path) -> Path:
-        """Train it, or take the one that the weights to begin with know."""
+        """Train the tokenizer, or copy that of `init_from`."""
         tokenizer = self.folder / TOKENIZER
         if not self.keeps_tokenizer():
             return train_tokenizer(manifest, tokenizer.parent, self.hparams["token_type"], self.hparams["vocab_size"])
@@ -139,7 +139,7 @@ class ASRExperiment(Experiment):
         )
 
     def choose_splits(self) -> dict[str, list[str]]:
-        """Names of the splits by use, train and valid. A run keeps those that it has, whatever `auto` finds by now."""
+        """Names of the train and valid splits. A resumed run keeps its own, even if `auto` would find others now."""
         wanted = {use: self.hparams[f"{use}_splits"] for use in ("train", "valid")}
         recorded = RunData.read(self.folder) if self.newest is not None and not self.allows_new_data else None
         own = {"train": list(recorded.train.files), "valid": list(recorded.valid.files)} if recorded else wanted
@@ -199,7 +199,7 @@ class ASRExperiment(Experiment):
             )
 
     def make_datasets(self) -> None:
-        """What is trained and validated on; utterances that are left out are named."""
+        """Make the training and the validation set, and name the training utterances that are left out."""
         self.train_set = self.utterances(
             "train",
             self.train_reader,
@@ -230,7 +230,7 @@ class ASRExperiment(Experiment):
         self.check_warmup()
         training_set = TrainingSet(train, self.brain.batches)
         if self.hparams["find_batch"]:
-            raise Found(propose_batch_seconds(self.brain, training_set))
+            raise ProposalMade(propose_batch_seconds(self.brain, training_set))
         self.logger.info(check_largest_batch(self.brain, training_set))
         self.brain.fit(
             epoch_counter=self.epoch_counter,
@@ -240,7 +240,7 @@ class ASRExperiment(Experiment):
         )
 
     def has_statistics(self) -> bool:
-        """Whether mean and variance of the features came with the weights, which know no others."""
+        """Whether `init_from` brought mean and variance of the features, which its weights expect."""
         return bool(self.hparams.get("init_from")) and not self.transfer.new & {"normalize.mean", "normalize.std"}
 
     def measure_features(self, train) -> None:

@@ -1,4 +1,4 @@
-"""What an evaluation is of: settings, files and data, by which its folder is named and its results are joined."""
+"""What identifies an evaluation: settings, files and data. They name its folder and tell which results go together."""
 
 import hashlib
 import json
@@ -36,9 +36,10 @@ def read_summary(folder: Path) -> RunSummary | None:
 
 
 class Identity:
-    """What an evaluation of a saved run is of.
+    """Identifies an evaluation of a saved run.
 
-    root: the corpus that is decoded. manifests: its test splits' SHA-256 by name. label: of the folder's name.
+    root: the corpus that is decoded. manifests: SHA-256 of its test splits' manifests, by split. label: a part of the
+    folder's name.
     """
 
     def __init__(self, run: SavedRun, eval_precision: str, root: Path, manifests: Mapping[str, str], label: str = ""):
@@ -46,7 +47,10 @@ class Identity:
         self.other_root = str(root) if self.has_other_data(root) else None
 
     def has_other_data(self, root: Path) -> bool:
-        """Whether the splits are not those of the run. Splits that it does not know are its own in its own corpus."""
+        """Whether the splits are other data than the run's own.
+
+        A split that the run has not used counts as its own if it lies in the run's corpus.
+        """
         known = known_manifests(self.run.folder)
         shared = [self.manifests[name] == known[name] for name in self.manifests.keys() & known.keys()]
         if shared:
@@ -57,7 +61,7 @@ class Identity:
             return True
 
     def settings(self) -> str:
-        """A hash of all that the result of a split depends on, apart from the split."""
+        """A hash of everything that the result of a split depends on, except the split itself."""
         content = recipe_content(flatten(self.run.source, self.run.overrides))
         content = {key: value for key, value in sorted(content.items()) if key not in UNNAMED_KEYS}
         parts = [content, self.files, self.other_root, self.run.weights_name, self.eval_precision]
@@ -73,9 +77,9 @@ class Identity:
         return {str(path): digest for path in paths if (digest := checksum(path))}
 
     def folder(self) -> Path:
-        """Where the results go: a folder in the run's, named after what differs from the run's own test.
+        """Where the results go: a folder inside the run's, named after what differs from the run's own test.
 
-        One that holds results of a split of other content, as of a corpus that was repaired, is not used again.
+        If it holds results of a split whose content has changed since (a repaired corpus), another name is used.
         """
         folder = self.run.folder / "evaluations" / self.name()
         summary = read_summary(folder)

@@ -13,9 +13,11 @@ SHORTEST = 1.0  # seconds: the least length that is drawn, which leaves an utter
 class Joining:
     """Which utterances are joined in an epoch. It follows from (seed, epoch) alone.
 
-    A length is drawn for each recording, evenly on a logarithmic scale from one second up to ``seconds``, and
-    utterances are joined as long as they fit into it; so many stay alone, and a few are as long as they may be.
-    stretches: numbers of utterances that follow one another and are of one speaker. durations: seconds of each.
+    For each recording a length is drawn, uniformly on a logarithmic scale from one second to ``seconds``, and
+    utterances are joined as long as they fit into it. So many utterances stay alone, and a few recordings are nearly
+    ``seconds`` long.
+    stretches: numbers of utterances that follow one another and are of one speaker. durations: seconds of each
+    utterance.
     """
 
     def __init__(self, stretches: Sequence[np.ndarray], durations: np.ndarray, seconds: float, seed: int):

@@ -14,12 +14,12 @@ from recipes.errors import RecipeError
 from recipes.models import Transducer
 
 GB = 1e9
-USABLE = 0.85  # of the free memory: what a proposal may take, for batches differ and allocators keep some
-SAMPLES = (0.1, 0.2)  # of batch_seconds, or of all there is: two sizes through which a straight line is laid
+USABLE = 0.85  # share of the free memory that a proposal may take: batches differ, and allocators keep some for later
+SAMPLES = (0.1, 0.2)  # shares of batch_seconds (or of all audio): sizes of two trial batches, for a line through both
 
 
-class Found(SystemExit):
-    """A proposal was asked for and made: there is nothing more to do."""
+class ProposalMade(SystemExit):
+    """Ends the program after ``--find_batch``: prints the proposal; there is nothing more to do."""
 
     def __init__(self, proposal: str):
         super().__init__(0)
@@ -33,7 +33,7 @@ class TrainingSet(NamedTuple):
     batches: DurationBatches
 
     def largest(self, power: int = 1) -> list[Recording]:
-        """The batch of the most padded audio; or of the largest product of recordings and the longest's ``power``."""
+        """The batch with the most recordings times (length of its longest one) ** power; 1: the most padded audio."""
         seconds = self.batches.seconds
         return max(self.batches.batches(), key=lambda batch: len(batch) * seconds(batch).max() ** power)
 
@@ -54,7 +54,7 @@ def padded_seconds(batch: Batch) -> float:
 
 
 def step_memory(brain: ASRBrain, batch: Batch) -> int:
-    """Bytes that the tensors of a training step take at most, beside weights and optimizer. Nothing is changed by it.
+    """The peak memory of a training step's tensors in bytes, without weights and optimizer. It changes nothing.
 
     Raises RecipeError where the device has too little memory.
     """
@@ -136,7 +136,7 @@ def propose_batch_seconds(brain: ASRBrain, training_set: TrainingSet) -> str:
     batches = [training_set.read(training_set.longest(size)) for size in sizes]
     seconds = [padded_seconds(batch) for batch in batches]
     taken = [step_memory(brain, batch) for batch in batches]
-    # Weights and optimizer come on top: two numbers for each weight, and the gradient.
+    # On top come the optimizer's two numbers for each weight, and one for its gradient.
     fixed = 3 * sum(parameter.numel() * parameter.element_size() for parameter in brain.model.parameters())
     if seconds[1] <= seconds[0]:
         raise RecipeError("--find_batch: the training set is too small to tell: every batch_seconds holds all of it")

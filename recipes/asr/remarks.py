@@ -1,4 +1,4 @@
-"""Utterances that are left out, or cannot be recognised right: each kind in a line on screen, all names in a file."""
+"""Utterances that are left out or cannot be recognised correctly: a line on screen for each kind, names in a file."""
 
 import json
 from collections.abc import Collection, Iterable, Mapping
@@ -48,7 +48,7 @@ class Remarks:
         return {split: {kind: len(names) for kind, names in kinds.items()} for split, kinds in self.names.items()}
 
     def _keep(self, split: str, kind: str, utterances: Collection[str]) -> None:
-        """In place of those of an earlier start."""
+        """Store the names, in place of those that an earlier start of the run stored."""
         kinds = {other: names for other, names in self.names.get(split, {}).items() if other != kind}
         if utterances:
             kinds[kind] = sorted(utterances)

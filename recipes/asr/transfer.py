@@ -26,10 +26,10 @@ class StartingPoint(NamedTuple):
 
 
 class Transfer:
-    """What a model takes of a starting point: tensors of the same name and shape, of a layer all or none.
+    """What a model takes from a starting point: tensors of the same name and shape; of each layer all or none.
 
-    With another tokenizer its heads (`Recogniser.token_parts`) are new, whatever their shapes. Raises RecipeError
-    where nothing of the encoder fits, and where the tokenizer is kept but the model has another number of outputs.
+    With a new tokenizer the parts that have a row for each token (`Recogniser.token_parts`) are always new. Raises
+    RecipeError if nothing of the encoder fits, or if the tokenizer is kept but the model has another number of outputs.
     """
 
     def __init__(self, point: StartingPoint, model: Recogniser, *, new_tokenizer: bool):
@@ -57,7 +57,7 @@ class Transfer:
             )
 
     def check(self, frozen: str | Sequence[str] | None) -> None:
-        """Raises RecipeError for parts not to be trained that the model has not, that are new, or that are all."""
+        """Raises RecipeError if the parts to freeze do not exist, are new (they would stay random), or are all."""
         parameters = frozen_parameters(self.model, frozen or [])
         if random := self.new & parameters.keys():
             raise RecipeError(f"freeze: {parts_of(random, self.model.state_dict())[0]} is new, and would stay random")
@@ -76,7 +76,7 @@ class Transfer:
         ]
 
     def write(self, folder: Path) -> None:
-        """Keep in a run's folder what its training began with."""
+        """Record in a run's folder which weights its training began with."""
         own = self.model.state_dict()
         record = {
             "from": str(self.point.folder),
@@ -89,7 +89,7 @@ class Transfer:
 
 
 def frozen_parameters(model: Recogniser, parts: str | Sequence[str]) -> dict[str, Parameter]:
-    """Of these parts, by name. Raises RecipeError for a part that the model has not, and for all of them."""
+    """The parameters of these parts, by name. Raises RecipeError for an unknown part, and for all parts together."""
     frozen = parameters_of(model, parts)
     if len(frozen) == len([*model.parameters()]):
         raise RecipeError("freeze: nothing would be left to train")

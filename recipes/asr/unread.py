@@ -12,7 +12,7 @@ LEFT_OUT_AT_MOST = 0.1  # of a split, as in its preparation
 
 
 class UnreadAudio:
-    """Those of a split, or of what is trained on (`train`), in this process."""
+    """The utterances of a split, or of the training set (`train`), whose audio this process could not use."""
 
     def __init__(self, split: str):
         self.split, self.found, self.reported = split, dict[str, Unread](), frozenset[str]()
@@ -21,12 +21,12 @@ class UnreadAudio:
         self.found |= {utterance.id: utterance for utterance in unread}
 
     def gather(self) -> int:
-        """Take in those of all processes, which all must call this; returns their number."""
+        """Collect the utterances of all processes, each of which must call this; returns their number."""
         self.found = {utterance.id: utterance for utterance in gathered(list(self.found.values()))}
         return len(self.found)
 
     def report(self, remarks: Remarks, total: int) -> None:
-        """Name them if there are new ones. total: utterances of the split. Raises as `check`."""
+        """Name the utterances if there are new ones. total: utterances of the split. Raises as `check`."""
         if self.found.keys() - self.reported:
             self.reported = frozenset(self.found)
             by_kind: dict[str, list[Unread]] = defaultdict(list)
@@ -38,7 +38,7 @@ class UnreadAudio:
         self.check(total)
 
     def check(self, total: int) -> None:
-        """Raises AudioError where they are more than a tenth of all."""
+        """Raises AudioError if these utterances are more than a tenth of all."""
         found = list(self.found.values())
         if len(found) > LEFT_OUT_AT_MOST * total:
             names = ", ".join(utterance.id for utterance in found[:NAMES_SHOWN]) + ", …" * (len(found) > NAMES_SHOWN)

@@ -20,7 +20,7 @@ from recipes.asr.remarks import TOO_LONG, TOO_MANY_TOKENS
 
 
 class Utterance(NamedTuple):
-    """As read: `audio` [samples] is the error where it cannot be used; tokens int64 [U]."""
+    """An utterance as read. audio: `[samples]`, or the error if it cannot be used; tokens: int64 `[U]`."""
 
     id: str
     seconds: float
@@ -32,8 +32,8 @@ class Utterance(NamedTuple):
 class Utterances(Dataset[Utterance | tuple[Utterance, ...]]):
     """Utterances of a manifest, longest first; picklable, for loading processes that are not forked.
 
-    root: the folder that `$data_root` stands for. chosen: which rows of the manifest. left_out: the seconds of those
-    left out by kind and name.
+    root: the folder that `$data_root` stands for. chosen: which rows of the manifest are used. left_out: the seconds of
+    the other utterances, by the kind of their problem and by name.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Utterances(Dataset[Utterance | tuple[Utterance, ...]]):
 
     @property
     def total(self) -> int:
-        """Of the manifest, with those left out."""
+        """Utterances of the manifest, those left out included."""
         return len(self.columns.ids)
 
     @property

@@ -1,4 +1,4 @@
-"""What transcribe.py does with its command line, and what it says. torch comes in only with what needs it."""
+"""What transcribe.py does: load, transcribe, write. torch is imported only where it is needed."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ from recipes.inference.transcript import Transcript
 
 
 def load_engine(request: Request) -> Engine:
-    """What the command line asks to transcribe with."""
+    """The engine that the command line asks for: a run or release, or with ``--onnx`` an exported model."""
     if request.own.onnx is not None:
         from recipes.inference.onnx_engine import load_onnx_engine
 

@@ -1,4 +1,4 @@
-"""What transcribes recordings, as a command line sees it: a trained run, a release, an exported model. No torch."""
+"""The interface of whatever transcribes recordings: a trained run, a release, an exported model. Imports no torch."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,12 +21,12 @@ class Outcome(NamedTuple):
 
 class Engine(Protocol):
     def describe(self, longest: float) -> list[str]:
-        """For the screen, what transcribes and how. longest: seconds of the longest recording."""
+        """Lines for the screen that say what transcribes and how. longest: seconds of the longest recording."""
 
     def transcribe_each(
         self, recordings: Sequence[Recording], *, nbest: int = 1, on_progress: Callable[[float], object] | None = None
     ) -> Iterator[Outcome]:
-        """What becomes of each recording, in this order. nbest: readings of each, none beside the text where 1.
+        """The outcome of each recording, in this order. nbest: how many readings to keep; with 1 only the text.
 
         on_progress: called with the seconds of audio that were done since the last call.
         """
@@ -40,7 +40,7 @@ class ReadBatch(NamedTuple):
 
 
 def groups(recordings: Sequence[Recording], seconds: float) -> Iterator[list[Recording]]:
-    """The recordings in their order, some of at least so many seconds together, as their headers say."""
+    """Consecutive groups of recordings, each of at least ``seconds`` of audio, as the headers of the files say."""
     group: list[Recording] = []
     total = 0.0
     for recording in recordings:
@@ -54,7 +54,7 @@ def groups(recordings: Sequence[Recording], seconds: float) -> Iterator[list[Rec
 
 
 def read_batches(recordings: Sequence[Recording], batches: Sequence[list[int]]) -> Iterator[ReadBatch]:
-    """Each batch, numbers of recordings, with its samples; the next one is read while a batch is worked on."""
+    """The samples of each batch (numbers of recordings). The next batch is read while the caller works on one."""
 
     def read(batch: list[int]) -> ReadBatch:
         result = ReadBatch({}, {})

@@ -1,4 +1,4 @@
-"""What a stream hears in its frames, without a search: greedy CTC, or greedy decoding of a transducer."""
+"""How a stream finds tokens in its frames without a search: greedy CTC, or greedy decoding of a transducer."""
 
 from typing import Any, NamedTuple, Protocol
 
@@ -8,20 +8,20 @@ from torch import Tensor
 from data_prep.tokenizer import BLANK
 from recipes.decoding import Search, TransducerSearch
 from recipes.decoding.transducer import GreedyState, greedy_start, greedy_transducer
-from recipes.inference.heard import Heard, heard_of_path
+from recipes.inference.frame_tokens import FrameTokens, tokens_of_path
 from recipes.models import Encoded, Transducer
 
 
 class Listener(Protocol):
-    """A state is batch first, so that streams can be put together."""
+    """Finds tokens in frames. Its state is batch first, so that streams can be computed together."""
 
     def start(self, batch: int) -> Any:
-        """The state of so many streams before their first frame."""
+        """The state of ``batch`` streams before their first frame."""
 
-    def hear(self, frames: Tensor, log_probs: Tensor, state: Any) -> tuple[list[list[Heard]], Any]:
+    def hear(self, frames: Tensor, log_probs: Tensor, state: Any) -> tuple[list[list[FrameTokens]], Any]:
         """The next frames of each stream ``[B, T, d_model]`` and CTC's log probabilities ``[B, T, vocab_size]``.
 
-        Returns what is heard in each frame of each stream.
+        Returns the tokens of each frame of each stream, and the new state.
         """
 
 
@@ -37,11 +37,11 @@ class CtcListener:
     def start(self, batch: int) -> CtcState:
         return CtcState(torch.full((batch,), BLANK))
 
-    def hear(self, frames: Tensor, log_probs: Tensor, state: CtcState) -> tuple[list[list[Heard]], CtcState]:
+    def hear(self, frames: Tensor, log_probs: Tensor, state: CtcState) -> tuple[list[list[FrameTokens]], CtcState]:
         best, output = (part.cpu() for part in log_probs.max(-1))
         outputs = torch.cat([state.last[:, None], output], 1)
         rows = zip(outputs.tolist(), best.exp().tolist(), strict=True)
-        return [heard_of_path(path, probabilities) for path, probabilities in rows], CtcState(outputs[:, -1])
+        return [tokens_of_path(path, probabilities) for path, probabilities in rows], CtcState(outputs[:, -1])
 
 
 class TransducerListener:
@@ -53,7 +53,9 @@ class TransducerListener:
     def start(self, batch: int) -> GreedyState:
         return greedy_start(self.decoder, batch)
 
-    def hear(self, frames: Tensor, log_probs: Tensor, state: GreedyState) -> tuple[list[list[Heard]], GreedyState]:
+    def hear(
+        self, frames: Tensor, log_probs: Tensor, state: GreedyState
+    ) -> tuple[list[list[FrameTokens]], GreedyState]:
         lengths = torch.full((len(frames),), frames.shape[1], device=frames.device)
         emitted, state = greedy_transducer(self.decoder, Encoded(frames, lengths), state, self.max_symbols)
         heard = []
@@ -61,7 +63,7 @@ class TransducerListener:
             by_frame: list[list[tuple[int, float]]] = [[] for _ in range(frames.shape[1])]
             for item in tokens:
                 by_frame[item.frame].append((item.token, item.probability))
-            heard.append([Heard(tuple(items)) for items in by_frame])
+            heard.append([FrameTokens(tuple(items)) for items in by_frame])
         return heard, state
 
 

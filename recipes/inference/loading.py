@@ -1,4 +1,4 @@
-"""What a folder holds to transcribe with, as one thing, whoever wrote the folder."""
+"""Load a model to transcribe with, from the folder of a run or of a release."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,7 +41,7 @@ def load_model(folder: Path, settings: Settings) -> LoadedModel:
 
 
 def trained_on(folder: Path) -> RunData | None:
-    """What a run or a release says of its data; None where it says nothing."""
+    """The record of a run's or a release's training data; None if it has none."""
     if not is_release(folder):
         return RunData.read(folder)
     data = read_json(folder / INFO).get("data")
@@ -49,7 +49,7 @@ def trained_on(folder: Path) -> RunData | None:
 
 
 def mean_utterance(data: RunData | None) -> float | None:
-    """Seconds, of what was trained on."""
+    """The mean length of the training utterances, in seconds."""
     counts = data.train.counts if data else {}
     return 3600 * counts["hours"] / counts["utterances"] if counts.get("hours") and counts.get("utterances") else None
 

@@ -13,9 +13,9 @@ from mixers.base import Mixer
 from recipes.inference.windows import Windows
 from recipes.models import ConvFrontend, LogMel, Recogniser
 
-# A search is lost in what is much longer than what its decoder was trained on: it ends too early. So recordings are
-# searched whole up to so many times the mean training utterance (12.3 s in LibriSpeech, whose tests go up to 35 s), and
-# longer ones in pieces of about this mean.
+# An attention decoder ends too early on audio much longer than its training utterances. So recordings are searched
+# whole up to WHOLE times the mean training utterance (12.3 s in LibriSpeech, whose tests go up to 35 s), and longer
+# ones in pieces of at most PIECE times this mean.
 WHOLE, PIECE = 3.0, 4 / 3
 UTTERANCE = 12.0  # seconds, where the mean is not known
 SHORTEST = 3 / 8  # of the longest piece
@@ -35,9 +35,9 @@ def samples_per_frame(model: Recogniser) -> int:
 def encode_in_windows(
     windows: Windows, encode: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], audio: Tensor, hop: int, at_once: int
 ) -> Tensor:
-    """``[samples]`` → ``[T, d_model]``, as in one pass where no frame sees farther than a window's margin.
+    """``[samples]`` → ``[T, d_model]``. This equals one pass if no frame sees farther than a window's margin.
 
-    hop: samples of a frame; at_once: windows.
+    hop: samples of a frame. at_once: how many windows are a batch.
     """
     cut, parts = windows.cut(audio, hop), list[Tensor]()
     for first in range(0, len(cut), at_once):
@@ -49,14 +49,14 @@ def encode_in_windows(
 
 
 class Cuts(NamedTuple):
-    """How long recordings are cut for a search, in seconds: none up to `whole`, then pieces of at most `piece`."""
+    """How long recordings are cut for a search: not up to `whole` seconds, above it into pieces of at most `piece`."""
 
     whole: float
     piece: float
 
 
 def choose_cuts(piece: float | None, utterance_seconds: float | None) -> Cuts:
-    """piece: what was asked for. utterance_seconds: the mean of training, None where it is not known."""
+    """piece: the user's choice, or None. utterance_seconds: the mean training utterance; None if it is not known."""
     mean = utterance_seconds or UTTERANCE
     return Cuts(WHOLE * mean, PIECE * mean) if piece is None else Cuts(piece, piece)
 

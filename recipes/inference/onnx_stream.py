@@ -11,7 +11,7 @@ from sentencepiece import SentencePieceProcessor
 from data_prep.tokenizer import BLANK
 from recipes.errors import RecipeError
 from recipes.inference.endpoint import Endpoint
-from recipes.inference.heard import Heard, heard_of_path
+from recipes.inference.frame_tokens import FrameTokens, tokens_of_path
 from recipes.inference.onnx_file import ENCODER_FILE, STREAM, TRANSDUCER, OnnxInfo, OnnxStreamInfo
 from recipes.inference.onnx_model import Session
 from recipes.inference.onnx_steps import State, Steps
@@ -21,13 +21,13 @@ from recipes.inference.words import greedy_path
 
 
 class Listener(Protocol):
-    """What hears one stream; as `recipes.inference.listening.Listener`, without torch."""
+    """Finds tokens in the frames of one stream; as `recipes.inference.listening.Listener`, without torch."""
 
     def start(self) -> Any:
         """The state before the first frame."""
 
-    def hear(self, values: np.ndarray, state: Any) -> tuple[list[Heard], Any]:
-        """What is heard in each of the next frames ``[T, …]``, and the state after them."""
+    def hear(self, values: np.ndarray, state: Any) -> tuple[list[FrameTokens], Any]:
+        """The tokens of each of the next frames ``[T, …]``, and the state after them."""
 
 
 class PathListener:
@@ -36,9 +36,9 @@ class PathListener:
     def start(self) -> int:
         return BLANK
 
-    def hear(self, values: np.ndarray, state: int) -> tuple[list[Heard], int]:
+    def hear(self, values: np.ndarray, state: int) -> tuple[list[FrameTokens], int]:
         path, probabilities = greedy_path(values)
-        return heard_of_path([state, *path], probabilities), [state, *path][-1]
+        return tokens_of_path([state, *path], probabilities), [state, *path][-1]
 
 
 class OnnxStreamModel:
@@ -85,14 +85,14 @@ class OnnxStream(TextStream):
         return texts
 
     def begin(self, samples: np.ndarray) -> tuple[State, np.ndarray]:
-        """The state, and what is to come of the next samples ``[n]``."""
+        """The state, and what is left of the next samples ``[n]`` after the first ones went into it."""
         if self.state is not None:
             return self.state, samples
         state, rest = self.model.steps.first_state(samples[None])
         return state, rest[0]
 
     def listen(self, values: np.ndarray) -> list[StreamedText]:
-        """Frames ``[T, …]`` → what is heard in them."""
+        """The texts after the next frames ``[T, …]``."""
         heard, self.listening = self.model.listener.hear(values, self.listening)
         return self.hear(heard)
 

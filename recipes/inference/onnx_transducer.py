@@ -8,7 +8,7 @@ import numpy as np
 
 from data_prep.tokenizer import BLANK, END, START
 from recipes.errors import RecipeError
-from recipes.inference.heard import Heard
+from recipes.inference.frame_tokens import FrameTokens
 from recipes.inference.onnx_file import (
     BEFORE_START,
     ENCODER_FILE,
@@ -54,7 +54,7 @@ class Networks:
         newest = np.full((1, self.history), BEFORE_START)
         return self.predict(FROM_START, Predicted(np.zeros(0), newest, state))
 
-    def hear(self, values: np.ndarray, state: Predicted) -> tuple[list[Heard], Predicted]:
+    def hear(self, values: np.ndarray, state: Predicted) -> tuple[list[FrameTokens], Predicted]:
         """The tokens of each of the next frames ``[T, joint_size]``, and the state after them."""
         heard = []
         for frame in range(len(values)):
@@ -65,7 +65,7 @@ class Networks:
                     break
                 tokens.append((token, probability))
                 state = self.predict(token, state)
-            heard.append(Heard(tuple(tokens)))
+            heard.append(FrameTokens(tuple(tokens)))
         return heard, state
 
     def next_output(self, frame: np.ndarray, predicted: Predicted) -> tuple[int, float]:

@@ -55,7 +55,7 @@ class Encoding(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Frames of a recording, the last one excluded, and their hypotheses, best first; None for greedy CTC."""
+    """Frames of a recording, from ``start`` up to but without ``end``. hypotheses: best first; None: greedy CTC."""
 
     start: int
     end: int
@@ -143,7 +143,7 @@ class Recognition:
         return self.model.encoder(frames[None], lengths, self.context).frames[0]
 
     def search_all(self, encodings: Sequence[Encoding]) -> list[list[Part]]:
-        """The parts of each recording in their order, long ones cut at silences, with what the search found."""
+        """Search all recordings, long ones cut at silences. Returns the parts of each recording in their order."""
         if self.search is None:
             return [[Part(0, len(encoding.frames), None)] for encoding in encodings]
         cut = [
@@ -193,7 +193,7 @@ class Recognition:
 
 
 def join(parts: Iterable[Sequence[Hypothesis]], count: int) -> list[Hypothesis]:
-    """The best readings of the whole, of those of its parts: scores add up."""
+    """The ``count`` best readings of a whole recording, made of the readings of its parts, whose scores are added."""
     joined = [Hypothesis([], 0.0)]
     for hypotheses in parts:
         pairs = product(joined, hypotheses)

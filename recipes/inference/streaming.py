@@ -11,7 +11,7 @@ import torch
 from mixers import Context
 from recipes.errors import RecipeError
 from recipes.inference.endpoint import Endpoint
-from recipes.inference.heard import Heard
+from recipes.inference.frame_tokens import FrameTokens
 from recipes.inference.recognition import Encoding, Recognition
 from recipes.inference.recordings import Recording
 from recipes.inference.text_stream import Chunks, StreamedText, TextStream, check_context, note_time
@@ -22,7 +22,7 @@ from recipes.models.streaming import join, select, state_shape
 
 
 class StreamState(NamedTuple):
-    """Of the model up to its frames, and of what listens to them; batch first."""
+    """The states of the model, up to its frames, and of the listener that finds tokens in them; batch first."""
 
     model: ModelState
     listener: Any
@@ -31,10 +31,10 @@ class StreamState(NamedTuple):
 class Stream(TextStream):
     """One stream of a recogniser; `Transcriber.stream` opens it.
 
-    Text is greedy, of each chunk as soon as it is complete: of the transducer where the recipe searches with it, else
-    of CTC. The tokens of all utterances together are those of `forward(…, context)` over the whole.
-    rescore: final texts are those of the recogniser's search over the frames of the utterance. Raises RecipeError
-    where the model cannot stream, and for values that cannot be.
+    Each chunk is decoded greedily as soon as it is complete: by the transducer if the recipe searches with one, else by
+    CTC. The tokens of all utterances together are those of `forward(…, context)` over the whole recording.
+    rescore: final texts come from the recogniser's search over the frames of the utterance. Raises RecipeError if the
+    model cannot stream, and for values out of range.
     """
 
     def __init__(self, recognise: Recognition, context: Context, endpoint: Endpoint, rescore: bool = False):
@@ -55,15 +55,17 @@ class Stream(TextStream):
     def compute(self, audio: np.ndarray, last: bool) -> list[StreamedText]:
         return step([self], torch.from_numpy(audio)[None].to(self.recognise.device), last)[0]
 
-    def hear_chunk(self, heard: Sequence[Heard], frames: torch.Tensor, log_probs: torch.Tensor) -> list[StreamedText]:
-        """As `hear`. frames ``[T, d_model]`` and CTC's log probabilities, on the CPU: what a search will want."""
+    def hear_chunk(
+        self, heard: Sequence[FrameTokens], frames: torch.Tensor, log_probs: torch.Tensor
+    ) -> list[StreamedText]:
+        """As `hear`. frames ``[T, d_model]`` and CTC's log probabilities, on the CPU, are kept for a later search."""
         if self.rescore:
             self.utterance.frames += frames
             self.utterance.log_probs += log_probs
         return self.hear(heard)
 
     def final_words(self, utterance: Utterance) -> list[Word]:
-        """By the search, over the frames of the utterance, where it is to rescore."""
+        """With ``rescore``, by the search over the frames of the utterance."""
         if not (self.rescore and utterance.length):
             return super().final_words(utterance)
         recognise, seconds = self.recognise, self.recognise.frame_seconds
@@ -75,10 +77,10 @@ class Stream(TextStream):
 
 
 def advance(streams: Sequence[Stream]) -> list[list[StreamedText]]:
-    """The next chunk of every stream, which all have one complete: what each has to say of it.
+    """Compute the next chunk of every stream, all of which must have one complete. Returns the texts of each stream.
 
-    Streams under one context are computed as one batch, at whatever time each began, as far as their states are alike:
-    always, but for attention with all the past in view where the streams are not equally old.
+    Streams under the same context are computed as one batch, although they may have begun at different times. Only
+    attention with all the past in view needs a batch for each age, because its states have different sizes.
     """
     texts: list[list[StreamedText]] = [[] for _ in streams]
     groups: dict[tuple, list[int]] = {}

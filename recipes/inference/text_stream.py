@@ -13,7 +13,7 @@ from data_prep.errors import DataError
 from recipes.errors import RecipeError
 from recipes.inference.audio import SAMPLE_RATE, check_scale, shares
 from recipes.inference.endpoint import Endpoint
-from recipes.inference.heard import Heard
+from recipes.inference.frame_tokens import FrameTokens
 from recipes.inference.transcript import Word
 from recipes.inference.utterance import Utterance
 from recipes.inference.words import TokenSpan, word_groups, words_of
@@ -23,7 +23,7 @@ RECENT = 10_000  # chunks whose times are kept
 
 @dataclass(frozen=True)
 class StreamedText:
-    """The utterance at hand. final: nothing of it will change. Times are seconds from the beginning of the stream."""
+    """The text of the current utterance. final: it will not change any more. Times: seconds from the stream's start."""
 
     text: str
     final: bool
@@ -33,9 +33,10 @@ class StreamedText:
 
 
 class Chunks(NamedTuple):
-    """How samples become chunks. chunk: frames; frame_samples: of each; first_samples: more that the first chunk needs.
+    """How samples become chunks.
 
-    Those are half a window beyond the chunk's end, which later chunks have from the one before.
+    chunk: frames in a chunk. frame_samples: samples in a frame. first_samples: samples that the first chunk needs in
+    addition. The window of its last frame reaches this far beyond the chunk's end; later chunks are shifted by as much.
     """
 
     chunk: int
@@ -52,10 +53,10 @@ class Chunks(NamedTuple):
 
 
 class TextStream:
-    """One stream, whatever computes its frames: samples, endpoints, text. A subclass computes chunks, in ``compute``.
+    """One stream, from samples to text with endpoints. A subclass computes the chunks, in ``compute``.
 
-    latency_ms: until a chunk is complete. Memory grows with time only where the model's state does. Raises RecipeError
-    for values that cannot be.
+    latency_ms: how long the first sample of a chunk waits until the chunk is complete. Memory grows with time only if
+    the model's state does. Raises RecipeError for values out of range.
     """
 
     def __init__(self, tokenizer: SentencePieceProcessor, chunks: Chunks, latency_ms: float, endpoint: Endpoint):
@@ -69,14 +70,14 @@ class TextStream:
         self.computing_seconds = 0.0
 
     def compute(self, audio: np.ndarray, last: bool) -> list[StreamedText]:
-        """What the next samples ``[n]`` make known: a chunk of ``needed``, or with ``last`` all that are left."""
+        """The texts after the next samples ``[n]``: a chunk of ``needed``, or with ``last`` all that are left."""
         raise NotImplementedError
 
     def feed(self, samples: Any, rate: int = SAMPLE_RATE) -> list[StreamedText]:
-        """The next samples ``[n]``, however many: what they made known, in order; nothing where no chunk is complete.
+        """Take the next samples ``[n]``, however many, and return new texts in order; none if no chunk is complete.
 
-        After each chunk the text so far, and a final text where an utterance ended. Raises DataError for samples that
-        cannot be used and after `finish`.
+        Each chunk gives the text so far, and a final text where an utterance ended. Raises DataError for samples that
+        cannot be used, and after `finish`.
         """
         self.push(samples, rate)
         texts = []
@@ -85,7 +86,7 @@ class TextStream:
         return texts
 
     def finish(self) -> list[StreamedText]:
-        """The stream ends here, also in the middle of a word: its last final text, if anything was said."""
+        """End the stream, even in the middle of a word. Returns its last final text, if anything was said."""
         self.check_open()
         self.finished = True
         texts = self.compute(self.taken(self.samples_waiting()), last=True)
@@ -101,7 +102,7 @@ class TextStream:
 
     @property
     def seconds(self) -> float:
-        """Of audio so far."""
+        """Seconds of audio so far."""
         return self.samples / SAMPLE_RATE
 
     def check_open(self) -> None:
@@ -116,19 +117,19 @@ class TextStream:
         return sum(map(len, self.waiting))
 
     def next_chunk(self) -> np.ndarray:
-        """The samples of the next chunk, which wait no more."""
+        """Take the samples of the next chunk out of those that wait."""
         samples, self.needed = self.taken(self.needed), self.chunks.samples
         return samples
 
     def taken(self, count: int) -> np.ndarray:
-        """The next ``count`` samples, which wait no more."""
+        """Take the next ``count`` samples out of those that wait."""
         samples = np.concatenate([*self.waiting, np.zeros(0, np.float32)])
         self.waiting = [samples[count:]] if len(samples) > count else []
         return samples[:count]
 
     # --- text -----------------------------------------------------------------------------------------------
 
-    def hear(self, heard: Sequence[Heard]) -> list[StreamedText]:
+    def hear(self, heard: Sequence[FrameTokens]) -> list[StreamedText]:
         """What was heard in each frame of a chunk → the text so far, after final texts where utterances ended."""
         texts = []
         for in_frame in heard:
@@ -142,19 +143,19 @@ class TextStream:
         return texts
 
     def cut(self) -> float:
-        """Where an utterance ends that is over: before its last word, which may go on, unless silence follows it."""
+        """Where to end an utterance: after it if silence follows, else before its last word, which may go on."""
         utterance = self.utterance
         starts = [group[0].start for group in word_groups(utterance.spans, self.tokenizer)]
         return starts[-1] if len(starts) > 1 and not utterance.silence else utterance.end
 
     def end_utterance(self, place: float) -> list[StreamedText]:
-        """What lies before this place in the stream is over; what comes after it begins the next utterance."""
+        """End the utterance at this place in the stream; what comes after it begins the next one."""
         head, self.utterance = self.utterance.split(place)
         words = self.final_words(head)
         return [self.text_of(words, final=True)] if words else []
 
     def final_words(self, utterance: Utterance) -> list[Word]:
-        """Of an utterance that is over."""
+        """The words of an utterance that is over."""
         return self.words(utterance.spans)
 
     def words(self, spans: Sequence[TokenSpan]) -> list[Word]:
@@ -166,7 +167,7 @@ class TextStream:
 
 
 def note_time(streams: Sequence[TextStream], begun: float) -> None:
-    """That these streams' chunks have been computed together since ``begun``."""
+    """Note the time since ``begun``, in which the chunks of these streams were computed together."""
     seconds = time.perf_counter() - begun
     for stream in streams:
         stream.computing.append(seconds)

@@ -3,15 +3,15 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from recipes.inference.heard import Heard
+from recipes.inference.frame_tokens import FrameTokens
 from recipes.inference.words import TokenSpan, shared_frame
 
 
 @dataclass
 class Utterance:
-    """first: its first frame in the stream; length: frames. spans: in frames of the stream.
+    """first: its first frame in the stream. length: in frames. spans: its tokens, in frames of the stream.
 
-    frames, log_probs: tensors of each frame, where they are kept to be searched.
+    frames, log_probs: a tensor for each frame, kept only if the utterance is to be searched.
     """
 
     first: int
@@ -26,11 +26,11 @@ class Utterance:
 
     @property
     def silence(self) -> int:
-        """Frames at its end in which nothing was heard."""
+        """How many frames at its end have no token."""
         return self.end - (int(self.spans[-1].end) if self.spans else self.first)
 
-    def add(self, heard: Heard) -> None:
-        """One more frame. Several tokens in it share it. What goes on from before the utterance is not its own."""
+    def add(self, heard: FrameTokens) -> None:
+        """Add a frame. Several tokens in it share its time. A token that began before this utterance is ignored."""
         frame = self.end
         if heard.goes_on is not None and self.spans and self.spans[-1].end == frame:
             last = self.spans[-1]

@@ -29,7 +29,7 @@ class Windows:
         return [audio[start * hop : (start + self.frames) * hop] for start in starts]
 
     def kept(self, encoded: Sequence[Any]) -> list[Any]:
-        """Of the frames of all windows in their order those that are no margin: together, those of the whole."""
+        """The frames of all windows without their margins: joined, they are the frames of the whole recording."""
         last = len(encoded) - 1
         return [
             part[self.margin if number else 0 : None if number == last else self.frames - self.margin]

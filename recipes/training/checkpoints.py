@@ -30,20 +30,21 @@ from recipes.training.run_folder import DAMAGED
 from recipes.training.stored_checkpoints import StoredCheckpoints, best_first, read_state, show_warning
 from recipes.training.tensors import is_failed_write, nonfinite
 
-# What a folder beside the checkpoints is, as DAMAGED; the name that it had, or was to have, follows.
+# Before the name of a checkpoint that is still being written, or that is being deleted; as DAMAGED.
 UNFINISHED, DELETED = "saving+", "deleting+"
 
 
 class AtomicCheckpointer(StoredCheckpoints, Checkpointer):
-    """SpeechBrain's Checkpointer, except that a checkpoint is there completely or not at all, and checked before use.
+    """SpeechBrain's Checkpointer, whose checkpoints exist completely or not at all, and are verified before use.
 
-    The stock checkpointer writes its index file first, so that a kill during a save leaves a folder that looks like a
+    The stock checkpointer writes its index file first. A kill during a save then leaves a folder that looks like a
     checkpoint and breaks the next resume. Here a checkpoint is written under another name, which the search for
-    checkpoints passes over, and renamed when complete; before it is deleted it is renamed too. It holds checksums of
-    its files. A checkpoint that is not what was written, or whose tensors are not finite, is set aside: renamed,
-    never deleted, and an older one is used. Weights that are not finite are not saved.
+    checkpoints ignores, and renamed when it is complete. It is renamed again before it is deleted.
 
-    One process at a time may have one for a folder. warn: shows a line to the user.
+    A checkpoint holds checksums of its files. If these do not match, or a tensor is not finite, it is set aside
+    (renamed, never deleted) and an older one is used. Weights that are not finite are not saved.
+
+    Only one process at a time may have a checkpointer for a folder. warn: shows a line to the user.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class AtomicCheckpointer(StoredCheckpoints, Checkpointer):
         on_main_process(self.clean_up)
 
     def clean_up(self) -> None:
-        """What a kill, a full disk or an accident left: parts of checkpoints, and more of them than are kept."""
+        """Remove what a kill or a full disk left: unfinished, broken and superseded checkpoints."""
         self.remove_unfinished()
         self.set_aside_broken()
         self.delete_superseded()
@@ -71,9 +72,9 @@ class AtomicCheckpointer(StoredCheckpoints, Checkpointer):
     # --- saving ---------------------------------------------------------------------------------------------
 
     def save_checkpoint(self, meta=None, end_of_epoch=True, name=None, verbosity=logging.DEBUG):
-        """As the stock method. Raises RecipeError when the disk is full, and for weights that are not finite.
+        """As the stock method. Raises RecipeError if the disk is full or weights are not finite.
 
-        Every older checkpoint is kept then.
+        In both cases all older checkpoints are kept.
         """
         self.check_finite()
         try:
@@ -114,28 +115,29 @@ class AtomicCheckpointer(StoredCheckpoints, Checkpointer):
                 )
 
     def save_epoch(self, keep_best: int, keep_last: int = 1, **measure: float) -> None:
-        """Save the end of an epoch with its `measure` in validation (`WER=5.0`), the less the better.
+        """Save the end of an epoch with its `measure` in validation (`WER=5.0`), of which less is better.
 
-        Kept are the `keep_last` newest and, of the others, the `keep_best` of the lowest measure (of equal ones the
-        newer): were the newest damaged, there is one to go on from. None from within epochs is kept.
+        The `keep_last` newest are kept, and of the others the `keep_best` with the lowest measure (the newer of equal
+        ones). If the newest is damaged, there is still one to go on from. Checkpoints from within epochs are deleted.
         """
         (name,) = measure
         self.save_checkpoint({**measure, "measure": name, "keep_best": keep_best, "keep_last": keep_last})
         on_main_process(self.delete_superseded)
 
     def save_and_keep_only(self, meta=None, end_of_epoch=True, name=None, verbosity=logging.DEBUG, **_) -> None:
-        """Save within an epoch, as the Brain does; what that makes superfluous goes.
+        """Save within an epoch, as the Brain does, and delete what this supersedes.
 
-        The stock method appends to a list that is its default argument, so that each save took longer than the one
-        before. Its options of what to keep have no effect.
+        The stock method appends to a list that is its default argument, so each save took longer than the one before.
+        Its options of what to keep have no effect here.
         """
         self.save_checkpoint(meta, end_of_epoch, name, verbosity)
         on_main_process(self.delete_superseded)
 
     def delete_superseded(self) -> None:
-        """What the newest end of an epoch says is not kept, and all from within epochs but the newest checkpoint.
+        """Delete the checkpoints that are not kept, as `save_epoch` says.
 
-        It is said there, so that a start can finish what a kill interrupted, whatever the recipe says by now.
+        How many are kept stands in the newest checkpoint of an epoch's end, not in the recipe: the recipe may have
+        changed when the next start finishes a deletion that a kill interrupted.
         """
         checkpoints = sorted(self.list_checkpoints(), key=ckpt_recency)
         within = [checkpoint for checkpoint in checkpoints if INTRA_EPOCH_CKPT_FLAG in checkpoint.meta]
@@ -155,9 +157,9 @@ class AtomicCheckpointer(StoredCheckpoints, Checkpointer):
     # --- reading --------------------------------------------------------------------------------------------
 
     def newest(self) -> Checkpoint | None:
-        """The newest checkpoint whose files are what was written; newer ones are set aside.
+        """The newest intact checkpoint; damaged newer ones are set aside.
 
-        None where there has been no checkpoint. Raises RecipeError where all are damaged.
+        None if there has been no checkpoint. Raises RecipeError if all are damaged.
         """
         return on_main_process(self._newest)
 
@@ -222,7 +224,7 @@ class AtomicCheckpointer(StoredCheckpoints, Checkpointer):
             raise RecipeError(f"{checkpoint.path}: {file.name} does not fit the recipe: {reason}") from None
 
     def set_aside(self, damage: DamagedCheckpoint) -> None:
-        """Rename a checkpoint, so that an older one is not hidden by it."""
+        """Rename a damaged checkpoint, so that an older one is found instead."""
         name, number = DAMAGED + damage.folder.name, 1
         while damage.folder.with_name(name).exists():
             number += 1

@@ -89,9 +89,10 @@ class Experiment:
         self.held.close()
 
     def check_stage(self) -> None:
-        """How far the run is: `weights_alone`, `newest` (checkpoint, to go on from) and whether this command `trains`.
+        """Find out how far the run is. Sets three attributes:
 
-        Raises RecipeError where the folder has nothing to test, or nothing to go on from.
+        `newest`: the checkpoint to go on from; `weights_alone`: whether there are weights but no checkpoints; `trains`:
+        whether this command trains. Raises RecipeError if the folder has nothing to test, or nothing to go on from.
         """
         # A converted model's folder, or a run without its checkpoints: to test with, not to go on from.
         self.weights_alone = (self.folder / WEIGHTS).is_file() and not self.checkpointer.list_checkpoints()
@@ -129,7 +130,7 @@ class Experiment:
         if self.debug:
             empty_debug_folder(self.folder)
         check_recipe(self.folder, self.recipe, self.data_keys if self.allows_new_data else frozenset())
-        if not has_weights(self.folder):  # else once the data are seen to be the run's: a refusal changes nothing
+        if not has_weights(self.folder):  # otherwise later, when the data are known to be the run's own
             keep_recipe(self.folder, self.recipe)
 
     def title(self) -> str:
@@ -178,10 +179,10 @@ class Experiment:
         }
 
     def own_data(self, now: RunData) -> None:
-        """Make these the data of the run; in the main process alone.
+        """Make these the data of the run; called in the main process alone.
 
-        Raises RecipeError where it has been trained on others, unless these are allowed, and where it stopped within
-        an epoch, of which the others are a part.
+        Raises RecipeError if the run was trained on other data, unless new data are allowed. Even then it raises if the
+        run stopped within an epoch, which would mix both.
         """
         if self.newest is None:
             now.write(self.folder)
@@ -206,7 +207,7 @@ class Experiment:
         self.logger.info(f"after epoch {epoch} the run goes on with other data ({named}) and its own tokenizer")
 
     def check_warmup(self) -> None:
-        """Say so where the learning rate still rises when training ends; for when the Brain has its batches."""
+        """Print a note if the learning rate still rises when training ends. Call it once the Brain has its batches."""
         warmup, steps = self.hparams.get("warmup_steps", 0), self.brain.steps_of_run()
         if warmup >= steps > 0:
             self.logger.info(
@@ -219,9 +220,9 @@ class Experiment:
             self.logger.info(f"going on from {self.newest.path}")
 
     def load_tested_weights(self) -> None:
-        """Load the average of the best checkpoints, which is also written, and the time that training took.
+        """Write and load the average of the best checkpoints, and load the time that training took.
 
-        Where there are no checkpoints, the average that is there.
+        Without checkpoints, load the average that the folder has.
         """
         if self.weights_alone:
             self.logger.info(f"testing with {WEIGHTS}")
@@ -244,7 +245,7 @@ class Experiment:
 
 
 def summary_fields(recipe: Recipe, brain: Trainer) -> dict:
-    """The fields of every summary but `seconds`, as they are now."""
+    """The fields that every summary has, except `seconds`."""
     return {
         "recipe": recipe.name,
         "seed": recipe.hparams["seed"],

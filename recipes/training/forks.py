@@ -1,4 +1,4 @@
-"""Work on many items in forked processes of one thread each: all cores, and the digits of one process."""
+"""Work on many items in forked processes of one thread each. It uses all cores, and gives the digits of one process."""
 
 import multiprocessing
 import os
@@ -26,11 +26,11 @@ def cores() -> int:
 
 
 def forked(work: Callable[[Item], Result], items: Sequence[Item], processes: int) -> Iterator[Result]:
-    """`work` of every item, in the order in which they finish, which is about theirs.
+    """The results of `work` for all items, in the order in which they finish.
 
-    The processes see what this one holds, as it is now, and share its memory; nothing that they change comes back.
-    Ctrl-C is for this process, which ends them; they end with it, however it does. An error of `work` is raised here.
-    Raises RecipeError where a process is killed.
+    The forked processes share this one's memory as it is now; what they change does not come back. They ignore Ctrl-C:
+    this process ends them, and they also end if it dies in any way. An error of `work` is raised here. Raises
+    RecipeError if a process is killed.
     """
     others = {process.pid for process in multiprocessing.active_children()}
     with ProcessPoolExecutor(
@@ -52,7 +52,7 @@ def forked(work: Callable[[Item], Result], items: Sequence[Item], processes: int
 
 
 def _begin(work: Callable, parent: int) -> None:
-    """In a forked process: torch's threads did not survive the fork, and it has a core for itself."""
+    """Prepare a forked process. It uses one thread: torch's threads did not survive the fork, and it has one core."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=end_with_parent, args=(parent,), daemon=True).start()

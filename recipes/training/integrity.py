@@ -42,9 +42,9 @@ def sync(path: Path) -> None:
 
 
 def read_index(folder: Path) -> Checkpoint:
-    """The checkpoint in a folder, by its index, the only file that is read and checked here.
+    """The checkpoint in a folder. Only its index file is read and verified here.
 
-    Raises DamagedCheckpoint where the index is not what was written, or a file is missing. Checkpoints of earlier
+    Raises DamagedCheckpoint if the index does not match its checksum, or a file is missing. Checkpoints of earlier
     versions have no checksums.
     """
     checksums = read_checksums(folder)
@@ -90,7 +90,7 @@ def read_checksums(folder: Path) -> dict[str, str] | None:
 
 
 def check_files(folder: Path) -> None:
-    """Raises DamagedCheckpoint where a file of a checkpoint is not what was written, missing, or unknown."""
+    """Raises DamagedCheckpoint if a file of a checkpoint does not match its checksum, is missing, or is unknown."""
     checksums = read_checksums(folder)
     if checksums is None:
         return

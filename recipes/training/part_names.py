@@ -12,7 +12,7 @@ RANGE = re.compile(r"(\d+)-(\d+)")
 
 
 def parts_of(names: Iterable[str], all_names: Iterable[str]) -> list[str]:
-    """The fewest parts that hold these names and no other of all: `encoder.blocks.0-3.mixer`, `ctc`."""
+    """The shortest list of parts that covers exactly these names: `encoder.blocks.0-3.mixer`, `ctc`."""
     parts = _parts(set(names), list(all_names), 1)
     numbered: dict[tuple[str, str], list[int]] = {}
     for part in parts:

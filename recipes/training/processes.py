@@ -1,7 +1,8 @@
-"""Several processes that train together (torchrun): who am I, work done once for all, sums, what each has gathered.
+"""Several processes that train together (torchrun): ranks, work for the main process alone, sums, gathered lists.
 
-Everything works in a single process too. Unlike SpeechBrain's helpers, a rank is believed only where there is a
-process group (or torchrun is about to make one): SLURM numbers the tasks of a job whether or not they train together.
+Everything works in a single process too. SpeechBrain's helpers take SLURM's number of a task for a rank, although SLURM
+numbers the tasks of a job whether or not they train together. Here a rank counts only if there is a process group, or
+torchrun is about to make one.
 """
 
 import os
@@ -80,7 +81,7 @@ def finish() -> None:
 
 
 def end_with_parent(parent: int) -> None:
-    """For a thread: a torchrun, say, that is killed alone must not leave workers that train on. parent: its process."""
+    """Run in a thread: end this process when its parent (torchrun, say) has died. parent: the parent's process ID."""
     while os.getppid() == parent:
         time.sleep(PARENT_CHECK_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)  # all workers see it, so that training saves and ends
@@ -89,9 +90,9 @@ def end_with_parent(parent: int) -> None:
 
 
 def on_main_process(work: Callable[[], Item]) -> Item:
-    """Do the work in the main process alone. All processes wait for its end, and get the result.
+    """Do the work in the main process alone. All processes wait for its end and get its result.
 
-    Where it raises an error, that is the main process's to show, and the others leave without a word.
+    If it raises an error, the main process raises it, and the others exit silently with the same status.
     """
     result, failed = None, None
     try:

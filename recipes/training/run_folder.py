@@ -20,7 +20,7 @@ DEBUG = ".debug"  # marks the folder of a debug run, which the next one may empt
 
 
 def has_checkpoints(folder: Path) -> bool:
-    """Whether there are any, if only damaged ones: then too the folder's tokenizer and data are a run's."""
+    """Whether there is any checkpoint. A damaged one counts, since tokenizer and data then belong to a run as well."""
     return any(any(folder.glob(f"{CHECKPOINTS}/{name}*")) for name in ("CKPT", DAMAGED))
 
 
@@ -30,7 +30,7 @@ def has_weights(folder: Path) -> bool:
 
 
 def is_kept_recipe(recipe: Path) -> bool:
-    """Whether the recipe is a run folder's own, beside the run's files: then it means that folder."""
+    """Whether this is the `recipe.yaml` that a run keeps in its folder; training with it resumes the run there."""
     files = (CHECKPOINTS, WEIGHTS, TOKENIZER, "manifests")
     return recipe.name == RECIPE and any((recipe.parent / name).exists() for name in files)
 
@@ -51,8 +51,8 @@ def check_is_run(folder: Path) -> None:
 def check_recipe(folder: Path, recipe: Recipe, may_differ: Set[str] = frozenset()) -> None:
     """Raises RecipeError for a folder that holds a run of another recipe, naming the keys that differ.
 
-    In a folder without weights any recipe may follow: an error came first, and its cure may be another recipe.
-    may_differ: keys that may differ, beside those that always may.
+    A folder without weights accepts any recipe: its first command ended in an error, which another recipe may mend.
+    may_differ: keys that may differ, in addition to those that always may.
     """
     saved = folder / RECIPE
     if not (saved.is_file() and has_weights(folder)):

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C as a wish to stop that training honours at its next safe moment."""
+"""SIGTERM and Ctrl-C as a request to stop, which training follows at its next safe moment."""
 
 import signal
 import threading

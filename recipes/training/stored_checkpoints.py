@@ -17,10 +17,10 @@ def show_warning(message: str) -> None:
 
 
 class StoredCheckpoints:
-    """The checkpoints of a run that another process may be training: nothing is written, renamed or deleted.
+    """Reads the checkpoints of a run, which another process may be training: it never writes, renames or deletes.
 
-    A damaged checkpoint, or one whose tensors are not finite, is left out from then on, with a warning. warn: shows
-    a line to the user.
+    It leaves out a damaged checkpoint, or one whose tensors are not finite, with a warning. warn: shows a line to the
+    user.
     """
 
     def __init__(self, checkpoints_dir: Path, *, warn: Callable[[str], None] = show_warning):
@@ -48,7 +48,7 @@ class StoredCheckpoints:
                 self.set_aside(damage)
 
     def set_aside(self, damage: DamagedCheckpoint) -> None:
-        """See to it that the checkpoint is not used, and say so."""
+        """Leave out this checkpoint from now on, with a warning."""
         self.left_out.add(damage.folder)
         self.warn(f"{damage.folder} is damaged and left out: {damage.reason}")
 

@@ -17,7 +17,7 @@ from recipes.errors import RecipeError
 
 
 class DamagedFile(Exception):
-    """A file of tensors that is no such file, or holds what was not written. The message is the reason."""
+    """A file that holds no tensors, or does not match its checksums. The message is the reason."""
 
 
 def save_weights(weights: dict, path: Path) -> None:

@@ -122,7 +122,7 @@ class Trainer(Brain):
         raise NotImplementedError
 
     def note(self, **values: Tensor) -> None:
-        """Means over the batch that is trained on, to be averaged over the epoch for the log."""
+        """Note means over the current training batch; the log has their averages over the epoch."""
         for key, value in values.items():
             self.noted[key] = self.noted.get(key, 0.0) + value.detach().double() * self.batch_weight
 
@@ -149,7 +149,7 @@ class Trainer(Brain):
             self.epoch_counter.current = self.epoch_counter.limit
 
     def check_group(self) -> None:
-        """Say so where a run goes on with steps of another size than it was begun with."""
+        """Print a note if a resumed run has another number of batches in a step than before."""
         group, before = ranks() * self.grad_accumulation_factor, self.progress.group
         if self.progress.optimizer_steps and group != before:
             self.logger.info(
@@ -196,7 +196,7 @@ class Trainer(Brain):
         with torch.no_grad():
             for number, batch in enumerate(valid_set, start=1):
                 self.evaluate_batch(batch, Stage.VALID)
-                if ranks() == 1:  # several have unlike numbers of batches: they stop behind the last one
+                if ranks() == 1:  # several processes may have different numbers of batches: they stop after the last
                     self.stop_if_asked()
                 if self.debug and number == self.debug_batches:
                     break
@@ -230,7 +230,7 @@ class Trainer(Brain):
         return min(steps, self.optimizer_step_limit or steps)
 
     def mean(self, key: str, over: str = "weight") -> float | None:
-        """Of what training noted in this epoch so far; None before there is anything."""
+        """The mean of a noted value over this epoch so far; None before there is one. over: what it is divided by."""
         weight = self.progress.sums.get(over, 0.0)
         return self.progress.sums.get(key, 0.0) / weight if weight else None
 
@@ -240,7 +240,7 @@ class Trainer(Brain):
         """One optimizer step. total_steps: of the whole training."""
         first = self.progress.batches + rank()
         numbers = [first + place * ranks() for place in range(len(group))]
-        # Who has no batch of its own left in the last group has got a copy of another, which counts nothing.
+        # In the last group a process may have no batch of its own left: it has a copy of another one, with weight 0.
         total = self.batches.total()
         weights = [self.weigh(batch) * (number < total) for batch, number in zip(group, numbers, strict=True)]
         (group_weight,) = all_sum([sum(weights)])
@@ -279,7 +279,7 @@ class Trainer(Brain):
         norm = float(clip_grad_norm_(self.optimizer.param_groups[0]["params"], self.max_grad_norm))
         finite = norm < float("inf")  # False for NaN too
         if finite or self.scaler.is_enabled():
-            self.scaler.step(self.optimizer)  # which leaves out the step by itself, and takes a lower scale
+            self.scaler.step(self.optimizer)  # skips the step itself where the gradient is not finite
             self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         if finite:
@@ -290,13 +290,13 @@ class Trainer(Brain):
         return None
 
     def skip_step(self, group: list, losses: list[Tensor]) -> None:
-        """Say whose loss was not finite. Raises RecipeError where too many steps in a row had to be skipped."""
+        """Log which utterances had a loss that is not finite. Raises RecipeError after too many skips in a row."""
         names = [
             name for batch, loss in zip(group, losses, strict=True) if not loss.isfinite() for name in self.name(batch)
         ]
         names = gathered(names)
         if not names and self.scaler.is_enabled():
-            return  # float16 overflowed, and the scaler has lowered its scale: no accident
+            return  # float16 overflowed and the scaler lowers its scale, which is normal
         self.skipped_in_a_row += 1
         cause = f"the loss of {', '.join(names[:20])}" if names else "the gradient"
         self.logger.info(f"epoch {self.epoch}, step {self.optimizer_step + 1} skipped: {cause} is not finite")
@@ -309,7 +309,7 @@ class Trainer(Brain):
             )
 
     def add_up(self, losses: list[Tensor], weights: list[int], norm: float | None) -> None:
-        """Add what this group showed to the sums of the epoch, over all processes."""
+        """Add the values of this group to the sums of the epoch, over all processes."""
         finite = [(float(loss), weight) for loss, weight in zip(losses, weights, strict=True) if loss.isfinite()]
         own = {
             "loss": sum(loss * weight for loss, weight in finite),
@@ -388,6 +388,6 @@ def groups(batches: Iterable, size: int) -> Iterator[list]:
 
 
 def is_compile_error(error: RuntimeError) -> bool:
-    """Whether torch.compile raised it. Its module, a second to import, is there where anything was compiled."""
+    """Whether torch.compile raised it. Its module takes a second to import, and is loaded once anything is compiled."""
     module = sys.modules.get("torch._dynamo.exc")
     return module is not None and isinstance(error, module.TorchDynamoException)

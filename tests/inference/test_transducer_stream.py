@@ -5,7 +5,7 @@ import pytest
 
 from recipes.inference import Transcriber
 from recipes.inference.endpoint import Endpoint
-from recipes.inference.heard import Heard
+from recipes.inference.frame_tokens import FrameTokens
 from recipes.inference.utterance import Utterance
 from recipes.inference.words import TokenSpan
 from tests.inference.conftest import PREDICTIONS, noisy_transducer
@@ -45,7 +45,7 @@ def test_rescoring_searches_the_frames_of_the_stream(run, samples):
 
 def test_tokens_of_one_frame_share_it():
     utterance = Utterance(10)
-    for heard in (Heard(), Heard(((5, 0.5), (6, 0.25))), Heard(goes_on=0.75), Heard()):
+    for heard in (FrameTokens(), FrameTokens(((5, 0.5), (6, 0.25))), FrameTokens(goes_on=0.75), FrameTokens()):
         utterance.add(heard)
     spans = [TokenSpan(5, 11, 11.5, 0.5), TokenSpan(6, 11.5, 13, 0.75)]
     assert utterance.spans == spans and utterance.silence == 1
