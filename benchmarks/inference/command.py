@@ -27,9 +27,9 @@ from recipes.config import load
 from recipes.errors import ArgumentParser, RecipeError, command_line
 from recipes.files import write_json
 from recipes.inference.audio import read_audio
-from recipes.inference.onnx_engine import OnnxEngine
-from recipes.inference.onnx_export import export
-from recipes.inference.onnx_model import OnnxModel
+from recipes.inference.onnx.engine import OnnxEngine
+from recipes.inference.onnx.export import export
+from recipes.inference.onnx.model import OnnxModel
 from recipes.inference.transcriber import Transcriber
 from recipes.provenance import commit, machine
 

@@ -8,7 +8,7 @@ import torch
 from mixers import Context
 from recipes.config import load
 from recipes.inference.loading import Settings, load_model
-from recipes.inference.onnx_export import Exported, export, export_stream
+from recipes.inference.onnx.export import Exported, export, export_stream
 from recipes.inference.recognition import LoadedModel
 
 BEAM = 8

@@ -9,9 +9,9 @@ import onnx
 import torch
 
 from mixers import Context
-from recipes.inference.onnx_export import export_stream, quantized, save
-from recipes.inference.onnx_steps import Steps
-from recipes.inference.onnx_stream import OnnxStreamModel
+from recipes.inference.onnx.export import export_stream, quantized, save
+from recipes.inference.onnx.steps import Steps
+from recipes.inference.onnx.stream import OnnxStreamModel
 from recipes.inference.recognition import LoadedModel
 from recipes.models import Recogniser
 

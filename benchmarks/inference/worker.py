@@ -18,8 +18,8 @@ from recipes.inference.recordings import find_recordings
 def engines(kind: str, threads: int, arguments: list[str]) -> dict[str, Engine]:
     """By search. No torch in the process of an exported model."""
     if kind == "onnx":
-        from recipes.inference.onnx_engine import OnnxEngine
-        from recipes.inference.onnx_model import OnnxModel
+        from recipes.inference.onnx.engine import OnnxEngine
+        from recipes.inference.onnx.model import OnnxModel
 
         return {"greedy": OnnxEngine(OnnxModel(Path(arguments[0]), threads))}
     import torch

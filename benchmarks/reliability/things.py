@@ -16,7 +16,7 @@ from benchmarks.reliability.programs import ROOT
 from data_prep.manifest import COLUMNS
 from data_prep.tokenizer import train_tokenizer
 from recipes.config import load
-from recipes.inference.onnx_file import CTC, ENCODER, FORMAT, STREAM, OnnxInfo, OnnxStreamInfo
+from recipes.inference.onnx.info import CTC, ENCODER, FORMAT, STREAM, OnnxInfo, OnnxStreamInfo
 from recipes.training.run_folder import RECIPE, TOKENIZER, WEIGHTS
 from recipes.training.tensors import save_weights
 

@@ -19,7 +19,7 @@ from recipes.inference.transcript import Transcript
 def load_engine(request: Request) -> Engine:
     """The engine that the command line asks for: a run or release, or with ``--onnx`` an exported model."""
     if request.own.onnx is not None:
-        from recipes.inference.onnx_engine import load_onnx_engine
+        from recipes.inference.onnx.engine import load_onnx_engine
 
         return load_onnx_engine(request.own, request.rest)
     from recipes.inference.command_run import load_transcriber

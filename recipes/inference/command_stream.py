@@ -54,7 +54,7 @@ def load_streams(request: Request) -> Callable[[], TextStream]:
     """What opens a stream of the model that the command line names."""
     own = request.own
     if own.onnx is not None:
-        from recipes.inference.onnx_engine import load_onnx_stream
+        from recipes.inference.onnx.engine import load_onnx_stream
 
         return load_onnx_stream(own, request.rest).stream
     from recipes.inference.command_run import load_transcriber

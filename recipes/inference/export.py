@@ -14,7 +14,7 @@ from pathlib import Path
 from mixers import Context
 from recipes.errors import ArgumentParser, RecipeError, command_line
 from recipes.inference.loading import Settings, load_model
-from recipes.inference.onnx_file import CTC, ENCODER, INSTALL, STREAM, TRANSDUCER
+from recipes.inference.onnx.info import CTC, ENCODER, INSTALL, STREAM, TRANSDUCER
 from recipes.inference.options import CHUNK
 from recipes.inference.text_stream import check_context
 from recipes.models import Transducer
@@ -52,7 +52,7 @@ def parse(argv=None) -> argparse.Namespace:
 def main(argv=None):
     options = parse(argv)
     try:
-        from recipes.inference.onnx_export import export, export_stream, export_transducer
+        from recipes.inference.onnx.export import export, export_stream, export_transducer
     except ImportError as error:
         raise RecipeError(f"{error.name or error} is not installed: {INSTALL}") from None
     loaded, int8 = load_model(options.run, Settings(average=options.average)), options.int8

@@ -21,9 +21,9 @@ from recipes.errors import RecipeError  # noqa: E402
 from recipes.inference import Transcriber, export, onnx_export  # noqa: E402
 from recipes.inference.audio import read_audio  # noqa: E402
 from recipes.inference.loading import Settings, load_model  # noqa: E402
-from recipes.inference.onnx_engine import OnnxEngine  # noqa: E402
-from recipes.inference.onnx_file import OnnxInfo  # noqa: E402
-from recipes.inference.onnx_model import OnnxModel  # noqa: E402
+from recipes.inference.onnx.engine import OnnxEngine  # noqa: E402
+from recipes.inference.onnx.info import OnnxInfo  # noqa: E402
+from recipes.inference.onnx.model import OnnxModel  # noqa: E402
 from recipes.inference.recordings import find_recordings  # noqa: E402
 from recipes.inference.windows import Windows  # noqa: E402
 from recipes.scoring import RunSummary  # noqa: E402

@@ -22,8 +22,8 @@ from recipes.errors import RecipeError  # noqa: E402
 from recipes.inference import Transcriber, onnx_export  # noqa: E402
 from recipes.inference.endpoint import Endpoint  # noqa: E402
 from recipes.inference.loading import Settings, load_model  # noqa: E402
-from recipes.inference.onnx_model import OnnxModel  # noqa: E402
-from recipes.inference.onnx_stream import OnnxStreamModel, advance  # noqa: E402
+from recipes.inference.onnx.model import OnnxModel  # noqa: E402
+from recipes.inference.onnx.stream import OnnxStreamModel, advance  # noqa: E402
 from tests.inference.conftest import ROOT, all_texts, cut, noisy_transducer  # noqa: E402
 from transcribe import main  # noqa: E402
 

@@ -14,9 +14,9 @@ pytest.importorskip("onnxscript")
 from recipes.errors import RecipeError  # noqa: E402
 from recipes.inference import Transcriber, onnx_export  # noqa: E402
 from recipes.inference.audio import read_audio  # noqa: E402
-from recipes.inference.onnx_model import OnnxModel  # noqa: E402
-from recipes.inference.onnx_parts import JointPart, StatelessPart, TransducerEncoderPart  # noqa: E402
-from recipes.inference.onnx_transducer import OnnxTransducer  # noqa: E402
+from recipes.inference.onnx.model import OnnxModel  # noqa: E402
+from recipes.inference.onnx.parts import JointPart, StatelessPart, TransducerEncoderPart  # noqa: E402
+from recipes.inference.onnx.transducer import OnnxTransducer  # noqa: E402
 from recipes.models import LSTMPrediction  # noqa: E402
 from tests.inference.conftest import noisy_transducer  # noqa: E402
 from tests.support.models import randomised  # noqa: E402

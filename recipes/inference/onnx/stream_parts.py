@@ -12,9 +12,9 @@ from torch.utils._pytree import keystr, tree_flatten_with_path, tree_leaves, tre
 from mixers import Context
 from mixers.base import lengths_to_mask, zero_padding
 from recipes.errors import RecipeError
-from recipes.inference.onnx_file import CTC, TRANSDUCER
-from recipes.inference.onnx_parts import DftLogMel, Part, transducer_of
-from recipes.inference.onnx_steps import Run, Steps
+from recipes.inference.onnx.info import CTC, TRANSDUCER
+from recipes.inference.onnx.parts import DftLogMel, Part, transducer_of
+from recipes.inference.onnx.steps import Run, Steps
 from recipes.inference.text_stream import Chunks
 from recipes.models import LogMel, Recogniser
 from recipes.models.encoder import BlockState

@@ -8,7 +8,7 @@ import numpy as np
 from sentencepiece import SentencePieceProcessor
 
 from recipes.errors import RecipeError
-from recipes.inference.onnx_file import CTC, INSTALL, STREAM, TRANSDUCER, OnnxInfo
+from recipes.inference.onnx.info import CTC, INSTALL, STREAM, TRANSDUCER, OnnxInfo
 from recipes.inference.words import TokenSpan, greedy_path, spans_of_path
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from data_prep.tokenizer import BLANK, END, START
 from recipes.errors import RecipeError
 from recipes.inference.frame_tokens import FrameTokens
-from recipes.inference.onnx_file import (
+from recipes.inference.onnx.info import (
     BEFORE_START,
     ENCODER_FILE,
     FROM_START,
@@ -18,7 +18,7 @@ from recipes.inference.onnx_file import (
     TRANSDUCER,
     OnnxInfo,
 )
-from recipes.inference.onnx_model import OnnxModel, Session
+from recipes.inference.onnx.model import OnnxModel, Session
 from recipes.inference.words import TokenSpan, shared_frame
 
 

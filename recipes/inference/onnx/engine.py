@@ -9,9 +9,9 @@ from data_prep.errors import DataError
 from data_prep.tokenizer import detokenize
 from recipes.errors import RecipeError
 from recipes.inference.engine import Outcome, read_batches
-from recipes.inference.onnx_model import OnnxModel
-from recipes.inference.onnx_stream import OnnxStreamModel
-from recipes.inference.onnx_transducer import open_model
+from recipes.inference.onnx.model import OnnxModel
+from recipes.inference.onnx.stream import OnnxStreamModel
+from recipes.inference.onnx.transducer import open_model
 from recipes.inference.recordings import Recording
 from recipes.inference.transcript import Transcript
 from recipes.inference.windows import WINDOW, Windows

@@ -20,7 +20,7 @@ from recipes.decoding.transducer import MAX_SYMBOLS
 from recipes.errors import RecipeError
 from recipes.inference.audio import SAMPLE_RATE
 from recipes.inference.long import is_linear, samples_per_frame
-from recipes.inference.onnx_file import (
+from recipes.inference.onnx.info import (
     CTC,
     ENCODER_FILE,
     FORMAT,
@@ -32,7 +32,7 @@ from recipes.inference.onnx_file import (
     OnnxInfo,
     OnnxStreamInfo,
 )
-from recipes.inference.onnx_parts import (
+from recipes.inference.onnx.parts import (
     PARTS,
     PREDICTIONS,
     JointPart,
@@ -40,7 +40,7 @@ from recipes.inference.onnx_parts import (
     TransducerEncoderPart,
     transducer_of,
 )
-from recipes.inference.onnx_stream_parts import StreamPart, TransducerStreamPart
+from recipes.inference.onnx.stream_parts import StreamPart, TransducerStreamPart
 from recipes.inference.recognition import LoadedModel
 
 TOLERANCE = 1e-4  # of log probabilities and of frames

@@ -12,8 +12,8 @@ from data_prep.tokenizer import START
 from mixers.base import lengths_to_mask
 from recipes.errors import RecipeError
 from recipes.inference.audio import SAMPLE_RATE
-from recipes.inference.onnx_file import BEFORE_START, CTC, ENCODER, FROM_START
-from recipes.inference.onnx_steps import Run
+from recipes.inference.onnx.info import BEFORE_START, CTC, ENCODER, FROM_START
+from recipes.inference.onnx.steps import Run
 from recipes.models import Encoded, LogMel, LSTMPrediction, Recogniser, StatelessPrediction, Transducer
 from recipes.models.transducer import LastTokens
 

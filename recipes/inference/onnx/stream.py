@@ -12,10 +12,10 @@ from data_prep.tokenizer import BLANK
 from recipes.errors import RecipeError
 from recipes.inference.endpoint import Endpoint
 from recipes.inference.frame_tokens import FrameTokens, tokens_of_path
-from recipes.inference.onnx_file import ENCODER_FILE, STREAM, TRANSDUCER, OnnxInfo, OnnxStreamInfo
-from recipes.inference.onnx_model import Session
-from recipes.inference.onnx_steps import State, Steps
-from recipes.inference.onnx_transducer import Networks
+from recipes.inference.onnx.info import ENCODER_FILE, STREAM, TRANSDUCER, OnnxInfo, OnnxStreamInfo
+from recipes.inference.onnx.model import Session
+from recipes.inference.onnx.steps import State, Steps
+from recipes.inference.onnx.transducer import Networks
 from recipes.inference.text_stream import Chunks, StreamedText, TextStream, note_time
 from recipes.inference.words import greedy_path
 
