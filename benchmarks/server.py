@@ -89,25 +89,25 @@ async def measure(options: argparse.Namespace, speech: Sequence[np.ndarray]) -> 
         raise DataError(f"the server did not start: {(await server.communicate())[1].decode().strip()}")
     before = cpu_seconds(server.pid)
     async with aiohttp.ClientSession() as session:
-        # They begin at unlike times within a chunk, as people do.
+        # Clients begin at different times within a chunk, as people do.
         delays = np.linspace(0, options.chunk * 0.04, len(speech), endpoint=False)
         started = time.perf_counter()
-        told = await asyncio.gather(
+        by_client = await asyncio.gather(
             *(speak(session, f"{url}/stream", samples, delay) for samples, delay in zip(speech, delays, strict=True))
         )
         wall = time.perf_counter() - started
     spent = cpu_seconds(server.pid) - before
     server.send_signal(signal.SIGTERM)
     batches, streams = re.findall(r"(\d+) batches of ([\d.]+) streams", (await server.communicate())[1].decode())[0]
-    latencies, waiting = ms(told), ms(heard_at_once(options, speech))
+    latencies, waiting = ms(by_client), ms(received_without_delay(options, speech))
     seconds = [len(samples) / SAMPLE_RATE for samples in speech]
-    last = max(messages[-1].seconds - spoken for messages, spoken in zip(told, seconds, strict=True))
+    last = max(messages[-1].seconds - spoken for messages, spoken in zip(by_client, seconds, strict=True))
     return {
         "chunk": options.chunk,
         "clients": len(speech),
         "seconds": round(sum(seconds), 1),
         "words": len(latencies.of_words),
-        "algorithmic_latency_ms": told[0][0].message["latency_ms"],
+        "algorithmic_latency_ms": by_client[0][0].message["latency_ms"],
         "word_latency_p50_ms": latencies.p50,
         "word_latency_p95_ms": latencies.p95,
         "waiting_alone_p50_ms": waiting.p50,
@@ -121,10 +121,10 @@ async def measure(options: argparse.Namespace, speech: Sequence[np.ndarray]) -> 
 
 
 async def speak(session, url: str, samples: np.ndarray, delay: float) -> list[Received]:
-    """Send the samples as they would be spoken; all that the server says."""
+    """Send the samples at the pace of speech; returns all messages of the server."""
     whole = (samples * 2**15).clip(-(2**15), 2**15 - 1).astype("<i2")
     async with session.ws_connect(url) as socket:
-        heard = [Received(0.0, await socket.receive_json())]
+        received = [Received(0.0, await socket.receive_json())]
         await asyncio.sleep(delay)
         began = time.perf_counter()
 
@@ -137,37 +137,37 @@ async def speak(session, url: str, samples: np.ndarray, delay: float) -> list[Re
 
         sending = asyncio.create_task(send())
         async for message in socket:
-            heard.append(Received(time.perf_counter() - began, message.json()))
+            received.append(Received(time.perf_counter() - began, message.json()))
         await sending
-    if heard[-1].message["type"] != "end":
-        raise DataError(f"the server said {heard[-1].message}")
-    return heard
+    if received[-1].message["type"] != "end":
+        raise DataError(f"the server said {received[-1].message}")
+    return received
 
 
-def heard_at_once(options: argparse.Namespace, speech: Sequence[np.ndarray]) -> list[list[Received]]:
-    """What clients would hear of a server that takes no time."""
+def received_without_delay(options: argparse.Namespace, speech: Sequence[np.ndarray]) -> list[list[Received]]:
+    """The messages that clients would receive from a server that takes no time, by client."""
     model = Transcriber.load(options.run, device="cpu")
-    told = []
+    by_client = []
     for samples in speech:
-        stream, heard = model.stream(chunk=options.chunk), list[Received]()
+        stream, received = model.stream(chunk=options.chunk), list[Received]()
         for start in range(0, len(samples), PIECE):
             piece = samples[start : start + PIECE]
             spoken = (start + len(piece)) / SAMPLE_RATE
-            heard += [Received(spoken, {"type": "text", **asdict(text)}) for text in stream.feed(piece)]
+            received += [Received(spoken, {"type": "text", **asdict(text)}) for text in stream.feed(piece)]
         end = [{"type": "text", **asdict(text)} for text in stream.finish()]
-        told.append(heard + [Received(len(samples) / SAMPLE_RATE, text) for text in end])
-    return told
+        by_client.append(received + [Received(len(samples) / SAMPLE_RATE, text) for text in end])
+    return by_client
 
 
-def ms(told: Sequence[Sequence[Received]]) -> Latencies:
-    latencies = [latency for messages in told for latency in word_latencies(messages)]
+def ms(by_client: Sequence[Sequence[Received]]) -> Latencies:
+    latencies = [latency for messages in by_client for latency in word_latencies(messages)]
     p50, p95 = (round(1000 * float(np.percentile(latencies, share))) for share in (50, 95))
     return Latencies(latencies, p50, p95)
 
 
 def word_latencies(messages: Sequence[Received]) -> list[float]:
-    """Seconds, of every word of the final texts."""
-    texts = [(heard.seconds, heard.message) for heard in messages if heard.message["type"] == "text"]
+    """The latency of every word of the final texts, in seconds."""
+    texts = [(received.seconds, received.message) for received in messages if received.message["type"] == "text"]
     latencies = []
     for _, final in ((seconds, text) for seconds, text in texts if text["final"]):
         for word in final["words"]:
@@ -182,7 +182,7 @@ def word_latencies(messages: Sequence[Received]) -> list[float]:
 
 
 def cpu_seconds(process: int) -> float:
-    """Of a process and its threads so far. Linux alone."""
+    """CPU time of a process and its threads so far. Linux only."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
