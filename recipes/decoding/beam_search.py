@@ -142,7 +142,7 @@ class BeamSearch(Search):
         return results
 
     def start(self, ctc: CTCPrefixScorer, models: "TokenModels") -> OpenHypotheses:
-        """Empty hypotheses. All of an utterance are the same, so only the first has a place."""
+        """Empty hypotheses. Those of an utterance are all the same, so only the first one counts."""
         prefixes = ctc.start(self.beam)
         places = torch.arange(len(prefixes.score), device=prefixes.score.device) % self.beam
         score = torch.zeros_like(prefixes.score).masked_fill_(places > 0, LOG_ZERO)
@@ -193,7 +193,7 @@ class BeamSearch(Search):
 
 
 class TokenModels:
-    """The decoder and the language model of one search, or one of them, or none, as one score of the next token."""
+    """The decoder and the language model of one search (either may be missing) as one score of the next token."""
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ class CTCPrefixes(NamedTuple):
     states: float64 ``[N, 2, T + 1]``, of the alignments that end in a blank, and of all. Frame 0 is before the audio.
     token: ``[N, T]``, log probabilities of the last token.
     score: ``[N]``, log probability that the sentence starts with the prefix.
-    bound: ``[N]``, what no longer sentence can exceed when every further token earns the scorer's reward.
+    bound: ``[N]``, an upper bound of the score of longer sentences, in which every further token earns the reward.
     """
 
     states: Tensor

@@ -24,10 +24,10 @@ REASON = re.compile(r"threw \w+(?: because `.*?')?\. (.*)")  # in an error of Ke
 
 
 class Prepared(NamedTuple):
-    """What a search needs that follows from n-gram and tokenizer.
+    """What a search derives from n-gram and tokenizer.
 
-    pieces: the tokens that words are made of, ascending. word_starts: those that begin a word. decoder: flashlight's,
-    which keeps no reference to its language_model.
+    pieces: the tokens that words are made of, ascending. word_starts: those that begin a word. decoder: flashlight's.
+    language_model: kept here because the decoder holds no reference to it.
     """
 
     pieces: Tensor

@@ -32,7 +32,7 @@ class GreedyState(NamedTuple):
 
 
 class Emitted(NamedTuple):
-    """A token, the frame of these frames in which it came, and its probability there."""
+    """A token, the number of the frame in which it was emitted, and its probability there."""
 
     token: int
     frame: int
@@ -49,10 +49,10 @@ def greedy_start(decoder: Transducer, batch: int) -> GreedyState:
 def greedy_transducer(
     decoder: Transducer, encoded: Encoded, state: GreedyState, max_symbols: int = MAX_SYMBOLS
 ) -> tuple[list[list[Emitted]], GreedyState]:
-    """The next frames of each stream: the likeliest output again and again, a frame further at each blank.
+    """Decode the next frames of each stream: take the likeliest output repeatedly, and go to the next frame at a blank.
 
-    However the frames are cut into calls, the tokens are the same. max_symbols: tokens of a frame at most. Returns what
-    each stream emitted, and the state after its last frame.
+    The tokens do not depend on how the frames are divided into calls. max_symbols: the most tokens of a frame. Returns
+    the tokens that each stream emitted, and the state after its last frame.
     """
     frames, lengths = decoder.prepare(encoded), encoded.lengths
     emitted: list[list[Emitted]] = [[] for _ in lengths]
@@ -74,7 +74,7 @@ def greedy_transducer(
 
 
 def greedy_hypothesis(emitted: list[Emitted]) -> Hypothesis:
-    """Scored by its tokens alone: what the blanks between them have is not counted."""
+    """The hypothesis of the emitted tokens. Its score is the sum over its tokens; blanks do not count."""
     return Hypothesis([item.token for item in emitted], sum(math.log(max(item.probability, 1e-30)) for item in emitted))
 
 
@@ -193,7 +193,7 @@ class TransducerSearch(Search):
         decoder: Transducer,
         lm: LanguageModel | None,
     ) -> tuple[OpenHypotheses, EndedHypotheses]:
-        """Every hypothesis with one output more, the best of them; those that end are among the ended."""
+        """Extend every hypothesis by one output and keep the best; those that end are added to ``ended``."""
         beam, greedy = self.beam, hypotheses.greedy
         last = lengths.repeat_interleave(beam) - 1
         utterance = torch.arange(len(last), device=frames.device) // beam
@@ -266,11 +266,12 @@ def longer_key(key: Tensor, tokens: Tensor) -> Tensor:
 
 
 def merge(hypotheses: OpenHypotheses, scores: Tensor, blank: Tensor) -> Tensor:
-    """Scores ``[B, beam]`` of the hypotheses that keep their tokens, where others that come to the same are added.
+    """Add up alignments of the same tokens. Returns the scores ``[B, beam]`` of the hypotheses after a blank.
 
-    scores: of all with another token ``[B, beam, vocab_size]``, where those that were added become LOG_ZERO. The same
-    tokens after as many outputs are of the same frame. Only hypothesis j with the last token of hypothesis i can come
-    to the same as i, for all in a beam differ.
+    A hypothesis that takes a blank keeps its tokens. Another one may arrive at the same tokens by taking a token: its
+    score is added to the first, and set to LOG_ZERO in ``scores`` ``[B, beam, vocab_size]``, those of taking a token.
+    Both then stand at the same frame, because they have equally many outputs. As all hypotheses of a beam differ, only
+    hypothesis j with the last token of hypothesis i can arrive at the tokens of i.
     """
     batch, beam = blank.shape
     last = hypotheses.tokens.gather(1, hypotheses.token_count[:, None])[:, 0].view(batch, beam)

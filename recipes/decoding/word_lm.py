@@ -52,10 +52,10 @@ class PrefixNode:
 class WordNgram(FlashlightLM):
     """A word n-gram as a language model of tokens under which only its words are possible.
 
-    A state is a sequence of tokens, so that hypotheses are merged when they are the same text, never because
-    the n-gram cannot tell them apart. A word is scored when the next word begins, or the sentence ends:
-    giving its beginning the score of the likeliest word that it may become found better sentences of the
-    quickstart corpus no more often than worse ones (beams 10 to 50, lm_weight 0.5 to 2).
+    A state is a sequence of tokens. So hypotheses are merged if they are the same text, but not merely because the
+    n-gram cannot distinguish them. A word is scored when the next word begins, or the sentence ends. (Scoring a
+    beginning of a word by the likeliest word that it may become was tried on the quickstart corpus. It found better
+    sentences no more often than worse ones, with beams of 10 to 50 and an lm_weight of 0.5 to 2.)
 
     model: a kenlm.Model. spelled: its words by their tokens. Call ``set_weights`` before the first search.
     """

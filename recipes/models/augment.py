@@ -9,20 +9,20 @@ from torch import Tensor, nn
 from recipes.models.options import AT_LEAST_ZERO, COUNT, RANGE, SHARE, check_options
 
 FRAMES_PER_SECOND = 100
-MASKS_OF_VIEWS = 2.5  # time masks of each of several views, to those of a single one (arXiv 2410.05101)
+MASKS_OF_VIEWS = 2.5  # factor of the number of time masks where there are several views (arXiv 2410.05101)
 
 
 class Augment(nn.Module):
-    """Features ``[B, T, n_mels]``, lengths in frames → the same shape, warped and masked; in training only."""
+    """Warps and masks features ``[B, T, n_mels]`` in training; lengths are in frames. A subclass says how."""
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         return self.masked(self.warped(features, lengths), lengths) if self.training else features
 
     def views(self, features: Tensor, lengths: Tensor, count: int) -> Tensor:
-        """``[count * B, T, n_mels]``: all utterances once, and then again, each with masks of its own.
+        """``count`` views of all utterances, one after the other: ``[count * B, T, n_mels]``.
 
-        As in CR-CTC: time is warped once for all views, so that their frames belong together, and each has
-        ``MASKS_OF_VIEWS`` as many time masks.
+        As in CR-CTC, time is warped once for all views, so that their frames correspond. Each view has masks of its
+        own, with ``MASKS_OF_VIEWS`` times as many time masks.
         """
         if not self.training:
             return features.repeat(count, 1, 1)
@@ -33,7 +33,7 @@ class Augment(nn.Module):
         raise NotImplementedError
 
     def masked(self, features: Tensor, lengths: Tensor, times: float = 1) -> Tensor:
-        """times: so many time masks to those that the options ask for."""
+        """times: a factor of the number of time masks."""
         raise NotImplementedError
 
 
@@ -132,7 +132,7 @@ class AdaptiveSpecAugment(Augment):
         return features.masked_fill(hidden_frames[:, :, None] | hidden_bands[:, None], 0.0)
 
     def time_masks(self, lengths: Tensor) -> Tensor:
-        """Time masks of utterances of so many frames, ``[B]``."""
+        """The number of time masks of each utterance, ``[B]``."""
         if not self.time_masks_per_second:
             return torch.zeros_like(lengths)
         return (lengths * (self.time_masks_per_second / FRAMES_PER_SECOND)).round().long().clamp(1, self.max_time_masks)
@@ -169,9 +169,8 @@ def covered(starts: Tensor, widths: Tensor, size: int) -> Tensor:
 def warp_time(features: Tensor, lengths: Tensor, most: int | Tensor) -> Tensor:
     """Move a random frame of each utterance by up to ``most`` frames: one side is stretched, the other compressed.
 
-    most: for all, or ``[B]``.
-
-    Both ends and the lengths stay; between frames the features are interpolated linearly.
+    most: one number for all utterances, or ``[B]``. Both ends and the lengths stay; between frames the features are
+    interpolated linearly.
     """
     draws = torch.rand(2, lengths.shape[0], device=lengths.device)
     room = (lengths - 2 * most - 1).clamp(min=0)

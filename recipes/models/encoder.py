@@ -66,8 +66,8 @@ class Block(nn.Module):
 class Encoder(nn.Module):
     """A stack of blocks, each called with frames, mask and context, then a LayerNorm.
 
-    checkpoint_blocks: of each block keep its input alone, and compute it again for backward (Chen et al. 2016,
-    "Training Deep Nets with Sublinear Memory Cost", arXiv 1604.06174): less memory, the same digits.
+    checkpoint_blocks: keep only the input of each block, and compute the block again for backward (Chen et al. 2016,
+    "Training Deep Nets with Sublinear Memory Cost", arXiv 1604.06174). It takes less memory and gives the same digits.
     """
 
     checkpoint_blocks = False
@@ -97,9 +97,9 @@ class Encoder(nn.Module):
         return EncoderState(torch.full((batch,), context.chunk), waiting, blocks)
 
     def step(self, frames: Tensor, state: EncoderState, last: bool = False) -> tuple[Tensor, EncoderState]:
-        """The next frames ``[B, T, d_model]``, however many → those of the chunks that they complete, encoded.
+        """The next frames ``[B, T, d_model]``, however many → the encoded frames of the chunks that they complete.
 
-        last: no frames follow, so that the last chunk is complete with fewer frames.
+        last: no frames follow, so the last chunk may have fewer frames.
         """
         frames = torch.cat([state.waiting, frames.to(state.waiting.dtype)], 1)
         chunk_size = int(state.chunk[0])

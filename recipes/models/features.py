@@ -24,11 +24,12 @@ class SamplesState(NamedTuple):
 class LogMel(Streaming):
     """Log mel energies in dB, one feature frame every 10 ms.
 
-    SpeechBrain's mel filters, with an absolute ``floor`` instead of its clamp at 80 dB below the loudest
-    frame of the utterance: with that clamp a loud ending changes the beginning, so that nothing could stream.
-    floor: in dB; the default lies just above the rounding noise of 16-bit audio. window_length: in samples,
-    25 ms where None. range_db: the clamp, for checkpoints of stock SpeechBrain: no band lies more than this
-    below the loudest of its utterance; None for no clamp. Raises ValueError for values that make no features.
+    The mel filters are SpeechBrain's. SpeechBrain clamps at 80 dB below the loudest frame of the utterance, so a loud
+    ending changes the beginning and nothing could stream; here an absolute ``floor`` takes the clamp's place.
+    floor: in dB; the default lies just above the rounding noise of 16-bit audio. window_length: in samples; None: 25
+    ms.
+    range_db: the clamp, for checkpoints of stock SpeechBrain: no band lies more than this below the loudest of its
+    utterance; None: no clamp. Raises ValueError for values that make no features.
 
     Frame t is the window around sample ``t * hop``; zeros stand before the first sample and after the last.
     """
@@ -85,7 +86,7 @@ class LogMel(Streaming):
 
     @property
     def latency_samples(self) -> int:
-        """A frame is known so many samples after its own hop has ended: half a window less a hop."""
+        """How many samples after the end of its own hop a frame is known: half a window minus a hop."""
         return max(self.window_length - self.window_length // 2 - self.hop, 0)
 
     def init_state(self, batch: int, context: Context | None = None) -> SamplesState:

@@ -41,7 +41,7 @@ class Recogniser(nn.Module):
     Everything that is trained is called in ``forward``, because distributed training wraps no other method.
     """
 
-    # A row for each token: of no use to another tokenizer.
+    # The parts that have a row for each token, and are of no use with another tokenizer.
     token_parts = ("ctc", "decoder.embedding", "decoder.prediction.embedding", "decoder.out")
 
     def __init__(
@@ -68,7 +68,8 @@ class Recogniser(nn.Module):
         context: what a frame of the encoder may see, as in a stream; None: the whole utterance. Features and front
         end see the same either way.
 
-        views: more give ``views * B`` rows, all utterances once and then again. In training they differ by their masks.
+        views: with several, the output has ``views * B`` rows: all utterances, then all again. In training the views
+        differ by their masks.
         """
         return self.encoder(*self.encoder_input(audio, lengths, views), context)
 
@@ -88,9 +89,9 @@ class Recogniser(nn.Module):
         context: Context | None = None,
         views: int = 1,
     ) -> Output:
-        """As ``encode``, and the heads. tokens ``[B, U]``: decoder input, the sentence start first.
+        """``encode``, then the heads. tokens ``[B, U]``: decoder input, the sentence start first.
 
-        Without tokens or without decoder there are no logits of a decoder.
+        Without tokens or without a decoder, `decoder_logits` is None.
         """
         encoded = self.encode(audio, lengths, context, views)
         if tokens is not None:
@@ -119,8 +120,8 @@ class Recogniser(nn.Module):
     def step(self, audio: Tensor, state: StreamState, last: bool = False) -> tuple[Output, StreamState]:
         """The next samples ``[B, n]``, however many → frames and CTC logits of the chunks that they complete.
 
-        All of them together are what ``forward(…, context)`` gives for the whole utterance: a frame of it depends
-        neither on how the samples were cut nor on the streams beside it. last: the streams end with these samples.
+        All of them together equal ``forward(…, context)`` on the whole utterance. They depend neither on how the
+        samples were cut nor on the other streams. last: the streams end with these samples.
         """
         features, samples = self.features.step(audio, state.features, last)
         frames, inputs = self.frontend.step(self.normalize.normalized(features), state.frontend, last)
@@ -139,10 +140,10 @@ class Recogniser(nn.Module):
         return self.features.hop * self.frontend.subsampling
 
     def algorithmic_latency_ms(self, context: Context) -> float:
-        """How long the first sample of a chunk waits for its text at most, were computing to take no time.
+        """How long the first sample of a chunk waits until the chunk is complete; computing comes on top.
 
-        A chunk of n frames is complete ``n * frame_samples`` samples after it began, and what its last window
-        still needs: 2.5 ms of the 25 ms window, as the other 22.5 ms lie in the chunk and before it.
+        A chunk of n frames lasts ``n * frame_samples`` samples. The window of its last feature frame reaches 2.5 ms
+        beyond its end; the other 22.5 ms of this window lie in the chunk or before it.
         """
         samples = context.chunk * self.frame_samples + self.features.latency_samples
         return 1000 * samples / self.features.sample_rate

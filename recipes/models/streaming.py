@@ -1,4 +1,4 @@
-"""Streams in one batch: their states are batches too, which are taken apart and put together by rows."""
+"""Several streams as one batch: take rows out of their common state, and put states together."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -17,14 +17,15 @@ def select(state: State, rows: Sequence[int] | Tensor) -> State:
 
 
 def join(states: Sequence[State]) -> State:
-    """One state of all streams, of the states of some each; they must be alike in ``state_shape``."""
+    """One state for all streams, from states of one or more streams each. They must have the same ``state_shape``."""
     leaves, structures = zip(*map(tree_flatten, states), strict=True)
     return tree_unflatten([torch.cat(parts) for parts in zip(*leaves, strict=True)], structures[0])
 
 
 def state_shape(state: object) -> tuple[torch.Size, ...]:
-    """Equal for states, under one context, that can be joined: after as many samples of an unfinished chunk.
+    """Sizes that must be equal for states to be joined. They are, under one context, between two chunks.
 
-    Attention with all the past has to have seen as much of it, too; other mixers are always alike.
+    Within a chunk the streams must have taken equally many samples of it. Attention with all the past must also have
+    seen equally many frames.
     """
     return tuple(tensor.shape[1:] for tensor in tree_leaves(state))

@@ -1,4 +1,4 @@
-"""The transducer: a prediction network that reads the text so far, and a joint network that reads it with a frame."""
+"""The transducer: a prediction network reads the text so far, a joint network combines its output with a frame."""
 
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -14,7 +14,7 @@ from recipes.models.options import SHARE, SIZE, check_options
 
 
 class LastTokens(NamedTuple):
-    """The newest tokens of N texts before the one that comes, int64 ``[N, history - 1]``; BLANK before a text."""
+    """The tokens before the next one of N texts, int64 ``[N, history - 1]``; BLANK stands before a text."""
 
     tokens: Tensor
 
@@ -31,12 +31,12 @@ State = TypeVar("State")
 
 
 class Prediction(Protocol):
-    """A prediction network. size: of what it returns."""
+    """A prediction network. size: the width of its output."""
 
     size: int
 
     def __call__(self, tokens: Tensor) -> Tensor:
-        """tokens ``[B, U]``, the sentence start first → ``[B, U, size]``; what follows a token changes nothing."""
+        """tokens ``[B, U]``, the sentence start first → ``[B, U, size]``. Causal: later tokens change nothing."""
 
     def init_cache(self, texts: int) -> Cache:
         """The cache before the sentence start; batch first."""

@@ -23,10 +23,10 @@ OF_A_RUN = ("ngram", "average", "piece", "batch_seconds", "device", "eval_precis
 
 
 class OnnxEngine:
-    """An `Engine`: greedy decoding, of one recording at a time.
+    """An `Engine` that decodes greedily, one recording at a time.
 
-    window: seconds; longer recordings go in windows that overlap; None: in one pass where all mixers are linear, else
-    in windows of 40 s.
+    window: seconds; longer recordings are encoded in overlapping windows. None: in one pass if all mixers are linear,
+    else in windows of 40 s.
     """
 
     def __init__(self, model: OnnxModel, window: float | None = None):

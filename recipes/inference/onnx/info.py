@@ -72,13 +72,13 @@ class OnnxInfo:
 
 @dataclass(frozen=True)
 class OnnxStreamInfo(OnnxInfo):
-    """Of a file that takes the next chunk of streams and their state, and gives what it makes of it and the new state.
+    """The metadata of a file that takes the next chunk of streams and their state, and returns outputs and new state.
 
-    head: whose numbers it gives, of `ctc` log probabilities, of a `transducer` what its joint network takes. chunk:
-    frames of a chunk; left_chunks: that it sees before it, None: all the past. latency_ms: of its first sample, until
-    the chunk is complete. first_samples: of a stream, which stand at the end of its first `features.samples`. state: by
-    name, the type and then the sizes of a stream's part of it; all else is zero at first. The new one has `next_`
-    before its name.
+    head: which outputs: log probabilities of `ctc`, or the input of a `transducer`'s joint network. chunk: frames in a
+    chunk. left_chunks: chunks that it sees before it; None: all the past. latency_ms: how long the first sample of a
+    chunk waits until the chunk is complete. first_samples: how many samples of a new stream go into its first state, at
+    the end of `features.samples`; the rest of this state is zero. state: for each name the type, then the sizes for one
+    stream. The new state has `next_` before the name.
     """
 
     head: str

@@ -17,7 +17,7 @@ from recipes.inference.onnx.steps import Run
 from recipes.models import Encoded, LogMel, LSTMPrediction, Recogniser, StatelessPrediction, Transducer
 from recipes.models.transducer import LastTokens
 
-TRIED = [(3, 1.3), (1, 0.4), (2, 3.1)]  # utterances, and seconds of the longest: none is what the export has seen
+TRIED = [(3, 1.3), (1, 0.4), (2, 3.1)]  # utterances, and seconds of the longest; the export saw other sizes
 LSTM_WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # of a layer, as torch names them
 
 
@@ -45,9 +45,10 @@ class DftLogMel(LogMel):
 
 
 class Part(nn.Module):
-    """inputs, outputs: names, as many as ``forward`` takes and gives.
+    """A part of a model that is exported as one graph.
 
-    timed: whether the first input is ``[B, time, …]``, and the first output ``[B, T, …]``, each with lengths beside it.
+    inputs, outputs: the names of what ``forward`` takes and returns. timed: whether the first input is ``[B, time, …]``
+    and the first output ``[B, T, …]``, each followed by its lengths.
     """
 
     inputs: tuple[str, ...]
@@ -55,7 +56,7 @@ class Part(nn.Module):
     timed = True
 
     def example(self, batch: int, seconds: float) -> tuple[Any, ...]:
-        """Inputs of random numbers. seconds: of the longest, where there is time."""
+        """Random inputs. seconds: the length of the longest, for a timed part."""
         raise NotImplementedError
 
     def dynamic_shapes(self) -> tuple[dict[int, Any], ...]:
@@ -64,7 +65,7 @@ class Part(nn.Module):
 
     @torch.no_grad()
     def difference(self, run: Run) -> float:
-        """The largest between this part and its graph, in real frames of random input; infinite where shapes differ."""
+        """The largest difference from its graph, in real frames of random input; infinite if shapes differ."""
         largest = 0.0
         for batch, seconds in TRIED:
             example = self.example(batch, seconds)

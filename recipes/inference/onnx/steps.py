@@ -12,16 +12,17 @@ Run = Callable[..., Sequence[np.ndarray]]  # a graph: inputs by name, outputs in
 
 
 class Steps:
-    """run: inputs by name → outputs, in order. chunks: how samples become chunks. state: by name, type and sizes.
+    """Runs the steps of streams.
 
-    A state is batch first, so that any streams may be computed together, at whatever time each began.
+    run: the graph, from inputs by name to outputs in order. chunks: how samples become chunks. state: for each name its
+    type and sizes. A state is batch first, so streams that began at different times may be computed together.
     """
 
     def __init__(self, run: Run, chunks: Chunks, state: Mapping[str, Sequence]):
         self.run, self.chunks, self.shapes = run, chunks, state
 
     def first_state(self, samples: np.ndarray) -> tuple[State, np.ndarray]:
-        """The state of streams that begin with ``[N, samples]``, and the samples that come next."""
+        """The state of streams that begin with ``[N, samples]``, and the samples that are left for the first chunk."""
         state = {name: np.zeros((len(samples), *shape), kind) for name, (kind, *shape) in self.shapes.items()}
         count = self.chunks.first_samples
         first = samples[:, :count]
@@ -30,7 +31,7 @@ class Steps:
         return state, samples[:, count:]
 
     def step(self, samples: np.ndarray, state: State, frames: int | None = None) -> tuple[np.ndarray, State]:
-        """Of the next samples ``[N, n]`` so many frames; None: of a chunk, which they fill. What is missing is zero."""
+        """Compute ``frames`` frames from the next samples ``[N, n]``, filled up with zeros. None: a whole chunk."""
         frames = frames or self.chunks.chunk
         audio = np.zeros((len(samples), frames * self.chunks.frame_samples), np.float32)
         audio[:, : samples.shape[1]] = samples
@@ -39,7 +40,7 @@ class Steps:
         return values, dict(zip(self.shapes, after, strict=True))
 
     def finish(self, samples: np.ndarray, state: State) -> np.ndarray:
-        """What is left of streams, ``[N, n]``, however many: ``[N, frames, …]``."""
+        """Compute the last samples of streams, ``[N, n]``, however many: ``[N, frames, …]``."""
         values = []
         while (frames := self.last_frames(samples.shape[1])) > self.chunks.chunk:
             chunk, samples = np.split(samples, [self.chunks.samples], 1)
@@ -49,5 +50,5 @@ class Steps:
         return np.concatenate([*values, self.step(samples, state, frames)[0]], 1)
 
     def last_frames(self, samples: int) -> int:
-        """Frames of a stream that ends after so many samples more."""
+        """How many frames a stream still has that ends after ``samples`` more samples."""
         return 1 + (samples + self.chunks.first_samples) // self.chunks.frame_samples
