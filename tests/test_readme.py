@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.long_recordings.shown import markdown
+from benchmarks.streaming.table import tables as streaming_tables
 from tests.support.commands import FENCE, check_command, fenced_commands, prepare_folder
 
 ROOT = Path(__file__).parents[1]
@@ -351,27 +352,14 @@ def figures_of_transducers():
 
 def figures_of_streams():
     found = read("streaming.json")
-    rates: dict[tuple, list[str]] = {}
-    for row in found["errors"]:
-        rates.setdefault((row["chunk"], row["left_chunks"]), []).append(f"{row['wer_greedy_ctc']:.2f}")
-    for (chunk, left), pair in rates.items():
-        start = "| whole utterance | |" if chunk is None else f"| {chunk} | {'all' if left is None else left} |"
-        yield "results/README.md", f"{start} {' | '.join(pair)} |"
-    for minute, hour in zip(found["cost"][::2], found["cost"][1::2], strict=True):
-        times = " | ".join(f"{row['chunk_ms']:.1f} ms" for row in (minute, hour))
-        yield "results/README.md", times
+    for line in streaming_tables(found).splitlines():
+        if line.startswith("| "):
+            yield "docs/streaming.md", " ".join(line.split())
     for row in read("inference.json")["streams"]["rows"]:
         size = f" {row['file_mb']} MB " if "file_mb" in row else " "
         yield "docs/streaming.md", f"| {row['engine']} | {row['chunk_cpu_ms']:.1f} ms |{size}|"
         if "state_kb" in row:
             yield "docs/streaming.md", f"The state of a stream is {row['state_kb']} kB"
-    yield "docs/streaming.md", f"keeps {state_after(found, 'summarymixing') / 1e3:.0f} kB as after a minute"
-    yield "docs/streaming.md", f"all the past {state_after(found, 'attention') / 1e6:.0f} MB"
-
-
-def state_after(found: dict, mixer: str, minutes: int = 60) -> int:
-    (row,) = [row for row in found["cost"] if (row["mixer"], row["minutes"]) == (mixer, minutes)]
-    return row["state_bytes"]
 
 
 @pytest.mark.parametrize(("page", "text"), list(figures()))

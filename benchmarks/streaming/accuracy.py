@@ -11,6 +11,8 @@ from recipes.asr.saved_run import SavedRun
 from recipes.config.arguments import parse_arguments
 from recipes.training.processes import start
 
+GREEDY = "greedy CTC"
+
 
 def contexts(chunks: Sequence[int], left_chunks: Sequence[int | None]) -> list[Context | None]:
     """All pairs, and the whole utterance (None) first."""
@@ -26,14 +28,16 @@ def measure(run: Path, asked: Sequence[Context | None], options: Sequence[str]) 
         tempfile.TemporaryDirectory() as folder,
         Evaluation(saved, start(arguments.run_options), output=Path(folder)) as evaluation,
     ):
-        brain, prepared = evaluation.brain, evaluation.prepared
+        brain, prepared, search = evaluation.brain, evaluation.prepared, saved.hparams["test_search"]
         for context in asked:
             brain.test_context = context
             for split, manifest in prepared.test.items():
                 _, result = decode(brain, split, manifest, prepared.root)
                 chunk, left_chunks = context or (None, None)
                 yield {
+                    "recipe": saved.hparams["recipe"],
                     "mixer": saved.hparams["mixer_name"],
+                    "search": GREEDY if search is None else type(search).__name__,
                     "seed": saved.hparams["seed"],
                     "chunk": chunk,
                     "left_chunks": left_chunks,

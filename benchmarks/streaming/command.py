@@ -1,9 +1,9 @@
-"""What a stream costs: python -m benchmarks.streaming errors RUN… or cost --mixers NAME…
+"""What a stream costs: python -m benchmarks.streaming errors RUN… or cost --mixers NAME… or table FILE
 
 errors: WER of runs that were trained on chunks, by length of the chunk and left context, beside whole utterances. Keys
 of the recipe may follow, as for evaluate.py: --test_search null. cost: state and CPU time of a chunk after 1 minute and
 after 1 hour, of models with random weights. Both write into one JSON file, each its own part, rows of the same
-mixer and seed in place of older ones.
+recipe, mixer, search and seed in place of older ones. table: prints such a file.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.streaming import accuracy, cost
+from benchmarks.streaming.table import tables
 from mixers import Context
 from recipes.errors import ArgumentParser, RecipeError, command_line
 from recipes.files import read_json, write_json
@@ -33,7 +34,8 @@ def parse(argv=None) -> tuple[argparse.Namespace, list[str]]:
         allow_abbrev=False,
     )
     parsers = parser.add_subparsers(dest="part", required=True)
-    errors, chunks = parsers.add_parser("errors", allow_abbrev=False), parsers.add_parser("cost", allow_abbrev=False)
+    errors, chunks, table = (parsers.add_parser(part, allow_abbrev=False) for part in ("errors", "cost", "table"))
+    table.add_argument("file", type=Path, metavar="FILE", help="that --out has written")
     errors.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="of train.py with `streaming`")
     errors.add_argument("--chunks", nargs="+", type=int, default=[4, 8, 16, 32], help="frames of 40 ms")
     errors.add_argument("--left_chunks", nargs="+", type=left, default=[2, 8, None], help="whole chunks, or all")
@@ -48,8 +50,8 @@ def parse(argv=None) -> tuple[argparse.Namespace, list[str]]:
     for part in (errors, chunks):
         part.add_argument("--out", type=Path, help="JSON file for the figures")
     own, rest = parser.parse_known_args(argv)
-    if own.part == "cost" and rest:
-        raise RecipeError(f"cost takes no {rest[0]}")
+    if own.part != "errors" and rest:
+        raise RecipeError(f"{own.part} takes no {rest[0]}")
     return own, rest
 
 
@@ -63,12 +65,16 @@ def rows_of(own: argparse.Namespace, rest: list[str]):
 
 
 def key(row: dict) -> tuple:
-    return row["mixer"], row.get("seed"), row.get("left_chunks") if "minutes" in row else None
+    model = tuple(row.get(name) for name in ("recipe", "mixer", "search", "seed"))
+    return *model, row.get("left_chunks") if "minutes" in row else None
 
 
 @command_line
 def main(argv=None):
     own, rest = parse(argv)
+    if own.part == "table":
+        print(tables(read_json(own.file)))
+        return
     rows = []
     for row in rows_of(own, rest):
         rows.append(row)

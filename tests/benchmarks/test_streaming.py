@@ -8,6 +8,7 @@ from torch.utils._pytree import tree_leaves
 
 from benchmarks.streaming.command import main
 from benchmarks.streaming.cost import Streamed
+from benchmarks.streaming.table import errors
 from mixers import Context
 from tests.support.runs import RECIPE, small_corpus, train
 
@@ -26,8 +27,33 @@ def test_errors_by_context(tmp_path, capsys):
     assert contexts == [(None, None), (2, 1), (2, None), (4, 1), (4, None)]
     assert all(row["wer"] == row["wer_greedy_ctc"] > 0 for row in rows)
     assert [row["minutes"] for row in written["cost"]] == [1, 60]
+    capsys.readouterr()
+    assert main(["table", str(out)]) == 0
+    printed, _, costs = capsys.readouterr().out.partition("State and CPU time of a chunk:\n\n")
+    assert printed.startswith("WER, text by greedy CTC, test-clean:\n\n| chunk |")
+    assert f"| 4 | all | {rows[-1]['wer']:.2f} |" in printed.splitlines()
+    first = written["cost"][0]
+    assert (
+        f"| `local_only` | {first['state_bytes'] / 1e3:,.0f} kB | " in costs
+        and f" {first['chunk_ms']:.1f} ms |" in costs
+    )
     assert main(["cost", "--test_search", "null"]) == 2
     assert "cost takes no --test_search" in capsys.readouterr().err
+
+
+def test_a_column_for_each_model_and_the_mean_of_its_seeds():
+    context = {"chunk": 8, "left_chunks": None, "split": "test-clean", "search": "BeamSearch"}
+    rows = [
+        {**context, "recipe": "quickstart", "mixer": "xnor", "seed": 1, "wer": 1.0},
+        {**context, "recipe": "quickstart", "mixer": "xnor", "seed": 2, "wer": 2.0},
+        {**context, "recipe": "quickstart", "mixer": "xnor", "seed": 1, "wer": 5.0, "split": "test-other"},
+        {**context, "recipe": "other", "mixer": "xnor", "seed": 1, "wer": 7.0, "chunk": None},
+        {**context, "recipe": "third", "mixer": "xnor", "seed": 1, "wer": 9.0, "search": "greedy CTC"},
+    ]
+    assert errors(rows, "BeamSearch") == [
+        {"chunk": "8", "left chunks": "all", "`quickstart`, `xnor`": "1.50 / 5.00", "`other`, `xnor`": "–"},
+        {"chunk": "whole utterance", "left chunks": "", "`quickstart`, `xnor`": "–", "`other`, `xnor`": "7.00"},
+    ]
 
 
 @pytest.mark.parametrize("mixer", ["summarymixing", "attention"])

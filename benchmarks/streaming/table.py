@@ -1,0 +1,49 @@
+"""The tables of a file of results."""
+
+import statistics
+
+from recipes.describe.tables import markdown
+
+
+def tables(results: dict) -> str:
+    """Of what the file has: errors by context, a table for each search, a column for each model; costs."""
+    rows = results.get("errors", [])
+    parts = [
+        (f"WER, text by {search}, {' / '.join(dict.fromkeys(row['split'] for row in rows))}:", errors(rows, search))
+        for search in dict.fromkeys(row["search"] for row in rows)
+    ]
+    if "cost" in results:
+        parts.append(("State and CPU time of a chunk:", costs(results["cost"])))
+    return "\n\n".join("\n".join([title, "", *markdown(lines)]) for title, lines in parts)
+
+
+def errors(rows: list[dict], search: str) -> list[dict[str, str]]:
+    """A line for each context: WER of the test sets, a slash between them; the mean where there are several seeds."""
+    rates: dict[tuple, dict[str, list[float]]] = {}  # by context and model, then by test set
+    for row in (row for row in rows if row["search"] == search):
+        splits = rates.setdefault((row["chunk"], row["left_chunks"], row["recipe"], row["mixer"]), {})
+        splits.setdefault(row["split"], []).append(row["wer"])
+    contexts, models = dict.fromkeys(key[:2] for key in rates), dict.fromkeys(key[2:] for key in rates)
+    several_recipes = len({recipe for recipe, _ in models}) > 1
+    shown = []
+    for chunk, left_chunks in contexts:
+        line = {"chunk": "whole utterance" if chunk is None else str(chunk)}
+        line["left chunks"] = "" if chunk is None else "all" if left_chunks is None else str(left_chunks)
+        for recipe, mixer in models:
+            wers = rates.get((chunk, left_chunks, recipe, mixer), {}).values()
+            name = f"`{recipe}`, `{mixer}`" if several_recipes else f"`{mixer}`"
+            line[name] = " / ".join(f"{statistics.mean(seeds):.2f}" for seeds in wers) or "–"
+        shown.append(line)
+    return shown
+
+
+def costs(rows: list[dict]) -> list[dict[str, str]]:
+    """State and CPU time of a chunk, by the minutes that have passed."""
+    shown = []
+    for mixer in dict.fromkeys(row["mixer"] for row in rows):
+        line = {"mixer": f"`{mixer}`"}
+        own = [row for row in rows if row["mixer"] == mixer]
+        line |= {f"state after {row['minutes']:g} min": f"{row['state_bytes'] / 1e3:,.0f} kB" for row in own}
+        line |= {f"a chunk after {row['minutes']:g} min": f"{row['chunk_ms']:.1f} ms" for row in own}
+        shown.append(line)
+    return shown
