@@ -24,7 +24,7 @@ SECONDS = {  # that so large a share of the utterances does not exceed
 
 
 class Padding(NamedTuple):
-    """Of an epoch. share: of the padded audio that is padding; utterances: of a batch, in the mean."""
+    """The padding of an epoch. share: of the padded audio that is padding. utterances: of a batch, in the mean."""
 
     buckets: int
     batches: int

@@ -116,7 +116,7 @@ def compare(said: Sequence[Spoken], heard: Sequence[Transcript]) -> dict:
 
 
 def in_figures(errors: np.ndarray) -> dict[str, float]:
-    """Of errors in ms: median and 90th percentile of their size, and the median with its sign."""
+    """Median and 90th percentile of the size of errors in ms, and the median with its sign."""
     sizes = np.abs(errors)
     return {
         "median_ms": round(float(np.median(sizes)), 1),

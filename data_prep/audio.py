@@ -62,7 +62,7 @@ def check(path: str) -> str | None:
 
 
 def _flac_header(descriptor: int, start: bytes, size: int) -> Header | None:
-    """From STREAMINFO (RFC 9639, 8.2); None for what is no FLAC file, or is not certain to be whole."""
+    """The header in STREAMINFO (RFC 9639, 8.2); None if it is no FLAC file, or not certain to be complete."""
     if len(start) < STREAMINFO_END or start[:4] != b"fLaC" or start[4] & 0x7F != 0:
         return None
     shortest_block, longest_block = int.from_bytes(start[8:10]), int.from_bytes(start[10:12])

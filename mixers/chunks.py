@@ -56,7 +56,7 @@ def with_left_chunks(x: Tensor, context: Context) -> Tensor:
 
 
 def left_sums(chunk_sums: Tensor, left_chunks: int | None, decay: float = 1.0) -> Tensor:
-    """For each chunk the sum over the ``left_chunks`` chunks before it (None: over all before it).
+    """The sum over the ``left_chunks`` chunks before each chunk (None: over all before it).
 
     chunk_sums: ``[B, C, …]``. With a ``decay`` each chunk is weighted by decay^n, where n chunks stand between
     the two. A bounded sum adds up its own window: as the difference of two running sums it would lose precision

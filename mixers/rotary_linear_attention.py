@@ -44,7 +44,7 @@ class RotaryLinearAttention(FeatureMapAttention):
     # From here on q and k are ``[…, T, 2 f]``: the features turned, then the same features plain.
 
     def project(self, x):
-        """Of chunks ``[B, C, chunk, d_model]``, or of a stream's next frames ``[B, T, d_model]``, which begin at 0."""
+        """x: chunks ``[B, C, chunk, d_model]``, or a stream's next frames ``[B, T, d_model]``, which count from 0."""
         q, k, v = super().project(x)
         start = first_frames(x)[:, None, None] if x.dim() == 4 else 0
         q, k = (torch.cat([rotate(features, start), features], -1) for features in (q, k))

@@ -31,7 +31,7 @@ def multiply_adds(run: Callable[[], object]) -> int:
 
 
 def encoder_multiply_adds(model: nn.Module, seconds: int) -> int:
-    """From the features of one utterance of so many seconds to its CTC logits.
+    """The multiply-adds from the features of one utterance of so many seconds to its CTC logits.
 
     model: a `recipes.models.Recogniser`; call it under FakeTensorMode to compute nothing.
     """

@@ -89,7 +89,7 @@ def word_error_rates(engines: dict[str, Engine], manifest: Path, root: Path) -> 
 
 
 def starts(commands: dict[str, list[str]], rounds: int) -> dict[str, dict]:
-    """Of transcribe.py, from its start to the end with a short file: the best of rounds in which all take turns."""
+    """Time transcribe.py from start to end with a short file: the best of several rounds, in which all take turns."""
     figures: dict[str, list[dict]] = {name: [] for name in commands}
     for _ in range(rounds):
         for name, arguments in commands.items():

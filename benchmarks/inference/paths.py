@@ -9,7 +9,7 @@ from recipes.inference.transcript import Transcript
 
 
 def compare_paths(transcriber: Transcriber, onnx: Engine, folder: Path) -> dict:
-    """By greedy CTC: of how many recordings texts differ, and starts or ends of words, from those of each alone."""
+    """In how many recordings text, or times of words, differ from transcribing each alone; all by greedy CTC."""
     recordings = find_recordings([str(folder)])
     alone = [transcripts(transcriber, [recording])[0] for recording in recordings]
     others = {"batched": transcripts(transcriber, recordings), "onnx": transcripts(onnx, recordings)}
@@ -32,7 +32,7 @@ def transcripts(engine: Engine, recordings: list[Recording]) -> list[Transcript]
 
 
 def differences(first: list[Transcript], second: list[Transcript]) -> dict[str, int]:
-    """Of how many recordings something differs."""
+    """The number of recordings in which something differs."""
     pairs = list(zip(first, second, strict=True))
     return {
         "texts_that_differ": sum(left.text != right.text for left, right in pairs),

@@ -19,7 +19,7 @@ CONTEXT = Context(16)
 
 
 def stream_times(loaded: LoadedModel, audio: np.ndarray, folder: Path) -> list[dict]:
-    """Of each engine: CPU milliseconds of a chunk in the median, kilobytes of the state, megabytes of the file.
+    """For each engine the median CPU milliseconds of a chunk, the kilobytes of the state, the megabytes of the file.
 
     audio: ``[samples]``, of which chunks are taken. difference: of the file from torch, as `export` saw it.
     """

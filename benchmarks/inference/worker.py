@@ -16,7 +16,7 @@ from recipes.inference.recordings import find_recordings
 
 
 def engines(kind: str, threads: int, arguments: list[str]) -> dict[str, Engine]:
-    """By search. No torch in the process of an exported model."""
+    """The engines by search. The process of an exported model does not import torch."""
     if kind == "onnx":
         from recipes.inference.onnx.engine import OnnxEngine
         from recipes.inference.onnx.model import OnnxModel

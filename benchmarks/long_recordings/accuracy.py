@@ -88,7 +88,7 @@ def first_minutes(utterances: Sequence[DecodedUtterance], minutes: float) -> lis
 
 
 def joined(utterances: Sequence[DecodedUtterance], folder: Path, minutes: float) -> Iterator[Joined]:
-    """All of them, in recordings of about so many minutes."""
+    """All utterances, joined into recordings of about so many minutes."""
     samples: list[np.ndarray] = []
     words: list[str] = []
     for number, utterance in enumerate(utterances, start=1):

@@ -168,7 +168,7 @@ def in_windows(recipe, options: argparse.Namespace) -> Callable[[int], int]:
 
 
 def recognition(recipe, window: float | None) -> Callable[[int], int]:
-    """Of so many samples of noise how many tokens are recognised."""
+    """A function that recognises so many samples of noise, and returns the number of tokens."""
     import torch
 
     from recipes.inference.recognition import LoadedModel, Recognition

@@ -7,7 +7,7 @@ NAMES = {"pass": "one pass", "windows": "windows of 30 s", "stream": "stream, ch
 
 
 def groups(rows: Iterable[dict]) -> dict[str, dict[float, dict]]:
-    """By mixer and mode in words, then by minutes."""
+    """The rows by mixer and mode in words, then by minutes."""
     grouped: dict[str, dict[float, dict]] = {}
     for row in sorted(rows, key=lambda row: row["minutes"]):
         name = f"{row['mixer']}, {NAMES[row['mode']]}" + ", huge pages" * row.get("huge_pages", False)

@@ -20,7 +20,7 @@ TINY = (
 
 
 def seconds_since_start() -> float:
-    """Of this process; from the system, which knows of the time before the first line of Python."""
+    """Seconds since this process started, by the system, so the time before the first line of Python counts too."""
     started = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
     return time.clock_gettime(time.CLOCK_BOOTTIME) - started
 

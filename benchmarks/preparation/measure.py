@@ -41,12 +41,12 @@ def run(*command: str) -> dict[str, float]:
 
 
 def prepare(folder: Path) -> dict[str, float]:
-    """By the command that users give, for all splits."""
+    """Prepare all splits, by the command that users give."""
     return run("data_prep.librispeech", str(folder), str(folder / "manifests"))
 
 
 def first_batch(folder: Path, *options: str) -> dict[str, float]:
-    """From the start of train.py, given these options, to the first batch in the training loop.
+    """Measure train.py, with these options, from its start to the first batch in the training loop.
 
     peak_mb is that of the main process and worker_mb that of the largest of its two loading processes.
     """

@@ -103,7 +103,7 @@ def search_cases(frames: int, batches: list[int], beam: int, **sizes: int) -> It
 
 
 def transcription_cases(seconds: list[float], overrides: Mapping | None = None) -> Iterator[Case]:
-    """From samples to tokens by greedy CTC, a recording at a time; and the next chunk of a stream."""
+    """Time samples to tokens by greedy CTC, one recording at a time, and the next chunk of a stream."""
     for name in TRANSCRIBED:
         hparams = load(HPARAMS / f"{name}.yaml", {"data_folder": "none", **(overrides or {})}).hparams
         model = hparams["model"].eval()

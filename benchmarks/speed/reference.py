@@ -32,7 +32,7 @@ def load_file(path: Path, name: str) -> ModuleType:
 
 
 def authors_summary_mixing(folder: Path) -> Callable[[str], Build]:
-    """By mode (``SummaryMixing``, ``SummaryMixing-lite``): the authors' module of a size, from their checkout alone."""
+    """Makes the authors' module of a mode (``SummaryMixing``, ``SummaryMixing-lite``), from their checkout."""
     mlp = folder / Path(*AUTHORS_MLP.split(".")).with_suffix(".py")
     installed = sys.modules.get(AUTHORS_MLP)
     if mlp.is_file():

@@ -38,7 +38,7 @@ def line(row: dict) -> str:
 
 
 def length(row: dict) -> str:
-    """Of a row's utterances, in seconds of speech."""
+    """The length of a row's utterances, in seconds of speech."""
     return f"{row['seconds_of_speech'] if 'seconds_of_speech' in row else row['frames'] * FRAME_SECONDS:g}"
 
 

@@ -137,7 +137,7 @@ class _Places:
         return f"{DATA_ROOT}/{os.path.relpath(path, self.root)}" if _is_below(path, self.root) else path
 
     def name(self, path: str) -> str:
-        """Of an utterance that has no ID: the path from the manifest's or the data folder on, without its ending."""
+        """An ID for an utterance without one: its path below the manifest's or the data folder, without ending."""
         folders = [folder for folder in (self.folder, self.data_folder) if folder and _is_below(path, str(folder))]
         relative = os.path.relpath(path, folders[0]) if folders else path.lstrip("/")
         return os.path.splitext(relative)[0].replace("/", "-")

@@ -9,7 +9,7 @@ from recipes.models import DynamicChunks
 
 
 def tested_context(hparams: Mapping) -> Context | None:
-    """Of `test_chunk` and `test_left_chunks`. None: whole utterances, as for runs from before there were the keys."""
+    """The context of `test_chunk` and `test_left_chunks`. None: whole utterances, also if there is no such key."""
     chunk = hparams.get("test_chunk")
     return None if chunk is None else Context(chunk, hparams.get("test_left_chunks"))
 

@@ -18,7 +18,7 @@ from recipes.models.recogniser import Output
 
 
 class JointLoss(NamedTuple):
-    """Means over the utterances of a batch of sums over their tokens; attention, transducer: of the decoder, if any."""
+    """Sums over the tokens of an utterance, averaged over the batch; None for a decoder that the model lacks."""
 
     joint: Tensor
     ctc: Tensor
@@ -27,7 +27,7 @@ class JointLoss(NamedTuple):
     consistency: Tensor | None = None  # of several views
 
     def parts(self) -> dict[str, Tensor]:
-        """By name, for the log."""
+        """The parts by name, for the log."""
         parts = {"ctc_loss": self.ctc, "attention_loss": self.attention, "transducer_loss": self.transducer}
         parts["consistency_loss"] = self.consistency
         return {name: loss for name, loss in parts.items() if loss is not None}
@@ -143,7 +143,7 @@ def next_tokens(tokens: Tensor, lengths: Tensor) -> Tensor:
 
 
 def count_right_tokens(output: Output, batch: Batch) -> tuple[int, int]:
-    """How many next tokens an attention decoder finds from the right ones before, and of how many; else (0, 0)."""
+    """How many tokens an attention decoder predicts right, given the true ones before, and of how many; else (0, 0)."""
     if output.decoder_logits is None or is_transducer(output):
         return 0, 0
     targets = next_tokens(batch.tokens, batch.token_lengths)

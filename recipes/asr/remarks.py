@@ -44,7 +44,7 @@ class Remarks:
             self._say(f"note on {split}", kind, utterances, total, reason)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """By split and kind."""
+        """The number of names, by split and kind."""
         return {split: {kind: len(names) for kind, names in kinds.items()} for split, kinds in self.names.items()}
 
     def _keep(self, split: str, kind: str, utterances: Collection[str]) -> None:

@@ -77,7 +77,7 @@ class SavedRun:
             raise RecipeError(f"the {self.weights_name} do not fit {recipe}: was it changed?") from None
 
     def own_corpus(self) -> Corpus:
-        """The data of the run itself, whatever is overridden. Raises DataError where they are there no more."""
+        """The data of the run itself, without overrides. Raises DataError if they no longer exist."""
         keys = ("data_folder", *(f"{use}_manifest" for use in USES))
         nodes = {key: node for key in keys if (node := self.source.find(key)) is not None}
         values = {key: plain(node) for key, node in nodes.items() if node.tag != "!PLACEHOLDER"}
@@ -109,7 +109,7 @@ class SavedRun:
         return average.weights, "average of epochs " + ", ".join(map(str, average.epochs))
 
     def search_language_model(self) -> TransformerLM | None:
-        """Of the test search: that in `lm_folder`, or a release's own. Raises RecipeError as for `lm_folder`."""
+        """The language model of the test search: that in `lm_folder`, or the release's own. Raises RecipeError."""
         own, search = self.hparams.get("language_model"), self.hparams["test_search"]
         if not self.released or own is None or "lm_folder" in self.overrides:
             return load_search_language_model(self.hparams, self.tokenizer_file)
@@ -119,7 +119,7 @@ class SavedRun:
         return own.eval()
 
     def change(self, overrides: dict) -> None:
-        """Take further keys into the recipe; its objects have been changed already."""
+        """Add overrides to the recipe. Its objects must have been changed accordingly already."""
         self.overrides = self.overrides | overrides
         self.recipe = self.recipe._replace(hash=load(self.source, self.overrides, training=False).hash)
 

@@ -67,7 +67,7 @@ def development(evaluation: Evaluation, splits: Sequence[str] | None) -> Prepare
 
 
 def word_error_rate(evaluation: Evaluation, prepared: Prepared) -> float:
-    """Of all splits together, in percent."""
+    """The word error rate of all splits together, in percent."""
     results = [
         decode(evaluation.brain, split, manifest, prepared.root)[1] for split, manifest in prepared.valid.items()
     ]

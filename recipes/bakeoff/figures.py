@@ -50,7 +50,7 @@ def against(comparison: Comparison, split: str, costs: Mapping[str, float | None
 
 
 def learning_curves(comparison: Comparison, runs: Sequence[FinishedRun]) -> list[Figure]:
-    """Of each metric that a run has: mean over seeds, band from the lowest to the highest."""
+    """A plot for each metric that a run has: the mean over seeds, in a band from the lowest to the highest."""
     figures = []
     for metric, (caption, label) in CURVES.items():
         curves = [learning_curve(name, metric, runs) for name in comparison.mixers]
@@ -73,7 +73,7 @@ def learning_curve(name: str, metric: str, runs: Sequence[FinishedRun]) -> Serie
 
 
 def time_against_length(benchmark: Path) -> Figure:
-    """Of a file of `benchmarks.memory --out`. Raises RecipeError where it holds no times."""
+    """A plot of a file that `benchmarks.memory --out` wrote. Raises RecipeError if it holds no times."""
     rows = [row for row in read_json(benchmark).get("rows", []) if row.get("step_s")]
     if not rows:
         raise RecipeError(

@@ -57,7 +57,7 @@ def significance(comparison: Comparison, split: str) -> Table:
 
 
 def pair_cell(comparison: Comparison, split: str, row: str, column: str, test: PairTest | None) -> str:
-    """Of an entry against itself, and of a single utterance, there is no test."""
+    """The two p of a pair, marked where they are significant; a dot where there is no test."""
     if test is None:
         return "·"
     text = f"{p_text(test.p)} / {p_text(test.p_bootstrap)}"

@@ -66,13 +66,13 @@ def mixer_summary(entry: EntryRecord, runs: Sequence[FinishedRun], splits: dict[
 
 
 def valid_wers(run: FinishedRun) -> list[float]:
-    """Of greedy CTC, by epoch: what settings may be chosen by."""
+    """The validation WER of greedy CTC after each epoch, by which settings may be chosen."""
     values = [epoch.metrics.get("valid_wer_greedy_ctc") for epoch in run.epochs]
     return [value for value in values if value is not None]
 
 
 def split_statistics(split: str, runs: dict[str, list[FinishedRun]], baseline: str) -> dict[str, SplitStatistics]:
-    """Of each entry with finished runs, tested against the baseline where that has some."""
+    """The statistics of each entry with finished runs, tested against the baseline if that has some."""
     pairs = [(name, baseline) for name in runs if name != baseline] if baseline in runs else []
     tests = {test.mixers[0]: test for test in compare_pairs(split, runs, pairs)}
     return {name: entry_statistics(split, entry_runs, tests.get(name)) for name, entry_runs in runs.items()}
@@ -102,7 +102,7 @@ def entry_statistics(split: str, runs: Sequence[FinishedRun], test: PairTest | N
 
 
 def interval(errors: np.ndarray, words: np.ndarray) -> tuple[float, float] | None:
-    """None for a single utterance or speaker."""
+    """The interval; None for a single utterance or speaker."""
     if len(words) < 2:
         return None
     low, high = bootstrap_interval(errors, words)

@@ -150,7 +150,7 @@ def _replace(text: str, parent: MappingNode, key: Node, old: Node, new: Node, co
 
 
 def _insert(text: str, parent: MappingNode, key: Node, value: Node, comment: str) -> Edit:
-    """After the last key of `parent`, which must have one."""
+    """The edit that inserts a key after the last one of `parent`, which must have one."""
     last_key, last = parent.value[-1]
     if parent.flow_style:
         return _end(text, last), _end(text, last), f", {_flow_text(key, value)}"

@@ -129,7 +129,7 @@ class Recognition:
         return [Encoding(frames[number], row.float().log_softmax(-1)) for number, row in enumerate(logits)]
 
     def in_windows(self, windows: Windows, encode: Callable, audio: Tensor) -> Tensor:
-        """Of ``[samples]`` the frames ``[T, d_model]`` that ``encode`` makes."""
+        """The frames ``[T, d_model]`` that ``encode`` makes of ``[samples]``, window by window."""
         at_once = max(int(self.batch_seconds / windows.seconds), 1)
         return encode_in_windows(windows, encode, audio, self.hop, at_once)
 

@@ -28,7 +28,7 @@ class Recording:
 
     @property
     def name(self) -> str:
-        """For messages."""
+        """The name of the recording in messages."""
         return self.path or self.id
 
     def read(self) -> np.ndarray:

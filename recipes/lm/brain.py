@@ -31,7 +31,7 @@ class Perplexity(NamedTuple):
     sentences: int = 0
 
     def plus(self, more: "Perplexity") -> "Perplexity":
-        """Of both texts together."""
+        """The sums of both texts together."""
         return Perplexity(*map(add, self, more))
 
     @property

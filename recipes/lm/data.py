@@ -122,7 +122,7 @@ class TextBatches(IterableDataset):
         )
 
     def loader(self) -> DataLoader:
-        """Its processes are started anew for each pass, so that they know `epoch` and `skip`."""
+        """Its processes start anew for each pass, so they see the current `epoch` and `skip`."""
         return DataLoader(
             self,
             batch_size=None,

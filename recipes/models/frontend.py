@@ -14,7 +14,7 @@ from recipes.models.options import SHARE, SIZE, SIZES, check_options
 
 
 class FrontendState(NamedTuple):
-    """For each convolution the input frames that its next output needs, ``[B, 1 or 2, bands, channels]``."""
+    """The input frames that each convolution needs for its next output, ``[B, 1 or 2, bands, channels]`` each."""
 
     inputs: tuple[Tensor, ...]
 

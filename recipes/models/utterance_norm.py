@@ -24,7 +24,7 @@ class UtteranceNorm(Streaming):
         self.floor = floor
 
     def measure(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Nothing of the training set is needed."""
+        """Does nothing: the training set is not needed."""
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """``[B, T, n_mels]`` → the same shape, zero in padded frames. lengths: in frames."""
@@ -37,6 +37,6 @@ class UtteranceNorm(Streaming):
         return centred / (std + self.floor)
 
     def normalized(self, features: Tensor) -> Tensor:
-        """Of single frames of a stream: raises ValueError."""
+        """Raises ValueError: single frames of a stream cannot be normalised."""
         self.check_streaming()
         raise NotImplementedError

@@ -86,7 +86,7 @@ def replace(place: Place, build: Callable[[int], nn.Module]) -> nn.Module:
 
 
 def chosen_places(places: list[Place], layers: Iterable[int]) -> list[Place]:
-    """Those at the positions ``layers``, in the model's order."""
+    """The places at the positions ``layers``, in the model's order."""
     chosen = set()
     for layer in layers:
         if not -len(places) <= layer < len(places):

@@ -41,7 +41,7 @@ class SearchTask(NamedTuple):
 
 
 class FixedLogProbs(nn.Module):
-    """In place of SpeechBrain's CTC layer: returns the log probabilities that our search gets."""
+    """Stands in for SpeechBrain's CTC layer, and returns the log probabilities that our search gets."""
 
     def __init__(self, log_probs: Tensor):
         super().__init__()

@@ -50,7 +50,7 @@ class InPlaceOfSpeechBrain(InPlaceOfAttention):
 
 
 class InPlaceOfRegularMHA(InPlaceOfSpeechBrain):
-    """Of SpeechBrain's MultiheadAttention and HyperMixing."""
+    """The signature of SpeechBrain's MultiheadAttention and HyperMixing."""
 
     def forward(
         self, query, key, value, attn_mask=None, key_padding_mask=None, return_attn_weights=True, pos_embs=None
@@ -59,7 +59,7 @@ class InPlaceOfRegularMHA(InPlaceOfSpeechBrain):
 
 
 class InPlaceOfRelPosMHAXL(InPlaceOfSpeechBrain):
-    """Of SpeechBrain's RelPosMHAXL."""
+    """The signature of SpeechBrain's RelPosMHAXL."""
 
     def forward(
         self, query, key, value, pos_embs=None, key_padding_mask=None, attn_mask=None, return_attn_weights=True
@@ -68,7 +68,7 @@ class InPlaceOfRelPosMHAXL(InPlaceOfSpeechBrain):
 
 
 class InPlaceOfRoPEMHA(InPlaceOfSpeechBrain):
-    """Of SpeechBrain's RoPEMHA."""
+    """The signature of SpeechBrain's RoPEMHA."""
 
     def forward(
         self, query, key, value, key_padding_mask=None, attn_mask=None, pos_embs=None, return_attn_weights=True
@@ -77,7 +77,7 @@ class InPlaceOfRoPEMHA(InPlaceOfSpeechBrain):
 
 
 class InPlaceOfTorch(InPlaceOfAttention):
-    """Of torch.nn.MultiheadAttention, batch first or not, also for a single utterance ``[T, d_model]``."""
+    """The signature of torch.nn.MultiheadAttention, batch first or not, also for one utterance ``[T, d_model]``."""
 
     # torch.nn.TransformerEncoderLayer calls no module, but computes attention by itself, unless this is so.
     in_proj_bias = None
@@ -107,7 +107,7 @@ class InPlaceOfTorch(InPlaceOfAttention):
 
 
 class InPlaceOfTransformers(InPlaceOfAttention):
-    """Of Wav2Vec2Attention and HubertAttention in transformers, whose bool and integer masks say what is seen."""
+    """The signature of Wav2Vec2Attention and HubertAttention; bool and integer masks say what is seen."""
 
     def forward(self, hidden_states, key_value_states=None, attention_mask=None, **other):
         self.check_self_attention(hidden_states, key_value_states)

@@ -134,7 +134,7 @@ class Experiment:
             keep_recipe(self.folder, self.recipe)
 
     def title(self) -> str:
-        """Of the recipe, for the screen."""
+        """The name of the experiment, for the screen."""
         return self.recipe.name
 
     def check(self) -> None:

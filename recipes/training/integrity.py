@@ -24,7 +24,7 @@ class DamagedCheckpoint(RecipeError):
 
 
 def write_checksums(folder: Path) -> None:
-    """Of all files in the folder of a checkpoint, when it is complete."""
+    """Write the checksums of all files in the folder of a complete checkpoint."""
     lines = [f"{checksum(file)}  {file.name}\n" for file in sorted(folder.iterdir())]
     (folder / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
 

@@ -29,7 +29,7 @@ class StoredCheckpoints:
         self.set_aside_broken()
 
     def list_checkpoints(self) -> list[Checkpoint]:
-        """Those whose index is intact; the others are passed over."""
+        """The checkpoints whose index is intact; the others are ignored."""
         checkpoints = []
         for folder in sorted(self.checkpoints_dir.glob(f"{CKPT_PREFIX}*")):
             try:

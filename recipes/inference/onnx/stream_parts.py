@@ -25,7 +25,7 @@ TRIED = [(3, 3.4), (1, 2.0)]  # streams, and chunks of noise
 
 
 class State(NamedTuple):
-    """Of the parts of a recogniser that keep something from one chunk to the next."""
+    """The states of those parts of a recogniser that keep something from one chunk to the next."""
 
     features: SamplesState
     frontend: FrontendState
@@ -66,7 +66,7 @@ class StreamPart(Part):
         self.outputs = (self.output, *(f"next_{name}" for name in self.state_shapes()))
 
     def state_shapes(self) -> dict[str, list[Any]]:
-        """By name, type and sizes of what a stream keeps; without what is always empty."""
+        """Type and sizes of each tensor that a stream keeps, by name; without those that are always empty."""
         named = zip(self.names, self.first, strict=True)
         return {name: [str(leaf.numpy().dtype), *leaf.shape[1:]] for name, leaf in named if leaf.numel()}
 
@@ -103,7 +103,7 @@ class StreamPart(Part):
         return self.model.ctc(frames).log_softmax(-1)
 
     def example(self, batch: int, seconds: float) -> tuple[Any, ...]:
-        """Of one chunk. seconds: of no meaning."""
+        """Random inputs of one chunk. seconds: not used."""
         chunks = self.chunks
         audio = 0.1 * torch.randn(batch, chunks.chunk, chunks.frame_samples)
         state = [leaf.new_zeros(batch, *leaf.shape[1:]) for leaf in self.first if leaf.numel()]
@@ -117,7 +117,7 @@ class StreamPart(Part):
 
     @torch.no_grad()
     def difference(self, run: Run) -> float:
-        """From the recogniser's own stream, chunk by chunk to its end."""
+        """The largest difference from the recogniser's own stream, chunk by chunk up to its end."""
         steps, largest = Steps(run, self.chunks, self.state_shapes()), 0.0
         for streams, chunks in TRIED:
             audio = 0.1 * torch.randn(streams, round(chunks * self.chunks.samples))

@@ -23,7 +23,7 @@ from recipes.inference.words import TokenSpan, shared_frame
 
 
 class Predicted(NamedTuple):
-    """After the newest token: what the joint network takes ``[1, joint_size]``, and what the next one needs."""
+    """The prediction after the newest token, ``[1, joint_size]``, and what predicting after the next one needs."""
 
     values: np.ndarray
     newest: np.ndarray
@@ -48,7 +48,7 @@ class Networks:
         self.max_symbols = int(self.joint.metadata["max_symbols"])
 
     def start(self) -> Predicted:
-        """Before the first token of a text."""
+        """The prediction before the first token of a text."""
         shapes = {name: shape for name, shape in self.prediction.inputs.items() if name != "y"}
         state = {name: np.zeros((1, *shape[1:]), np.float32) for name, shape in shapes.items()}
         newest = np.full((1, self.history), BEFORE_START)

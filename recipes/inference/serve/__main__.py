@@ -72,13 +72,13 @@ def limits_of(own: argparse.Namespace) -> Limits:
 
 
 def allowed_origins(own: argparse.Namespace, port: int) -> set[str]:
-    """Of the server's own page, as a browser writes them, and those that were asked for."""
+    """The origins of the server's own page, as browsers write them, and those given by --origin."""
     names = {"localhost", LOOPBACK, "[::1]", f"[{own.host}]" if ":" in own.host else own.host}
     return {f"http://{name}" + f":{port}" * (port != 80) for name in names} | set(own.origin)
 
 
 async def serve(own: argparse.Namespace, limits: Limits, open_stream: Callable[[], "Stream"]) -> None:
-    """Until a signal comes. Raises RecipeError where the port cannot be had."""
+    """Run the server until a signal comes. Raises RecipeError if it cannot listen at the port."""
     from aiohttp import web
 
     from recipes.inference.serve.app import Service

@@ -45,7 +45,7 @@ class Service:
         return app
 
     async def computing(self, app: web.Application):
-        """The loop that computes, as long as the application runs."""
+        """Run the loop that computes chunks, as long as the application runs."""
         task = asyncio.create_task(self.streams.run())
         yield
         task.cancel()
@@ -97,14 +97,14 @@ class Service:
 
 
 async def write(socket: web.WebSocketResponse, client: Client) -> None:
-    """Send what the client is to be told, until there is no more or it does not read."""
+    """Send the messages for the client, until there are no more or it stops reading."""
     with contextlib.suppress(TimeoutError, ConnectionError):
         async for message in client.outbox:
             await asyncio.wait_for(socket.send_json(message), SEND_SECONDS)
 
 
 async def read(socket: web.WebSocketResponse, client: Client) -> None:
-    """Hear the client, until it ends its stream or goes, or its time is over."""
+    """Receive from the client until it ends its stream, disconnects, or reaches a limit."""
     now, limits = asyncio.get_running_loop().time, client.limits
     last = now() + 60 * limits.minutes + limits.idle  # for one that sends a sample now and then
     due = now() + limits.idle

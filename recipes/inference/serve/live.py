@@ -64,12 +64,12 @@ class Client:
     # --- what LiveStreams does with it ----------------------------------------------------------------------
 
     def take_in(self) -> None:
-        """Hand over to the stream what came while it was computed."""
+        """Give the stream the samples that arrived while it was being computed."""
         while self.incoming:
             self.stream.push(self.incoming.popleft())
 
     def tell(self, texts: Sequence[StreamedText]) -> None:
-        """Send what a chunk made known; make room for audio."""
+        """Send the texts of a chunk, and make room for audio."""
         for text in texts:
             self.outbox.put_text(text)
         self.waiting = self.stream.samples_waiting() + sum(map(len, self.incoming))
@@ -116,13 +116,13 @@ class LiveStreams:
         return client
 
     def drop(self, client: Client) -> None:
-        """Its connection is closed, and its place free."""
+        """Remove a client whose connection is closed, which frees its place."""
         self.clients.remove(client)
         if not self.clients:
             self.is_empty.set()
 
     async def stop(self, patience: float) -> None:
-        """Let nobody in, finish all streams, and wait so many seconds at most until they have their last text."""
+        """Admit no more clients, finish all streams, and wait at most ``patience`` seconds for their last texts."""
         self.stopping = True
         for client in self.clients:
             client.end("the server stops")
@@ -132,7 +132,7 @@ class LiveStreams:
             logger.warning("%d streams were not finished within %g s", len(self.clients), patience)
 
     async def run(self) -> None:
-        """Compute whatever there is, forever."""
+        """Compute chunks whenever there are any, forever."""
         loop = asyncio.get_running_loop()
         while True:
             await self.has_work.wait()

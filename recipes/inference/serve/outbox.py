@@ -12,9 +12,9 @@ Message = dict[str, Any]
 
 
 class Outbox:
-    """A queue in which a partial text gives way to what comes after it: a slow client is shown fewer of them.
+    """A queue in which a newer text replaces a waiting partial one, so that a slow client gets fewer partial texts.
 
-    Final texts all stay. They are no longer than the speech, whose minutes are limited.
+    All final texts stay. Their length is limited by the minutes of speech that a stream may have.
     """
 
     def __init__(self) -> None:
@@ -28,13 +28,13 @@ class Outbox:
         self.put({"type": "text", **asdict(text)})
 
     def put(self, message: Message) -> None:
-        """Not after `close`."""
+        """Queue a message; after `close` it is ignored."""
         if not self.closed:
             self.messages.append(message)
             self.changed.set()
 
     def close(self, message: Message | None = None, drop: bool = False) -> None:
-        """Nothing follows this message. drop: nor is sent what waits."""
+        """Send this message as the last one. drop: discard the messages that wait."""
         if drop:
             self.messages.clear()
         if message is not None:
