@@ -9,7 +9,7 @@ Each key of ``MIXERS`` is a file of the same name with that mixer. The other fil
     feature_map_attention   the base class of linear attention, cosFormer, XNOR and their relatives
     summaries, placed_summaries     what SummaryMixing takes as its summary: a mean, or one that knows positions
     scans, decays           the base class of Mamba and Mamba-2, and decays that depend on the frame
-    positions, norms, convolution, dropout      small functions
+    positions, norms, convolution, dropout, scaled_dot_product      small functions
 
 ``mixers.testing.check_mixer`` runs the contract of the protocol on a mixer of your own.
 """

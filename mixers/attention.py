@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from .base import Context, Mixer, check_even, check_heads, check_option, zero_padding
-from .dropout import attention
 from .positions import rotate
+from .scaled_dot_product import scaled_dot_product_attention
 
 
 class AttentionState(NamedTuple):
@@ -103,7 +103,7 @@ class Attention(SoftmaxAttention):
     def attend(self, queries, keys, values, position, visible):
         p = self.dropout if self.training else 0.0
         queries, keys = rotate(queries, start=position), rotate(keys)
-        return attention(queries, keys, values, visible=visible, p=p, scale=self.scale)
+        return scaled_dot_product_attention(queries, keys, values, visible=visible, p=p, scale=self.scale)
 
 
 def visible_frames(frames: int, mask: Tensor | None, context: Context | None, device: torch.device) -> Tensor | None:

@@ -1,4 +1,4 @@
-"""Dropout whose random draws are cheap on a CPU too, and softmax attention with it."""
+"""Dropout whose random draws are cheap on a CPU too."""
 
 import torch
 from torch import Tensor, nn
@@ -31,32 +31,3 @@ def dropout(x: Tensor, p: float, training: bool) -> Tensor:
     kept = torch.empty_like(x, memory_format=torch.contiguous_format)
     torch.ge(bits, dropped - LEVELS // 2, out=kept)
     return x * kept.mul_(LEVELS / (LEVELS - dropped))
-
-
-def attention(
-    queries: Tensor,
-    keys: Tensor,
-    values: Tensor,
-    *,
-    visible: Tensor | None = None,
-    causal: bool = False,
-    p: float = 0.0,
-    scale: float | None = None,
-) -> Tensor:
-    """Softmax attention of ``[B, heads, queries, size]`` to keys and values ``[B, heads, keys, size]``.
-
-    visible: bool, broadcastable to ``[B, heads, queries, keys]``, True where a query may see a key; None = all keys, or
-    with ``causal`` those up to its own place. p: dropout of the weights. scale: of the scores; None: 1 / sqrt(size).
-    """
-    if p == 0 or queries.device.type != "cpu":
-        return functional.scaled_dot_product_attention(
-            queries, keys, values, attn_mask=visible, dropout_p=p, is_causal=causal, scale=scale
-        )
-    # torch has no fused kernel with dropout for a CPU.
-    scores = (queries * (queries.shape[-1] ** -0.5 if scale is None else scale)) @ keys.transpose(-1, -2)
-    if causal:
-        visible = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
-    if visible is not None:
-        # A sum with a small mask costs less than filling all scores.
-        scores = scores + scores.new_zeros(visible.shape).masked_fill(~visible, float("-inf"))
-    return dropout(scores.softmax(-1), p, True) @ values

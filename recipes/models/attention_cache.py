@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mixers.dropout import attention
 from mixers.positions import sinusoids
+from mixers.scaled_dot_product import scaled_dot_product_attention
 
 
 class Cache(NamedTuple):
@@ -86,7 +86,7 @@ class AttentionLayer(nn.Module):
     ) -> Tensor:
         """``[B, heads, U, head size]`` → ``[B, U, d_model]``. mask: bool, True where a query may see a key."""
         p = self.attention_dropout if self.training else 0.0
-        mixed = attention(query, key, value, visible=mask, causal=causal, p=p)
+        mixed = scaled_dot_product_attention(query, key, value, visible=mask, causal=causal, p=p)
         return mixed.transpose(1, 2).flatten(2)
 
     def self_attention(self, x: Tensor) -> Tensor:

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from mixers.dropout import Dropout, attention, dropout
+from mixers.dropout import Dropout, dropout
+from mixers.scaled_dot_product import scaled_dot_product_attention
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.93])
@@ -60,8 +61,8 @@ def test_attention_drops_weights(causal):
     queries, keys = torch.randn(2, 2, 3, 50, 8)
     values = torch.eye(50).expand(2, 3, 50, 50)
     visible = None if causal else (torch.rand(2, 1, 1, 50) < 0.8)
-    weights = attention(queries, keys, values, visible=visible, causal=causal)
-    dropped = attention(queries, keys, values, visible=visible, causal=causal, p=0.25)
+    weights = scaled_dot_product_attention(queries, keys, values, visible=visible, causal=causal)
+    dropped = scaled_dot_product_attention(queries, keys, values, visible=visible, causal=causal, p=0.25)
     seen = weights > 0
     assert torch.allclose(dropped[dropped > 0], weights[dropped > 0] / 0.75, rtol=1e-4)
     assert (dropped[seen] == 0).double().mean() == pytest.approx(0.25, abs=0.02) and (dropped[~seen] == 0).all()
