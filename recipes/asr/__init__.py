@@ -1,4 +1,14 @@
-"""Recognisers: data, training, decoding, and the evaluation of saved runs."""
+"""Recognisers: data, training, decoding, and the evaluation of saved runs.
+
+experiment              the stages of train.py: prepare, fit, test
+brain, loss, contexts   what is computed for a batch
+utterances, audio, resample, batches, joining, data     from manifests to batches
+unread, remarks         utterances that are left out, by name
+memory                  whether the largest batch fits
+decode, searches        decoding of test sets
+saved_run, evaluate, identity, tuning       evaluate.py
+transfer, starting_point        training that starts from other weights
+"""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,11 @@
-"""From encoder frames to text: greedy CTC, joint beam search, CTC search with a word n-gram, transducer."""
+"""From encoder frames to text: greedy CTC, joint beam search, CTC search with a word n-gram, transducer.
+
+search                  the interface of every search
+ctc                     greedy CTC, and prefix scores for the beam search
+beam_search             joint CTC/attention beam search with a language model
+transducer              greedy and beam search of a transducer
+ngram, word_lm, arpa    CTC search with a word n-gram
+"""
 
 from recipes.decoding.beam_search import BeamSearch
 from recipes.decoding.ctc import greedy_ctc

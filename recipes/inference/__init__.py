@@ -1,6 +1,17 @@
-"""A trained recogniser in use: recordings in, text out. What needs torch is imported when it is asked for.
+"""A trained recogniser in use: recordings in, text out.
 
-So that transcribing with an exported model imports neither torch nor SpeechBrain.
+    transcriber, recognition        the Python interface; a batch of recordings from samples to transcripts
+    audio, recordings, formats      reading audio, what a command line names, writing transcripts
+    windows, long                   long recordings: windows for the encoder, pieces for the search
+    alignment, words                times and confidences of words
+    command*, options, engine       transcribe.py
+    streaming, text_stream, listening, frame_tokens, utterance, endpoint       live streams
+    serve                           live streams for many clients, over WebSockets
+    export, onnx                    models as ONNX, and using them without torch
+    release*, model_card, hyperparams, in_speechbrain       folders that others can load
+
+Modules that need torch are imported only when they are used, so that transcribing with an exported model imports
+neither torch nor SpeechBrain.
 """
 
 from typing import TYPE_CHECKING

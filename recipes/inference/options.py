@@ -1,4 +1,4 @@
-"""The command line of transcribe.py: its options, and what cannot be."""
+"""The command line of transcribe.py: its options, and which combinations are refused."""
 
 import argparse
 import math
@@ -70,7 +70,7 @@ def parser() -> ArgumentParser:
 
 
 def parse(argv: Sequence[str]) -> Request:
-    """Raises RecipeError for what cannot be; what is left over is for the recipe."""
+    """The options of transcribe.py, and what is left for the recipe. Raises RecipeError for wrong values."""
     own, rest = parser().parse_known_args(argv)
     request = Request(own, rest)
     if not request.audio and not own.microphone:

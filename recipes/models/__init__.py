@@ -1,4 +1,14 @@
-"""From samples to logits: the parts that a recipe puts together. YAML names this package, not its modules."""
+"""From samples to logits: the parts that a recipe puts together. YAML names this package, not its modules.
+
+recogniser              the model of the parts below
+features, utterance_norm, augment       log mel energies, normalisation, SpecAugment
+frontend, edges         convolutional subsampling, and what lies beyond the ends of an utterance
+encoder, conformer, branchformer, depthwise     the encoders around a mixer
+decoder, language_model, attention_cache        Transformers over tokens
+transducer              prediction and joint network
+streaming, dynamic_chunks       states of several streams, training on chunks
+options                 checks of options
+"""
 
 from recipes.models.augment import AdaptiveSpecAugment, SpecAugment
 from recipes.models.branchformer import Branchformer

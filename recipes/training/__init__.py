@@ -1,4 +1,13 @@
-"""What every training shares: the experiment, its Brain, schedules, checkpoints, logs and folder."""
+"""What every training shares: the experiment, its Brain, schedules, checkpoints, logs and folder.
+
+experiment              one run in its folder, from the command line to the summary
+trainer                 the training loop: groups of batches, optimizer steps, resumption
+schedule                learning rates
+checkpoints, stored_checkpoints, integrity, averaging, tensors      weights on disk
+run_folder, run_data, lock, logger      what the folder of a run holds, and who may write there
+processes, forks, signals, run_options, allocator       processes and the machine
+part_names              parts of a model by name, for --freeze
+"""
 
 from typing import TYPE_CHECKING
 
