@@ -3,7 +3,7 @@
 experiment              the stages of train.py: prepare, fit, test
 brain, loss, contexts   what is computed for a batch
 utterances, audio, resample, batches, joining, data     from manifests to batches
-unread, remarks         utterances that are left out, by name
+unusable, remarks         utterances that are left out, by name
 memory                  whether the largest batch fits
 decode, searches        decoding of test sets
 saved_run, evaluate, identity, tuning       evaluate.py

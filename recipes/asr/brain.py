@@ -18,10 +18,10 @@ from recipes.asr import data
 from recipes.asr.audio import AudioReader
 from recipes.asr.batches import DurationBatches
 from recipes.asr.contexts import tested_context
-from recipes.asr.data import Batch, Unread
+from recipes.asr.data import Batch, Unusable
 from recipes.asr.loss import JointLoss, count_right_tokens, joint_loss
 from recipes.asr.remarks import Remarks
-from recipes.asr.unread import UnreadAudio
+from recipes.asr.unusable import UnusableAudio
 from recipes.asr.utterances import Utterances
 from recipes.config import Recipe
 from recipes.decoding.ctc import greedy_ctc
@@ -41,7 +41,7 @@ class DecodedBatch(NamedTuple):
     """The transcriptions of a test batch, and the utterances whose audio could not be read."""
 
     transcriptions: list[Transcription]
-    unread: tuple[Unread, ...]
+    unusable: tuple[Unusable, ...]
 
 
 class ASRBrain(Trainer):
@@ -70,7 +70,7 @@ class ASRBrain(Trainer):
         self.test_context = tested_context(recipe.hparams)
         self.consistency_weight: float | None = recipe.hparams.get("consistency_weight")
         self.tokenizer, self.train_reader, self.homophones = tokenizer, train_reader, homophones
-        self.remarks, self.unread_by_split = remarks, dict[str, UnreadAudio]()
+        self.remarks, self.unusable_by_split = remarks, dict[str, UnusableAudio]()
         self.language_model = language_model.to(self.device) if language_model else None
         for search in (self.hparams.test_search, self.hparams.valid_search):
             if search is not None:
@@ -112,8 +112,8 @@ class ASRBrain(Trainer):
 
     def weigh(self, batch: Batch) -> int:
         """Utterances. Raises AudioError when the audio of more than a tenth could not be read."""
-        self.unread.add(batch.unread)
-        self.unread.check(len(self.batches.durations))
+        self.unusable.add(batch.unusable)
+        self.unusable.check(len(self.batches.durations))
         return len(batch.ids)
 
     def name(self, batch: Batch) -> list[str]:
@@ -121,7 +121,7 @@ class ASRBrain(Trainer):
 
     def evaluate_batch(self, batch: Batch, stage: Stage) -> Tensor:
         """Validation: forward, loss, token accuracy, transcriptions. Returns the loss."""
-        self.unread.add(batch.unread)
+        self.unusable.add(batch.unusable)
         if not batch.ids:  # none could be read
             return zeros(())
         batch = batch.to(self.device)
@@ -138,11 +138,11 @@ class ASRBrain(Trainer):
     def decode_batch(self, batch: Batch) -> DecodedBatch:
         """Decode a test batch. This changes nothing in the Brain, so any process may do it."""
         if not batch.ids:
-            return DecodedBatch([], batch.unread)
+            return DecodedBatch([], batch.unusable)
         batch = batch.to(self.device)
         with self.evaluation_ctx:
             output = self.compute_forward(batch, Stage.TEST)
-            return DecodedBatch(self.transcribe_batch(output, batch, Stage.TEST), batch.unread)
+            return DecodedBatch(self.transcribe_batch(output, batch, Stage.TEST), batch.unusable)
 
     def transcribe_batch(self, output: Output, batch: Batch, stage: Stage) -> list[Transcription]:
         """Decode by greedy CTC, and by the search of this stage if it has one."""
@@ -183,7 +183,7 @@ class ASRBrain(Trainer):
             self.train_reader.epoch = epoch
             self.model.augment.train(epoch >= self.hparams.masks_from_epoch)
         split = self.split if stage == Stage.TEST else stage.name.lower()
-        self.unread = self.unread_by_split.setdefault(split, UnreadAudio(split))
+        self.unusable = self.unusable_by_split.setdefault(split, UnusableAudio(split))
 
     def search_of(self, stage: Stage, epoch: int | None):
         """The search beside greedy CTC; None if the recipe has none for this stage, or not in this epoch."""
@@ -196,9 +196,9 @@ class ASRBrain(Trainer):
         if stage != Stage.TRAIN:
             self.transcriptions = sorted(gathered(self.transcriptions), key=lambda item: item.id)
             self.sums = dict(zip(SUMS, all_sum([self.sums[key] for key in SUMS]), strict=True))
-        left_out = self.unread.gather()
+        left_out = self.unusable.gather()
         total = len(self.batches.durations) if stage == Stage.TRAIN else len(self.transcriptions) + left_out
-        self.unread.report(self.remarks, total)
+        self.unusable.report(self.remarks, total)
         super().on_stage_end(stage, stage_loss, epoch)
 
     def end_epoch(self, epoch: int) -> None:
@@ -240,7 +240,7 @@ class ASRBrain(Trainer):
         """Decode a whole set with the recipe's search; returns transcriptions sorted by ID. name: of the set.
 
         On a CPU a process is forked for every core. Under torchrun each process decodes its share, and every process
-        gets all transcriptions. Utterances whose audio cannot be read are left out and named in `unread`. Raises
+        gets all transcriptions. Utterances whose audio cannot be read are left out and named in `unusable`. Raises
         AudioError if these are more than a tenth.
         """
         self.split = name
@@ -250,7 +250,7 @@ class ASRBrain(Trainer):
         with tqdm(total=len(own), desc=name, unit="batch", leave=False, disable=not self.shows_progress) as bar:
             for decoded in self.decode_batches(dataset, own):
                 self.transcriptions += decoded.transcriptions
-                self.unread.add(decoded.unread)
+                self.unusable.add(decoded.unusable)
                 bar.update()
         self.on_stage_end(Stage.TEST, None)
         return self.transcriptions

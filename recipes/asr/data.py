@@ -20,7 +20,7 @@ from recipes.training.signals import outlive_first_signal
 SILENCE = 1600  # samples
 
 
-class Unread(NamedTuple):
+class Unusable(NamedTuple):
     """An utterance whose audio cannot be used. kind: of the problem; reason: with the file."""
 
     id: str
@@ -41,7 +41,7 @@ class Batch(NamedTuple):
     tokens: Tensor  # [B, U], padded with the blank
     token_lengths: Tensor  # int64 [B]
     words: list[str]
-    unread: tuple[Unread, ...] = ()  # left out
+    unusable: tuple[Unusable, ...] = ()  # left out
 
     def to(self, device) -> "Batch":
         moved = (part.to(device, non_blocking=True) if isinstance(part, Tensor) else part for part in self)
@@ -58,13 +58,13 @@ class Batch(NamedTuple):
 
 
 def collate(recordings: Sequence[Utterance | tuple[Utterance, ...]]) -> Batch:
-    """A batch of the utterances whose audio could be read; its `unread` names the others.
+    """A batch of the utterances whose audio could be read; its `unusable` names the others.
 
     A tuple of utterances is joined into one recording.
     """
     several = [(recording,) if isinstance(recording, Utterance) else recording for recording in recordings]
-    unread = [
-        Unread(utterance.id, utterance.seconds, utterance.audio.kind, str(utterance.audio))
+    unusable = [
+        Unusable(utterance.id, utterance.seconds, utterance.audio.kind, str(utterance.audio))
         for parts in several
         for utterance in parts
         if isinstance(utterance.audio, AudioError)
@@ -80,7 +80,7 @@ def collate(recordings: Sequence[Utterance | tuple[Utterance, ...]]) -> Batch:
         tokens=pad_sequence(tokens, batch_first=True, padding_value=BLANK),
         token_lengths=torch.tensor([len(pieces) for pieces in tokens]),
         words=[utterance.words for utterance in heard],
-        unread=tuple(unread),
+        unusable=tuple(unusable),
     )
 
 

@@ -60,11 +60,11 @@ def decode(brain: ASRBrain, split: str, manifest: Path, root: Path) -> tuple[lis
             f"({batch_seconds}) or the beam, and test again: nothing of the training is lost"
         ) from None
     seconds = time.monotonic() - start
-    unread = brain.unread.found.values()
-    audio = sum(float(row["duration"]) for row in read_manifest(manifest)) - sum(item.seconds for item in unread)
+    unusable = brain.unusable.utterances.values()
+    audio = sum(float(row["duration"]) for row in read_manifest(manifest)) - sum(item.seconds for item in unusable)
     result = score_split(transcriptions, read_pairs(root), vars(brain.hparams).get("score_normalizer"))
     speed = {"audio_seconds": round(audio, 1), "decode_seconds": round(seconds, 2), "rtf": round(seconds / audio, 5)}
-    return transcriptions, replace(result, **speed, left_out=len(unread), manifest=checksum(manifest))
+    return transcriptions, replace(result, **speed, left_out=len(unusable), manifest=checksum(manifest))
 
 
 class Decoded(NamedTuple):

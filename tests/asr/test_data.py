@@ -15,7 +15,7 @@ from data_prep.manifest import read_rows, to_csv
 from data_prep.tokenizer import detokenize, load_tokenizer, train_tokenizer
 from recipes.asr import data
 from recipes.asr.audio import AudioError, AudioReader
-from recipes.asr.data import Unread, collate
+from recipes.asr.data import Unusable, collate
 from recipes.asr.remarks import TOO_MANY_TOKENS
 from recipes.asr.utterances import Utterance, encoder_frames, read_utterances, tokenize
 from recipes.models import ConvFrontend, LogMel
@@ -143,13 +143,13 @@ def test_unusable_audio_is_left_out_of_its_batch(corpus, workers):
         corrupted(folder / f"{name}.flac")
     batches = list(data.loader(dataset, data.test_batches(dataset, 2.0), workers))
     assert sorted(chain(*(batch.ids for batch in batches))) == sorted(set(dataset.ids) - broken)
-    unread = {utterance.id: utterance for batch in batches for utterance in batch.unread}
-    assert unread.keys() == broken
+    unusable = {utterance.id: utterance for batch in batches for utterance in batch.unusable}
+    assert unusable.keys() == broken
     path = folder / "1-2-0003.flac"
-    assert unread["1-2-0003"][:3] == ("1-2-0003", pytest.approx(0.4), "damaged audio file")
-    assert unread["1-2-0003"].reason.startswith(f"{path} cannot be read: ")
+    assert unusable["1-2-0003"][:3] == ("1-2-0003", pytest.approx(0.4), "damaged audio file")
+    assert unusable["1-2-0003"].reason.startswith(f"{path} cannot be read: ")
     silent = batches[0]
-    assert silent.ids == silent.words == [] and isinstance(silent.unread[0], Unread)
+    assert silent.ids == silent.words == [] and isinstance(silent.unusable[0], Unusable)
     assert silent.audio.shape == (1, 1600) and silent.token_lengths.tolist() == [0]
 
 

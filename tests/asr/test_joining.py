@@ -98,7 +98,7 @@ def test_audio_that_cannot_be_read_is_left_out_of_its_recording(dataset, corpus,
         name = f"{dataset.ids[number]}.wav"
         (tmp_path / name).write_bytes((corpus[0] / name).read_bytes())
     batch = data.collate([dataset[tuple(numbers)]])
-    assert batch.ids == ["utterance-00 to utterance-02"] and [item.id for item in batch.unread] == ["utterance-01"]
+    assert batch.ids == ["utterance-00 to utterance-02"] and [item.id for item in batch.unusable] == ["utterance-01"]
     assert batch.words == ["THE QUEEN WALKED SEVEN GREEN STONES"]
     assert data.collate([dataset[(numbers[1],)]]).ids == []
 

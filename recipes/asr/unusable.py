@@ -4,34 +4,34 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from recipes.asr.audio import AudioError
-from recipes.asr.data import Unread
+from recipes.asr.data import Unusable
 from recipes.asr.remarks import NAMES_SHOWN, Remarks
 from recipes.training.processes import gathered
 
 LEFT_OUT_AT_MOST = 0.1  # of a split, as in its preparation
 
 
-class UnreadAudio:
+class UnusableAudio:
     """The utterances of a split, or of the training set (`train`), whose audio this process could not use."""
 
     def __init__(self, split: str):
-        self.split, self.found, self.reported = split, dict[str, Unread](), frozenset[str]()
+        self.split, self.utterances, self.reported = split, dict[str, Unusable](), frozenset[str]()
 
-    def add(self, unread: Sequence[Unread]) -> None:
-        self.found |= {utterance.id: utterance for utterance in unread}
+    def add(self, unusable: Sequence[Unusable]) -> None:
+        self.utterances |= {utterance.id: utterance for utterance in unusable}
 
     def gather(self) -> int:
         """Collect the utterances of all processes, each of which must call this; returns their number."""
-        self.found = {utterance.id: utterance for utterance in gathered(list(self.found.values()))}
-        return len(self.found)
+        self.utterances = {utterance.id: utterance for utterance in gathered(list(self.utterances.values()))}
+        return len(self.utterances)
 
     def report(self, remarks: Remarks, total: int) -> None:
         """Name the utterances if there are new ones. total: utterances of the split. Raises as `check`."""
-        if self.found.keys() - self.reported:
-            self.reported = frozenset(self.found)
-            by_kind: dict[str, list[Unread]] = defaultdict(list)
-            for name in sorted(self.found):
-                by_kind[self.found[name].kind].append(self.found[name])
+        if self.utterances.keys() - self.reported:
+            self.reported = frozenset(self.utterances)
+            by_kind: dict[str, list[Unusable]] = defaultdict(list)
+            for name in sorted(self.utterances):
+                by_kind[self.utterances[name].kind].append(self.utterances[name])
             for kind, utterances in by_kind.items():
                 seconds = {utterance.id: utterance.seconds for utterance in utterances}
                 remarks.left_out(self.split, kind, seconds, total, f" ({utterances[0].reason})")
@@ -39,11 +39,12 @@ class UnreadAudio:
 
     def check(self, total: int) -> None:
         """Raises AudioError if these utterances are more than a tenth of all."""
-        found = list(self.found.values())
-        if len(found) > LEFT_OUT_AT_MOST * total:
-            names = ", ".join(utterance.id for utterance in found[:NAMES_SHOWN]) + ", …" * (len(found) > NAMES_SHOWN)
+        unusable = list(self.utterances.values())
+        if len(unusable) > LEFT_OUT_AT_MOST * total:
+            more = ", …" if len(unusable) > NAMES_SHOWN else ""
+            names = ", ".join(utterance.id for utterance in unusable[:NAMES_SHOWN]) + more
             raise AudioError(
-                f"{self.split}: the audio of {len(found)} of {total} utterances cannot be used: {names} "
-                f"({found[0].reason}); more than a tenth is refused: repair it (python -m data_prep.librispeech "
+                f"{self.split}: the audio of {len(unusable)} of {total} utterances cannot be used: {names} "
+                f"({unusable[0].reason}); more than a tenth is refused: repair it (python -m data_prep.librispeech "
                 "DATA_FOLDER OUT --check names all)"
             )
