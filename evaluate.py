@@ -80,6 +80,8 @@ def main(argv=None):
     run = SavedRun(own.run, settings(own, arguments), own.average, source=arguments.source)
     if wants_tuning:
         check_tunable(run)
+    if own.nbest > 1 and run.hparams["test_search"] is None:
+        raise RecipeError(f"--nbest {own.nbest}: greedy CTC (test_search: null) has one reading alone")
     with Evaluation(
         run,
         start(arguments.run_options),

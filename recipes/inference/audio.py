@@ -3,7 +3,7 @@
 import io
 import math
 from os import PathLike
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
@@ -96,6 +96,17 @@ def mono(samples: np.ndarray, rate: int, name: str) -> np.ndarray:
     if seconds < SHORTEST:
         raise DataError(f"{name}: {1000 * seconds:.0f} ms of audio hold no word; {1000 * SHORTEST:.0f} ms is the least")
     return resample(samples.astype(np.float32, copy=False), int(rate), SAMPLE_RATE)
+
+
+def as_array(samples: Any, name: str) -> np.ndarray:
+    """Samples of any kind that numpy takes. Raises DataError, with the name, for what holds none."""
+    try:
+        array = np.asarray(samples)
+    except (TypeError, ValueError, RuntimeError) as error:  # as of a tensor that asks for its gradient
+        raise DataError(f"{name}: no samples that numpy takes ({str(error).splitlines()[0]})") from None
+    if not array.ndim:
+        raise DataError(f"{name}: samples are wanted, not {type(samples).__name__}")
+    return array
 
 
 def shares(samples: np.ndarray, name: str) -> np.ndarray:

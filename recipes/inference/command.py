@@ -25,8 +25,7 @@ def load_engine(request: Request) -> Engine:
     from recipes.inference.command_run import load_transcriber
 
     transcriber = load_transcriber(request.own, request.rest)
-    if request.own.nbest > 1 and transcriber.recognise.search is None:
-        raise RecipeError(f"--nbest {request.own.nbest}: greedy CTC (test_search: null) has one reading alone")
+    transcriber.check_nbest(request.own.nbest)
     return transcriber
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from data_prep.audio import FORMATS, Header, read_header
 from data_prep.errors import DataError
-from recipes.inference.audio import SAMPLE_RATE, check_scale, mono, parse_audio, read_audio
+from recipes.inference.audio import SAMPLE_RATE, as_array, check_scale, mono, parse_audio, read_audio
 
 STDIN = "-"
 STDIN_NAME = "standard input"
@@ -50,9 +50,9 @@ def recording_of(audio: Any, rate: int | None, name: str) -> Recording:
     """A path, or samples at a rate. Raises DataError for samples that cannot be used."""
     if isinstance(audio, (str, PurePath)):
         return Recording(PurePath(audio).stem, str(audio))
+    samples = as_array(audio, name)
     if rate is None:
         raise DataError(f"{name}: samples need their rate: transcribe(samples, rate=16000)")
-    samples = np.asarray(audio)
     check_scale(samples, name)
     return Recording(name, samples=mono(samples, rate, name))
 

@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from sentencepiece import SentencePieceProcessor
 
 from data_prep.errors import DataError
 from recipes.errors import RecipeError
-from recipes.inference.audio import SAMPLE_RATE, check_scale, shares
+from recipes.inference.audio import SAMPLE_RATE, as_array, check_scale, shares
 from recipes.inference.endpoint import Endpoint
 from recipes.inference.frame_tokens import FrameTokens
 from recipes.inference.transcript import Word
@@ -122,10 +123,14 @@ class TextStream:
         return samples
 
     def taken(self, count: int) -> np.ndarray:
-        """Take the next ``count`` samples out of those that wait."""
-        samples = np.concatenate([*self.waiting, np.zeros(0, np.float32)])
-        self.waiting = [samples[count:]] if len(samples) > count else []
-        return samples[:count]
+        """Take the next ``count`` samples out of those that wait; what waits behind them is not copied."""
+        pieces = [np.zeros(0, np.float32)]
+        while count and self.waiting:
+            piece = self.waiting[0]
+            pieces.append(piece[:count])
+            self.waiting[:1] = [piece[count:]] if len(piece) > count else []
+            count -= len(pieces[-1])
+        return np.concatenate(pieces)
 
     # --- text -----------------------------------------------------------------------------------------------
 
@@ -177,7 +182,8 @@ def note_time(streams: Sequence[TextStream], begun: float) -> None:
 def check_context(chunk: int, left_chunks: int | None) -> None:
     """Raises RecipeError for a chunk without a frame."""
     for name, least, value in (("chunk", 1, chunk), ("left_chunks", 0, left_chunks)):
-        if value is not None and not (isinstance(value, int) and value >= least):
+        is_whole = isinstance(value, Integral) and not isinstance(value, bool)  # numpy's too
+        if value is not None and not (is_whole and value >= least):
             raise RecipeError(f"{name} must be a whole number from {least} up, not {value}")
 
 
@@ -185,7 +191,7 @@ def checked(samples: Any, rate: int) -> np.ndarray:
     """``[n]`` in float32. Raises DataError for another rate, shape or type, and for values that are no shares."""
     if rate != SAMPLE_RATE:
         raise DataError(f"a stream takes samples at {SAMPLE_RATE} Hz, not {rate}: resample them first")
-    samples = np.asarray(samples)
+    samples = as_array(samples, "a stream")
     if samples.ndim != 1:
         raise DataError(f"samples of shape {list(samples.shape)}; a stream takes [samples], one channel")
     check_scale(samples, "a stream")

@@ -86,13 +86,15 @@ class Transcriber:
 
         audio: a path, or samples ``[samples]`` or ``[samples, channels]`` (an array, or a tensor on the CPU) of this
         rate in Hz; whole numbers are shares of their type's range. nbest: readings to keep with their scores.
-        Raises DataError, which names the recording, for one that cannot be used.
+        Raises DataError, which names the recording, for one that cannot be used, and RecipeError for readings that
+        the search does not have.
         """
         several = isinstance(audio, (list, tuple))
         recordings = [
             recording_of(item, rate, f"recording {number}" if several else "recording")
             for number, item in enumerate(audio if several else [audio])
         ]
+        self.check_nbest(nbest)
         transcripts = []
         for outcome in self.transcribe_each(recordings, nbest=nbest):
             if outcome.error is not None:
@@ -115,6 +117,13 @@ class Transcriber:
                 if on_progress:
                     on_progress(sum(len(audio) for audio in audios.values()) / SAMPLE_RATE)
             yield from (outcomes[number] for number in range(len(group)))
+
+    def check_nbest(self, nbest: int) -> None:
+        """Raises RecipeError for a number of readings that the search does not have."""
+        if nbest < 1:
+            raise RecipeError(f"--nbest must be 1 or more, not {nbest}")
+        if nbest > 1 and self.recognise.search is None:
+            raise RecipeError(f"--nbest {nbest}: greedy CTC (test_search: null) has one reading alone")
 
     def recognise_batch(self, batch: list, nbest: int) -> list:
         """As `Recognition`. Raises RecipeError where memory does not suffice."""

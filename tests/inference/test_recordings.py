@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from data_prep.errors import DataError
 from recipes.inference.recordings import Recording, find_recordings, recording_of
@@ -96,3 +97,16 @@ def test_floats_that_are_whole_samples():
 def test_samples_need_a_rate():
     with pytest.raises(DataError, match=r"array: samples need their rate: transcribe\(samples, rate=16000\)"):
         recording_of(np.zeros(4000), None, "array")
+
+
+@pytest.mark.parametrize(
+    "audio", [None, b"RIFF", {"audio": 1}, iter("ab"), 0.5], ids=lambda audio: type(audio).__name__
+)
+def test_neither_a_path_nor_samples(audio):
+    with pytest.raises(DataError, match=rf"^array: samples are wanted, not {type(audio).__name__}$"):
+        recording_of(audio, None, "array")
+
+
+def test_a_tensor_that_numpy_does_not_take():
+    with pytest.raises(DataError, match=r"^array: no samples that numpy takes \(.*requires grad"):
+        recording_of(torch.zeros(4000, requires_grad=True), 16000, "array")

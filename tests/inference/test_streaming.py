@@ -119,6 +119,19 @@ def test_a_stream_may_end_anywhere(transcriber, samples):
         assert joined(texts).split() == at_once(transcriber, samples[: max(size, 1)], Context(4)).split()
 
 
+def test_an_hour_that_is_fed_at_once_is_not_copied_for_each_chunk(transcriber):
+    """And a number that numpy counted is a whole number."""
+    stream, fed = transcriber.stream(chunk=np.int64(4)), np.arange(10_000, dtype=np.float32) / 10_000
+    stream.push(fed)
+    (whole,) = stream.waiting
+    chunk = stream.next_chunk()
+    assert len(stream.waiting) == 1 and np.shares_memory(stream.waiting[0], whole)
+    stream.push(fed)
+    rest = stream.taken(12_000)
+    np.testing.assert_array_equal([*chunk, *rest], [*fed, *fed][: len(chunk) + 12_000])
+    assert stream.samples_waiting() == 20_000 - len(chunk) - 12_000
+
+
 def test_errors(transcriber, samples):
     for options, message in [
         ({"chunk": 0}, "chunk must be a whole number from 1 up, not 0"),
@@ -132,6 +145,7 @@ def test_errors(transcriber, samples):
         (samples, 8000, "a stream takes samples at 16000 Hz, not 8000"),
         (samples[:, None], 16000, r"samples of shape \[\d+, 1\]; a stream takes \[samples\], one channel"),
         ([0.0, float("nan")], 16000, "samples that are no numbers"),
+        (None, 16000, "a stream: samples are wanted, not NoneType"),
     ]:
         with pytest.raises(DataError, match=message):
             stream.feed(piece, rate)

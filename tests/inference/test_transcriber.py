@@ -141,6 +141,12 @@ def test_a_bad_recording_is_named(transcriber, recordings, tmp_path):
         transcriber.transcribe(np.zeros(320), 16000)
 
 
+def test_readings_that_there_are_not(transcriber, greedy):
+    for model, nbest, message in ((transcriber, 0, "must be 1 or more, not 0"), (greedy, 2, "2: greedy CTC")):
+        with pytest.raises(RecipeError, match=f"^--nbest {message}"):
+            model.transcribe(np.zeros(16000), 16000, nbest=nbest)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -133,6 +133,11 @@ ROWS = [
         "evaluate",
     ),
     BadInput(
+        "$trained --data_folder $none --nbest 2 --test_search null",
+        "--nbest 2: greedy CTC (test_search: null) has one reading alone",
+        "evaluate",
+    ),
+    BadInput(
         "$trained b --test_search null",
         "'b' is one argument too many; usage: evaluate.py RUN_FOLDER [--key value …]",
         "evaluate",
