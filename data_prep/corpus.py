@@ -26,6 +26,14 @@ def as_list(texts: str | Sequence[str]) -> list[str]:
     return [texts] if isinstance(texts, str) else list(texts)
 
 
+def check_kept(out_folder: Path, name: str, manifests: Sequence[Path]) -> None:
+    """Raises DataError where the manifest of this name, or its report, would be written over one that is read."""
+    for path in (out_folder / f"{name}.csv", out_folder / f"{name}.json"):
+        for manifest in manifests:
+            if path.exists() and manifest.exists() and path.samefile(manifest):
+                raise DataError(f"{manifest} would be written over by what is made of it: give another folder")
+
+
 class Prepared(NamedTuple):
     """The folder that `$data_root` stands for, and the manifest of each split by use, in order."""
 
@@ -132,6 +140,8 @@ class Corpus:
                 manifest = self.manifests[use][name] if use in self.manifests else None
                 if sources.setdefault(name, manifest) != manifest:
                     raise DataError(f"{name} is a split and the name of {sources[name] or manifest}: rename the file")
+        for name in sources:
+            check_kept(Path(out_folder), name, [manifest for manifest in sources.values() if manifest is not None])
         written = {}
         for name, manifest in sources.items():
             if manifest is None:

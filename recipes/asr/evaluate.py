@@ -14,20 +14,36 @@ from data_prep.files import checksum, write_atomically
 from recipes.asr.brain import ASRBrain
 from recipes.asr.decode import check_score_normalizer, decode_splits, summarise
 from recipes.asr.identity import Identity, read_summary, short_hash
+from recipes.asr.remarks import FILE as REMARKS
 from recipes.asr.remarks import Remarks, note_unknown_characters
 from recipes.asr.saved_run import SavedRun
 from recipes.config import flatten
 from recipes.errors import RecipeError
+from recipes.files import LOCK
 from recipes.scoring import RunSummary, SplitResult, decoded_file
 from recipes.training.lock import locked
 from recipes.training.logger import RunLogger
 from recipes.training.processes import on_main_process
 from recipes.training.run_data import DATA
-from recipes.training.run_folder import CHECKPOINTS, TOKENIZER, WEIGHTS
+from recipes.training.run_folder import CHECKPOINTS, RECIPE, TOKENIZER, WEIGHTS
 from recipes.training.run_options import Machine
 from recipes.training.tensors import save_weights
 
+# What an evaluation that was stopped may have left, beside what it decoded.
+UNFINISHED = {LOCK, "log.txt", "log.jsonl", "manifests", RECIPE, WEIGHTS, "tokenizer", DATA, "tuned.json", REMARKS}
 OTHER_DATA = frozenset({"data_folder", "test_manifest"})
+
+
+def check_output(folder: Path, run: Path) -> None:
+    """Raises RecipeError for a folder that holds something else than an evaluation: it would be written over."""
+    if folder.resolve() == run.resolve() or (folder / CHECKPOINTS).exists():
+        raise RecipeError(f"--output {folder} holds a trained run, which would be lost: give another folder")
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    names = {name for name in names if not name.startswith(("wer_", "decoded_"))}
+    summary = read_summary(folder)
+    unfinished = names <= UNFINISHED and (names <= {LOCK} or "log.txt" in names)
+    if summary.settings is None if summary else not unfinished:
+        raise RecipeError(f"--output {folder} holds other files than an evaluation: give another folder")
 
 
 class Evaluation:
@@ -45,8 +61,8 @@ class Evaluation:
     ):
         self.run, self.run_options, self.output = run, run_options, output
         self.command = command or shlex.join(["python", "evaluate.py", str(run.folder)])
-        if output and (output.resolve() == run.folder.resolve() or (output / CHECKPOINTS).exists()):
-            raise RecipeError(f"--output {output} holds a trained run, which would be lost: give another folder")
+        if output:
+            on_main_process(lambda: check_output(output, run.folder))
         self.machine = Machine(run.recipe, run_options)
         check_score_normalizer(run.hparams)
         self.language_model = run.search_language_model()

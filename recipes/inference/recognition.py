@@ -116,7 +116,7 @@ class Recognition:
             for number, audio in enumerate(audios):
                 if self.windows is not None and len(audio) > self.windows.frames * self.hop:
                     frames[number] = self.in_windows(self.windows, self.encode_audio, audio)
-                elif len(audio) > self.input_windows.frames * self.hop and not self.model.features.cannot_stream:
+                elif len(audio) > self.input_windows.frames * self.hop and self.input_is_local:
                     frames[number] = self.in_one_pass(audio)
             whole = [number for number in range(len(audios)) if number not in frames]
             if whole:
@@ -127,6 +127,11 @@ class Recognition:
                     frames[number] = row[:length]
             logits = [self.model.ctc(frames[number]) for number in range(len(audios))]
         return [Encoding(frames[number], row.float().log_softmax(-1)) for number, row in enumerate(logits)]
+
+    @property
+    def input_is_local(self) -> bool:
+        """Whether the encoder's input hangs on the audio nearby alone, and not on all of the utterance."""
+        return not (self.model.features.cannot_stream or getattr(self.model.normalize, "cannot_stream", ""))
 
     def in_windows(self, windows: Windows, encode: Callable, audio: Tensor) -> Tensor:
         """The frames ``[T, d_model]`` that ``encode`` makes of ``[samples]``, window by window."""

@@ -12,6 +12,7 @@ from evaluate import main, parse, settings
 from recipes.asr import Evaluation, SavedRun
 from recipes.asr.audio import AudioError, AudioReader
 from recipes.asr.decode import decode
+from recipes.asr.evaluate import check_output
 from recipes.asr.identity import Identity
 from recipes.decoding.beam_search import BeamSearch
 from recipes.models import TransformerLM
@@ -162,6 +163,17 @@ def test_a_trained_run_is_not_overwritten(run, capsys, options):
     message = f"--output {run} holds a trained run, which would be lost: give another folder"
     assert error_of(capsys, run, "--output", str(run), *options) == message
     assert (run / "averaged.ckpt").read_bytes() == weights
+
+
+def test_other_files_are_not_overwritten(run, capsys, tmp_path):
+    """Only what an evaluation that was stopped has left, or an empty folder."""
+    (tmp_path / "recipe.yaml").write_text("mine: 1\n")
+    message = f"--output {tmp_path} holds other files than an evaluation: give another folder"
+    assert error_of(capsys, run, "--output", str(tmp_path), "--data_folder", str(tmp_path)) == message
+    assert [path.name for path in tmp_path.iterdir()] == ["recipe.yaml"]
+    (tmp_path / "log.txt").write_text("stopped")
+    check_output(tmp_path, run)
+    check_output(tmp_path / "new", run)
 
 
 def test_settings_of_the_ngram_search_come_after_its_choice(run, capsys):

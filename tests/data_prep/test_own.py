@@ -337,6 +337,17 @@ def test_folders_and_missing_manifests(tmp_path, capsys):
     assert "folder has no wav.scp: a data folder of Kaldi has wav.scp and text" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["my.csv", "my.json"])
+def test_a_manifest_is_not_written_over_by_what_is_made_of_it(tmp_path, capsys, name):
+    """Its report has the ending .json."""
+    (tmp_path / name).write_text("audio,text\na.wav,YES\n")
+    for out in (tmp_path, tmp_path / ".." / tmp_path.name):
+        assert main([str(tmp_path / name), str(out)]) == 2
+    message = f"error: {tmp_path / name} would be written over by what is made of it: give another folder\n"
+    assert capsys.readouterr().err == 2 * message
+    assert (tmp_path / name).read_text() == "audio,text\na.wav,YES\n"
+
+
 def reasons(capsys, manifest: Path, out: Path) -> str:
     with pytest.raises(DataError):
         prepared(manifest, out)

@@ -20,6 +20,7 @@ from recipes.inference.long import (
     samples_per_frame,
 )
 from recipes.inference.windows import Windows
+from recipes.models import UtteranceNorm
 from tests.support.models import randomised
 from tests.support.runs import RECIPE
 
@@ -59,6 +60,17 @@ def test_one_pass_is_the_whole_model_at_once(run, minute):
     samples = torch.from_numpy(soundfile.read(minute, dtype="float32")[0])
     whole = recognise.model.encode(samples[None], torch.tensor([len(samples)])).frames[0]
     torch.testing.assert_close(recognise.in_one_pass(samples), whole, atol=2e-4, rtol=1e-4)
+    torch.testing.assert_close(recognise.encode([samples])[0].frames, whole, atol=2e-4, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_what_is_normalised_by_utterance_is_so_over_all_of_a_long_recording(run, minute):
+    """It grows louder, which windows with a mean of their own would hide."""
+    recognise = Transcriber.load(run, device="cpu").recognise
+    recognise.model.normalize = UtteranceNorm()
+    samples = torch.from_numpy(soundfile.read(minute, dtype="float32")[0])
+    samples = samples * torch.linspace(0.01, 1, len(samples))
+    whole = recognise.model.encode(samples[None], torch.tensor([len(samples)])).frames[0]
     torch.testing.assert_close(recognise.encode([samples])[0].frames, whole, atol=2e-4, rtol=1e-4)
 
 
