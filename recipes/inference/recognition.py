@@ -54,7 +54,7 @@ class Encoding(NamedTuple):
     log_probs: Tensor
 
 
-class Part(NamedTuple):
+class SearchedPart(NamedTuple):
     """Frames of a recording, from ``start`` up to but without ``end``. hypotheses: best first; None: greedy CTC."""
 
     start: int
@@ -147,10 +147,10 @@ class Recognition:
         lengths = torch.tensor([len(frames)], device=self.device)
         return self.model.encoder(frames[None], lengths, self.context).frames[0]
 
-    def search_all(self, encodings: Sequence[Encoding]) -> list[list[Part]]:
+    def search_all(self, encodings: Sequence[Encoding]) -> list[list[SearchedPart]]:
         """Search all recordings, long ones cut at silences. Returns the parts of each recording in their order."""
         if self.search is None:
-            return [[Part(0, len(encoding.frames), None)] for encoding in encodings]
+            return [[SearchedPart(0, len(encoding.frames), None)] for encoding in encodings]
         cut = [
             (number, start, end)
             for number, encoding in enumerate(encodings)
@@ -166,13 +166,13 @@ class Recognition:
             with self.turn, self.autocast():
                 hypotheses = self.search(self.decoder, Encoded(frames, lengths), log_probs, self.language_model)
             results |= dict(zip(batch, hypotheses, strict=True))
-        parts: list[list[Part]] = [[] for _ in encodings]
+        parts: list[list[SearchedPart]] = [[] for _ in encodings]
         for index, (number, start, end) in enumerate(cut):
-            parts[number].append(Part(start, end, results[index]))
+            parts[number].append(SearchedPart(start, end, results[index]))
         return parts
 
     def transcript(
-        self, recording: Recording, duration: float, encoding: Encoding, parts: Sequence[Part], nbest: int
+        self, recording: Recording, duration: float, encoding: Encoding, parts: Sequence[SearchedPart], nbest: int
     ) -> Transcript:
         """The best of the parts as one text, with the times of its words."""
         spans: list[TokenSpan] = []

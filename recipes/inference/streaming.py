@@ -17,14 +17,14 @@ from recipes.inference.recordings import Recording
 from recipes.inference.text_stream import Chunks, StreamedText, TextStream, check_context, note_time
 from recipes.inference.transcript import Word
 from recipes.inference.utterance import Utterance
-from recipes.models.recogniser import StreamState as ModelState
+from recipes.models.recogniser import StreamState
 from recipes.models.streaming import join, select, state_shape
 
 
-class StreamState(NamedTuple):
+class LiveState(NamedTuple):
     """The states of the model, up to its frames, and of the listener that finds tokens in them; batch first."""
 
-    model: ModelState
+    model: StreamState
     listener: Any
 
 
@@ -47,7 +47,7 @@ class Stream(TextStream):
         self.recognise, self.context, self.rescore = recognise, context, rescore
         try:
             with torch.inference_mode():
-                self.state = StreamState(model.init_state(1, context), recognise.listener.start(1))
+                self.state = LiveState(model.init_state(1, context), recognise.listener.start(1))
         except ValueError as error:
             raise RecipeError(str(error)) from None
 
@@ -104,7 +104,7 @@ def step(streams: Sequence[Stream], audio: torch.Tensor, last: bool = False) -> 
         output, model = recognise.model.step(audio, state.model, last)
         log_probs = output.ctc_logits.float().log_softmax(-1)
         heard, listener = recognise.listener.hear(output.encoded.frames, log_probs, state.listener)
-    state, frames, log_probs = StreamState(model, listener), output.encoded.frames.cpu(), log_probs.cpu()
+    state, frames, log_probs = LiveState(model, listener), output.encoded.frames.cpu(), log_probs.cpu()
     texts = []
     for row, stream in enumerate(streams):
         stream.state = select(state, [row])
