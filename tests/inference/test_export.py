@@ -18,9 +18,10 @@ from benchmarks.inference.command import Bench  # noqa: E402
 from benchmarks.inference.command import main as benchmark  # noqa: E402
 from recipes.config import load  # noqa: E402
 from recipes.errors import RecipeError  # noqa: E402
-from recipes.inference import Transcriber, export, onnx_export  # noqa: E402
+from recipes.inference import Transcriber, export  # noqa: E402
 from recipes.inference.audio import read_audio  # noqa: E402
 from recipes.inference.loading import Settings, load_model  # noqa: E402
+from recipes.inference.onnx import export as onnx_export  # noqa: E402
 from recipes.inference.onnx.engine import OnnxEngine  # noqa: E402
 from recipes.inference.onnx.info import OnnxInfo  # noqa: E402
 from recipes.inference.onnx.model import OnnxModel  # noqa: E402
@@ -149,7 +150,7 @@ def of_another_mixer(loaded, mixer: str):
 
 
 def test_a_file_that_fails_for_other_lengths_is_refused(exported, loaded, tmp_path, monkeypatch):
-    """As with a mixer that cuts time into blocks, whose number torch's export takes for fixed."""
+    """As with a mixer whose number of windows torch's export takes for fixed."""
 
     class Session:
         def __init__(self, *_, **__):
@@ -167,8 +168,8 @@ def test_a_file_that_fails_for_other_lengths_is_refused(exported, loaded, tmp_pa
 
 
 def test_an_encoder_alone_equals_torch(loaded, tmp_path):
-    """Of another mixer; benchmarks.inference tries them all."""
-    other = of_another_mixer(loaded, "attention")
+    """Of a mixer that cuts time into blocks, one to three in what is tried; benchmarks.inference tries all."""
+    other = of_another_mixer(loaded, "rotary_linear_attention")
     result = onnx_export.export(other, tmp_path / "encoder.onnx", part="encoder")
     assert result.difference < 1e-4 and result.info.part == "encoder"
     with pytest.raises(RecipeError, match="holds the encoder alone: export the run without --part to transcribe"):

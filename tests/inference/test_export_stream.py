@@ -19,9 +19,10 @@ from benchmarks.inference import streams  # noqa: E402
 from mixers import Context  # noqa: E402
 from recipes.config import load  # noqa: E402
 from recipes.errors import RecipeError  # noqa: E402
-from recipes.inference import Transcriber, onnx_export  # noqa: E402
+from recipes.inference import Transcriber  # noqa: E402
 from recipes.inference.endpoint import Endpoint  # noqa: E402
 from recipes.inference.loading import Settings, load_model  # noqa: E402
+from recipes.inference.onnx import export as onnx_export  # noqa: E402
 from recipes.inference.onnx.model import OnnxModel  # noqa: E402
 from recipes.inference.onnx.stream import OnnxStreamModel, advance  # noqa: E402
 from tests.inference.conftest import ROOT, all_texts, cut, noisy_transducer  # noqa: E402

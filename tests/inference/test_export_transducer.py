@@ -12,8 +12,9 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 from recipes.errors import RecipeError  # noqa: E402
-from recipes.inference import Transcriber, onnx_export  # noqa: E402
+from recipes.inference import Transcriber  # noqa: E402
 from recipes.inference.audio import read_audio  # noqa: E402
+from recipes.inference.onnx import export as onnx_export  # noqa: E402
 from recipes.inference.onnx.model import OnnxModel  # noqa: E402
 from recipes.inference.onnx.parts import JointPart, StatelessPart, TransducerEncoderPart  # noqa: E402
 from recipes.inference.onnx.transducer import OnnxTransducer  # noqa: E402

@@ -44,6 +44,7 @@ from recipes.inference.onnx.stream_parts import StreamPart, TransducerStreamPart
 from recipes.inference.recognition import LoadedModel
 
 TOLERANCE = 1e-4  # of log probabilities and of frames
+TRACED_SECONDS = 4.0  # over a block of mixers that cut time into blocks: of a shorter one the graph would have just one
 INT8 = "int8"
 LONGEST_REASON = 200  # characters
 
@@ -176,7 +177,7 @@ def trace(module: Part, name: str) -> onnx.ModelProto:
         with quiet(), torch.no_grad():
             program = torch.onnx.export(
                 module,
-                module.example(2, 1.0),
+                module.example(2, TRACED_SECONDS),
                 dynamo=True,
                 dynamic_shapes=module.dynamic_shapes(),
                 input_names=module.inputs,
