@@ -1,7 +1,8 @@
-"""What a test gains by all cores: python -m benchmarks.cores RUN_FOLDER
+"""How much faster all cores decode a test set: python -m benchmarks.cores RUN_FOLDER
 
-Every test set of the run is decoded by one process of one thread, by one process with all threads, and by a process for
-every core, in turns in this process. Their transcriptions must be the same, with the scores of the first and the last.
+Every test set of the run is decoded in three ways, in turns: by one process with one thread, by one process with all
+threads, and by one process for each core. All three must give the same texts, the first and the last also the same
+scores.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """Whether mixers learn a few real utterances by heart: python -m benchmarks.overfit LIBRISPEECH --mixers xnor mamba
 
-The shortest utterances of all that the folder holds are training, development and test set in one. A WER of 0 says
-that model, loss and search work together on human speech; it ranks no mixers. A mixer is written as for `compare.py`,
-`[NAME=]MIXER[,KEY=VALUE…]`. Runs go to `--folder`: give the command again, and finished ones are not trained again.
+The shortest utterances of the folder serve as training, development and test set. A WER of 0 shows that model, loss and
+search work together on human speech; it does not rank mixers. A mixer is written as for `compare.py`,
+`[NAME=]MIXER[,KEY=VALUE…]`. Runs go to `--folder`. The same command again trains only those that are not finished.
 """
 
 import argparse

@@ -1,7 +1,7 @@
-"""What of a batch is padding, by the recipes' own batches: python -m benchmarks.padding
+"""How much of the batches of a recipe is padding: python -m benchmarks.padding
 
-Lengths are those of LibriSpeech's 281,241 training utterances as published quantiles describe them (icefall,
-egs/librispeech/ASR/local/display_manifest_statistics.py: at speeds of 90, 100 and 110 %), or those of a manifest.
+The lengths are those of a manifest, or those of LibriSpeech's 281,241 training utterances. The latter follow published
+quantiles (icefall, egs/librispeech/ASR/local/display_manifest_statistics.py: at speeds of 90, 100 and 110 %).
 """
 
 import argparse

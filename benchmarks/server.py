@@ -1,9 +1,9 @@
 """Clients that speak to the live server in real time, all at once: python -m benchmarks.server RUN --clients 8
 
-Each client sends other utterances of a test split, one after the other, a tenth of a second at a time as a microphone
-would. A word's latency is the time from when its end was spoken until a message first has it as the final text does.
-The server is a process of its own. Beside it stands the latency if computing and sending took no time, which is
-waiting for the end of a chunk.
+Each client sends utterances of its own from a test split, a tenth of a second at a time as a microphone would. A word's
+latency is the time from the end of the spoken word until a message first shows it as in the final text. The server is a
+process of its own. For comparison, the latency is also given for a server that computes and sends in no time, so that
+only waiting for the end of the chunk is left.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""How well the times of words are found, and what their confidences are worth: python -m benchmarks.timestamps
+"""How exact the times of words are, and how useful their confidences: python -m benchmarks.timestamps
 
-On the demo's speech, of which the synthesiser knows when each word begins: every speaker of the split speaks again,
-in a process of their own, and the recordings must be those of the corpus byte for byte. A word's true end is the last
-sound before the next word begins. Errors are of words in the right place of an alignment with what was said.
+It uses the demo's speech, for which the synthesiser knows when each word begins. Every speaker of the split is
+synthesised again, in a process of its own, and the recordings must equal those of the corpus byte for byte. A word's
+true end is the last sound before the next word begins. Only words that were recognised in the right place count.
 """
 
 import json

@@ -1,11 +1,13 @@
 """How fast transcribing is, by torch and by exported models: python -m benchmarks.inference RUN_FOLDER
 
-speed: real-time factor and peak memory of torch and of ONNX files in float32 and int8, greedy CTC and, by torch, beam
-search of 8 with the attention decoder; of the run, and of a model of --recipe's size with random weights. wer: of these
-by greedy CTC on the run's test sets. start: transcribe.py on one short file. mixers: what can be exported, for whole
-recordings and as a stream. streams: the next chunk of one, by torch and by ONNX files in one process. paths: the
-recordings of --sample by torch alone and in batches, and by the ONNX file: what differs. Elsewhere engines are
-processes of their own, which take turns; the best of the rounds counts.
+speed: real-time factor and peak memory of torch and of ONNX files (float32 and int8), by greedy CTC, and with torch
+also by beam search (8) with the attention decoder; for the run, and for a model of --recipe's size with random weights.
+wer: word error rates of these by greedy CTC on the run's test sets.
+start: the time of transcribe.py with one short file.
+mixers: which mixers can be exported, for whole recordings and as a stream.
+streams: the time of the next chunk, by torch and by ONNX files in one process.
+paths: differences between transcribing the recordings of --sample alone, in batches, and by the ONNX file.
+Except for streams and paths, each engine is a process of its own. They take turns, and the best round counts.
 """
 
 import argparse

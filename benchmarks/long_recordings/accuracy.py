@@ -1,7 +1,7 @@
 """Long recordings made of a test split, and their errors: python -m benchmarks.long_recordings RUN
 
-The utterances of the split one after the other without a pause more, over and over, to as much audio as the longest
-recording has. All of it is made into recordings of every length, so that each row has the same words.
+The utterances of the split are joined without pauses, again and again, until there is as much audio as in the longest
+recording. This audio is cut into recordings of each length, so that every row has the same words.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """Time and memory of hours of audio in one pass, in windows, as a stream: python -m benchmarks.long_recordings.cost
 
-The model of a recipe with random weights, from samples to greedy CTC's tokens, without its attention decoder. Each
-figure is taken in a process of its own, on one thread: CPU seconds, and the growth of its resident memory. With
-THP_MEM_ALLOC_ENABLE=1 in its environment torch takes memory in pages of 2 MiB, which has rows of its own.
+It runs the model of a recipe with random weights, from samples to the tokens of greedy CTC, without attention decoder.
+Each row is measured in a process of its own, on one thread: CPU seconds, and the growth of the resident memory. With
+THP_MEM_ALLOC_ENABLE=1 in the environment torch uses memory pages of 2 MiB; these rows are kept apart.
 `--table FILE` prints a file that `--out` wrote, and `--plot FOLDER` draws it.
 """
 

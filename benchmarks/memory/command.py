@@ -2,7 +2,7 @@
 
 `--part mixer` runs a mixer alone, `--part encoder` the encoder, both on an utterance of as many 40 ms frames;
 `--part model` runs the whole model, from audio to the joint loss, on a batch of `--batch` such utterances.
-Every figure comes from a process of its own, so that no run profits from memory that another one took.
+Every figure is measured in a process of its own, so that no run profits from memory that another one has allocated.
 `--table FILE` prints a file that `--out` wrote as a Markdown table.
 """
 

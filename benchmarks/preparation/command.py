@@ -1,9 +1,9 @@
 """Time and memory of a corpus of LibriSpeech's size: python -m benchmarks.preparation
 
-Makes a corpus in a new folder (hard links to a few files), and removes it. It is prepared twice, by the command
-`python -m data_prep.librispeech`: the first time every header is read, from memory, since the files have just been
-written; the second time nothing has changed. Then train.py is started, and stopped at its first batch, twice: the
-first time manifests and tokenizer are made, the second time they are there.
+A corpus of hard links to a few files is made in a new folder, and removed at the end. `python -m data_prep.librispeech`
+prepares it twice. The first time it reads every header (from memory, since the files have just been written); the
+second time nothing has changed. Then train.py is started twice, and stopped at its first batch. The first time it makes
+manifests and tokenizer, the second time it finds them.
 """
 
 import argparse

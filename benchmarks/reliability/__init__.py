@@ -1,1 +1,1 @@
-"""Accidents that must spoil nothing, tried: kills, several processes, mistakes, many files, many epochs."""
+"""Accidents that must do no harm: kills, several processes, mistakes, many files, many epochs."""

@@ -1,10 +1,10 @@
-"""Accidents that must spoil nothing: python -m benchmarks.reliability
+"""Accidents that must do no harm: python -m benchmarks.reliability
 
-kills: trainings killed at random moments, and given the same command again, must end with the weights, the scores and
-the log of an unbroken one. processes: two processes must equal one with gradient accumulation. bad_inputs: a user's
-mistakes must be told in one line each, with nothing done. manifests: time and memory of preparing a corpus as large as
-LibriSpeech, and of a training on it up to its first batch. soak: memory and time of an epoch over a long training.
-Everything is of one thread, on the CPU, in a temporary folder; half an hour in all.
+kills: trainings that are killed at random moments and resumed must end with the weights, the scores and the log of an
+unbroken one. processes: two processes must equal one with gradient accumulation. bad_inputs: each mistake of a user
+must give one line, and nothing else must happen. manifests: time and memory of preparing a corpus as large as
+LibriSpeech, and of starting a training on it. soak: memory and time of an epoch, over a long training.
+Everything runs on one thread of the CPU, in a temporary folder; all of it takes half an hour.
 """
 
 import argparse

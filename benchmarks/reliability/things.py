@@ -1,6 +1,6 @@
-"""What some mistakes need to be there: a run, a recording, exported models. Made in a second, without training.
+"""Things that some mistakes need: a run, a recording, exported models. Made in a second, without training.
 
-The run's weights are random, and an exported model is no model: what is wrong shows before either is used.
+The run has random weights, and the exported models compute nothing: a mistake is noticed before either is used.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""A training of seconds in which everything draws at random that can, and what it ends with."""
+"""A training of seconds that uses random numbers wherever it can, and its result."""
 
 import json
 from collections.abc import Sequence

@@ -1,11 +1,12 @@
 """Our beam search beside SpeechBrain's own, with the same weights: python -m benchmarks.search RUN_FOLDER
 
-First both decode utterances of the run's first test set, and the joint score of each sentence is computed by neither
-search. Then both are timed, in turns in this process, on the run's speech and on synthetic sentences with a decoder of
-the size of conformer_small (vocabulary 5000). SpeechBrain's search runs as in its LibriSpeech recipes, where CTC scores
-every token, and with partial scoring, where CTC scores twice as many tokens as the beam is wide. All get the same
-encoder frames and CTC log probabilities; the encoder's time does not count. SpeechBrain's largest tensors grow with
-beam, batch, vocabulary and frames: where they would take minutes, its utterances are shorter; each row has its frames.
+First both decode utterances of the run's first test set. The joint score of each sentence is then computed
+independently of both searches. Then both are timed, in turns in this process, on the run's speech and on synthetic
+sentences with a decoder of the size of conformer_small (vocabulary 5000). SpeechBrain's search runs in two ways: as in
+its LibriSpeech recipes, where CTC scores every token, and with partial scoring, where CTC scores twice as many tokens
+as the beam is wide. All get the same encoder frames and CTC log probabilities; the encoder's time does not count.
+SpeechBrain's largest tensors grow with beam, batch, vocabulary and frames. Where it would take minutes, its utterances
+are shorter; each row says how many frames.
 """
 
 import argparse

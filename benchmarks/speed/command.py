@@ -2,11 +2,11 @@
 
 mixers: each at d_model 512; encoders: whole Conformers of recipes; steps: training steps from samples to new weights;
 decoding: joint beam search; transcription: greedy CTC, and the next chunk of a stream. Ours, the peers and a matrix
-product take turns in this process, so that ratios hold on a busy machine too; on one thread only CPU time counts.
---reference FOLDER is a checkout of github.com/SamsungLabs/SummaryMixing; --peer MIXER=FILE.py:FUNCTION is any other
-module, made by FUNCTION(d_model, heads): XNOR of its authors, say. Neither is kept here.
---check compares with a file that --out wrote and names what has become slower by over 10 %, by its cost in units of
-the machine's own products: it holds across machines, as far as their memory is alike.
+product take turns in this process, so that ratios hold on a busy machine too. On one thread only CPU time counts.
+--reference FOLDER is a checkout of github.com/SamsungLabs/SummaryMixing. --peer MIXER=FILE.py:FUNCTION is any other
+module, made by FUNCTION(d_model, heads), such as XNOR of its authors. Neither is kept here.
+--check compares with a file that --out wrote, and names what has become slower by over 10 %. It compares costs in units
+of the machine's own matrix products, so it works across machines whose memory is similar.
 """
 
 import argparse

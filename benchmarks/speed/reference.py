@@ -1,6 +1,7 @@
 """Peers of the user's own: the authors' SummaryMixing in a checkout, and any module that a Python file makes.
 
-Nothing of them is kept here: CC BY-NC code, say, is run from where the user has it, and only its times are written.
+None of their code is kept here. CC BY-NC code, for example, runs from where the user has it, and only times are
+written.
 """
 
 import importlib.util

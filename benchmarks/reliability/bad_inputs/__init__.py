@@ -1,4 +1,4 @@
-"""What users get wrong, and the one line that they are shown: a new case is a row."""
+"""Mistakes of users, and the line that each must give. A new case is a new row."""
 
 from benchmarks.reliability.bad_inputs import training, using
 from benchmarks.reliability.bad_inputs.row import START, BadInput
