@@ -1,6 +1,7 @@
 """The error that a user can fix, and how a command shows it."""
 
 import argparse
+import errno
 import functools
 import os
 import select
@@ -8,6 +9,7 @@ import sys
 import time
 
 MISTAKE = 2  # exit status
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # or the user's share of it
 BROKEN_PIPE = 141  # what a shell shows of a program that SIGPIPE ended: `| head` has seen enough
 RANK_PATIENCE_SECONDS = 5.0  # torchrun looks for failed processes ten times a second, and then ends the others
 
@@ -50,7 +52,7 @@ def command_line(main):
             if label:
                 # The first process may be about to say the same, whereupon torchrun ends this one.
                 time.sleep(RANK_PATIENCE_SECONDS)
-            print(f"error: {label}{error}", file=sys.stderr, flush=True)
+            print(f"error: {label}{in_words(error)}", file=sys.stderr, flush=True)
             return MISTAKE
         except KeyboardInterrupt as interruption:
             if not _rank_label():
@@ -59,6 +61,14 @@ def command_line(main):
         return 0
 
     return run
+
+
+def in_words(error: Exception) -> str:
+    """One line. Of a full disk the system names at most the file."""
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        place = f" for {error.filename}" if error.filename else ""
+        return f"no disk space left{place}: free some space and give the same command again"
+    return str(error)
 
 
 def _nobody_reads() -> bool:

@@ -1,9 +1,10 @@
 """Files that are written completely or not at all, and checksums to compare them by."""
 
+import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from data_prep.errors import DataError
@@ -40,6 +41,21 @@ def write_atomically(path, content: bytes | str | Iterable[bytes]) -> None:
     content: bytes, text, or blocks of bytes for what is too large to be kept in memory.
     """
     path = Path(path)
+    with naming(path):
+        _write(path, content)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """The system's errors of a file that is open do not name it: they do then."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
+def _write(path: Path, content: bytes | str | Iterable[bytes]) -> None:
     content = content.encode() if isinstance(content, str) else content
     blocks = [content] if isinstance(content, bytes) else content
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from data_prep.files import naming
 from recipes.errors import RecipeError
 from recipes.files import LOCK
 
@@ -37,10 +38,10 @@ def locked(folder: Path, what: str = "run") -> Iterator[TextIO]:
                 raise
             print(f"note: the file system of {folder} has no locks: make sure that nothing else writes there")
         HELD.add(file)
-        file.seek(0)
-        file.truncate()
-        file.write(json.dumps({"host": socket.gethostname(), "process": os.getpid()}))
-        file.flush()
+        with naming(folder / LOCK):
+            file.truncate(0)
+            # Past the file's buffer, whose rest would be written at its end: a full disk is said once, by its name.
+            os.write(file.fileno(), json.dumps({"host": socket.gethostname(), "process": os.getpid()}).encode())
         try:
             yield file
         finally:

@@ -11,6 +11,14 @@ from recipes.scoring.results import EpochRecord
 from recipes.training.processes import is_main
 
 
+class LogFile(logging.FileHandler):
+    """Of a disk that is full the log says nothing: whatever else cannot be written ends the run, with one line."""
+
+    def handleError(self, record):
+        if not isinstance(sys.exception(), OSError):
+            super().handleError(record)
+
+
 class RunLogger:
     """Writes `log.txt` (for people) and `log.jsonl` (a JSON object a line) into the run's folder.
 
@@ -26,7 +34,7 @@ class RunLogger:
             self.curves = SummaryWriter(str(folder / "tensorboard"))
         if self.active:
             folder.mkdir(parents=True, exist_ok=True)
-            handler = logging.FileHandler(folder / "log.txt", encoding="utf-8")
+            handler = LogFile(folder / "log.txt", encoding="utf-8")
             handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(message)s"))
             logging.getLogger().handlers[:] = [handler]
             logging.getLogger().setLevel(logging.INFO)

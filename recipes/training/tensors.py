@@ -1,6 +1,5 @@
 """State dicts on disk, read without running any code of theirs. Imports no SpeechBrain: transcribing needs this."""
 
-import errno
 import io
 import os
 import warnings
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from data_prep.errors import DISK_FULL
 from data_prep.files import write_atomically
 from recipes.errors import RecipeError
 
@@ -44,7 +44,7 @@ def is_failed_write(error: Exception) -> bool:
     """Whether the disk, or the user's share of it, is full."""
     # torch.save turns the system's "no space left" into a RuntimeError of its archive writer.
     if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        return error.errno in DISK_FULL
     return "PytorchStreamWriter" in str(error) or "inline_container" in str(error)
 
 

@@ -1,5 +1,6 @@
 """Files that are written as a whole, and what a kill leaves of them."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import sys
 
 import pytest
 
+from data_prep.errors import command_line
 from data_prep.files import remove_leftovers, write_atomically
 
 
@@ -20,6 +22,16 @@ def test_a_failed_write_keeps_the_file_and_leaves_nothing(tmp_path):
         write_atomically(tmp_path / "file", blocks())
     assert (tmp_path / "file").read_text() == "old"
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_full_disk_is_one_line_that_names_the_file(tmp_path, monkeypatch, capsys):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as of a file that is open, without its name
+
+    monkeypatch.setattr("data_prep.files.os.fsync", fail)
+    assert command_line(lambda argv: write_atomically(tmp_path / "file", "new"))() == 2
+    message = f"error: no disk space left for {tmp_path / 'file'}: free some space and give the same command again\n"
+    assert capsys.readouterr().err == message and not os.listdir(tmp_path)
 
 
 def test_what_a_kill_leaves_is_removed_at_the_next_start(tmp_path):

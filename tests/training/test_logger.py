@@ -1,9 +1,11 @@
 """The logs of a run: each epoch once, whatever happened in between."""
 
+import logging
+
 import pytest
 
 from recipes.scoring import EpochRecord
-from recipes.training.logger import RunLogger
+from recipes.training.logger import LogFile, RunLogger
 
 
 def record(epoch: int, loss: float = 1.0) -> EpochRecord:
@@ -55,6 +57,19 @@ def test_a_full_disk_leaves_the_log(logger, tmp_path, monkeypatch):
         logger.log_epoch(record(4))
     assert (tmp_path / "log.jsonl").read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["log.jsonl", "log.txt"]
+
+
+def test_a_full_disk_is_not_said_by_the_text_log(logger, monkeypatch, capsys):
+    """It would show a traceback for every line; what cannot be written otherwise ends the run."""
+
+    def fail():
+        raise OSError(28, "No space left on device")
+
+    (handler,) = (handler for handler in logging.getLogger().handlers if isinstance(handler, LogFile))
+    monkeypatch.setattr(handler, "flush", fail)
+    logger.info("seen")
+    output = capsys.readouterr()
+    assert (output.out, output.err) == ("seen\n", "")
 
 
 def test_other_processes_write_nothing(tmp_path, monkeypatch):
