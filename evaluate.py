@@ -13,7 +13,7 @@ from recipes.training.processes import finish, start
 
 USAGE = "evaluate.py RUN_FOLDER [--key value …]"
 DESCRIPTION = """\
-Decode test sets with a run that train.py (or recipes.stock.convert) left, and report word error rates.
+Decode test sets with a run of train.py (or a model that recipes.stock converted), and report word error rates.
 The folder comes first. Keys of the recipe that say how to decode may follow: --test_search.beam 20,
 --lm_folder runs/lm, --test_search null (greedy CTC), --data_folder, and SpeechBrain's run options (--device,
 --eval_precision bf16). Results go to RUN_FOLDER/evaluations/, under a name that says what differs from the
