@@ -10,6 +10,7 @@ from data_prep.files import write_atomically
 from recipes.errors import RecipeError
 
 LOCK = ".lock"  # in a folder that a process works in; see recipes.training.lock
+COMPARISON = "comparison.json"  # what the folder of a comparison compares
 
 
 def write_json(path: Path, values: dict) -> None:

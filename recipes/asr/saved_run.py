@@ -57,10 +57,10 @@ class SavedRun:
     def __init__(self, folder: Path, overrides: dict, which: str | None = None, *, source: Source | None = None):
         self.folder, self.overrides, self.which = folder, overrides, which
         self.source = source or read_recipe(folder / "recipe.yaml")
+        if self.source.find("model") is None:
+            raise RecipeError(f"{folder} is no run of a recogniser: a language model is for --lm_folder")
         self.recipe = load(self.source, overrides, training=False)
         self.hparams = self.recipe.hparams
-        if "model" not in self.hparams:
-            raise RecipeError(f"{folder} is no run of a recogniser: a language model is for --lm_folder")
         check_decoding_keys(overrides, self.hparams)
         check_contexts(folder / "recipe.yaml", self.hparams)
         check_searches(folder / "recipe.yaml", self.hparams)

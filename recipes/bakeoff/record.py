@@ -8,9 +8,9 @@ from typing import Self
 
 from recipes.config.messages import nearest
 from recipes.errors import RecipeError
-from recipes.files import LOCK, write_json
+from recipes.files import COMPARISON, LOCK, write_json
 
-RECORD = "comparison.json"
+RECORD = COMPARISON
 BUDGET = ("seconds", "match_parameters", "optimizer_step_limit", "run_options")
 SECONDS = 10  # of the utterance whose multiply-adds are counted
 SIZE_TOLERANCE = 0.005  # of the number of parameters, where all are to have as many

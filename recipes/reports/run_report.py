@@ -10,11 +10,12 @@ from pathlib import Path
 
 from data_prep.files import write_atomically
 from recipes.errors import ArgumentParser, RecipeError, command_line
+from recipes.files import COMPARISON
 from recipes.reports.error_analysis import read_aligned
 from recipes.reports.error_sections import error_sections
 from recipes.reports.page import render
 from recipes.reports.run_sections import command, facts, headlines, learning_curves, results
-from recipes.scoring.results import SUMMARY, RunSummary
+from recipes.scoring.results import SUMMARY, LanguageModelSummary, RunSummary
 
 
 def write_report(folder: Path) -> Path:
@@ -24,6 +25,7 @@ def write_report(folder: Path) -> Path:
     stays until the new one is complete.
     """
     folder = Path(folder)
+    check_is_of_a_recogniser(folder)
     again = decoding_command(folder)
     if not (folder / SUMMARY).is_file():
         raise RecipeError(f"{folder} holds no results: {again}")
@@ -51,6 +53,18 @@ def write_report(folder: Path) -> Path:
     path = folder / "report.html"
     write_atomically(path, page)
     return path
+
+
+def check_is_of_a_recogniser(folder: Path) -> None:
+    """Raises RecipeError for a folder whose results are no recogniser's: no command would make them so."""
+    if (folder / COMPARISON).is_file():
+        again = shlex.join(["python", "compare.py", "--table", "--out", str(folder)])
+        raise RecipeError(f"{folder} holds a comparison, whose report is made by {again}")
+    try:
+        LanguageModelSummary.read(folder)
+    except RecipeError:
+        return
+    raise RecipeError(f"{folder} is a run of a language model, which has no report: its perplexities are in {SUMMARY}")
 
 
 def decoding_command(folder: Path) -> str:

@@ -189,8 +189,9 @@ def test_a_language_model_is_no_recogniser(run, tmp_path, capsys):
     (tmp_path / "lm").mkdir()
     (tmp_path / "lm" / "recipe.yaml").write_text("lr: 1\n")
     message = f"{tmp_path / 'lm'} is no run of a recogniser: a language model is for --lm_folder"
-    assert main([str(tmp_path / "lm")]) == 2
-    assert capsys.readouterr().err == f"error: {message}\n"
+    for options in ([], ["--data_folder", "none"]):  # which its recipe does not have
+        assert main([str(tmp_path / "lm"), *options]) == 2
+        assert capsys.readouterr().err == f"error: {message}\n"
 
 
 def test_numbers_that_cannot_be(run, capsys):

@@ -12,7 +12,7 @@ from recipes.reports import error_analysis
 from recipes.reports import run_report as html_report
 from recipes.reports.page import duration
 from recipes.reports.run_report import write_report
-from recipes.scoring.results import DecodedUtterance
+from recipes.scoring.results import DecodedUtterance, LanguageModelSummary, TextResult
 from recipes.scoring.significance import bootstrap_interval
 from tests.support.report_runs import log_epoch, random_decoded, split_result, utterance, write_run
 
@@ -322,6 +322,23 @@ def test_errors_are_one_line(tmp_path, capsys, damage):
     assert html_report.main([str(run)]) == 2
     assert capsys.readouterr().err == f"error: {hint.format(run=run, again=again)}\n"
     assert not (run / "report.html").exists()
+
+
+def test_results_of_another_kind_are_told_so(tmp_path):
+    """What evaluates a recogniser again would not help."""
+    perplexity = TextResult(1.0, 1.0, 1, 0, 1, 1)
+    LanguageModelSummary("lm", 1, 1, 1.0, 1.0, "cpu", {}, None, "0", texts={"valid": perplexity}, train_text={}).write(
+        tmp_path
+    )
+    with pytest.raises(
+        RecipeError, match=r"is a run of a language model, which has no report: its perplexities are in"
+    ):
+        write_report(tmp_path)
+    (tmp_path / "comparison.json").touch()
+    with pytest.raises(
+        RecipeError, match=r"holds a comparison, whose report is made by python compare\.py --table --out"
+    ):
+        write_report(tmp_path)
 
 
 def test_a_report_that_fails_leaves_the_one_before(tmp_path):

@@ -155,6 +155,11 @@ ROWS = [
         "init_from: $here has neither recipe.yaml nor release.json: give the folder of a run or of a release",
     ),
     BadInput(
+        "--init_from $here/lm",
+        "$here/lm is no run of a recogniser: a language model is for --lm_folder",
+        files={"lm/recipe.yaml": "language_model: null\n"},
+    ),
+    BadInput(
         "--init_from $trained $small --d_model 24",
         "init_from: no weight of the encoder of $trained fits by name and shape: is it of another kind, or of another "
         "d_model?",
