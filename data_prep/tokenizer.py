@@ -58,6 +58,8 @@ def train_tokenizer(manifest, out_folder, kind: str = "unigram", vocab_size: int
 
 def load_tokenizer(model) -> sentencepiece.SentencePieceProcessor:
     """The trained tokenizer. Raises DataError when the file is missing or no tokenizer."""
+    if Path(model).is_dir():
+        raise DataError(f"{model} is a folder: give the file in it, of a run tokenizer/tokenizer.model")
     if not Path(model).is_file():
         raise DataError(f"no tokenizer {model}: train it with python -m data_prep.tokenizer")
     try:

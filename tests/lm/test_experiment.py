@@ -239,6 +239,10 @@ ERRORS = {
         ["--tokenizer", "none.model"],
         "no tokenizer none.model: train it with python -m data_prep.tokenizer",
     ),
+    "a folder for the tokenizer": (
+        ["--tokenizer", "{folder}"],
+        "{folder} is a folder: give the file in it, of a run tokenizer/tokenizer.model",
+    ),
     "too few outputs": (
         ["--vocab_size", "8"],
         (
@@ -260,7 +264,9 @@ ERRORS = {
 @pytest.mark.parametrize(("options", "message"), ERRORS.values(), ids=ERRORS)
 def test_mistakes(folder, error_of, options, message):
     pieces = load_tokenizer(folder / "tokenizer.model").vocab_size()
-    assert error_of(*options) == message.format(folder=folder, pieces=pieces)
+    assert error_of(*(option.format(folder=folder) for option in options)) == message.format(
+        folder=folder, pieces=pieces
+    )
 
 
 def test_missing_keys(capsys):
