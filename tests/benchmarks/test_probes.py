@@ -194,6 +194,18 @@ def test_training_repeats_from_its_seed():
     assert first["accuracy"] == again["accuracy"] != other_seed["accuracy"]
 
 
+def test_training_ends_when_nothing_is_left_to_learn():
+    def signs(rng, sequences, frames):
+        x = rng.choice([-1.0, 1.0], (sequences, frames, 1))
+        return x, (x[..., 0] > 0).astype(int)
+
+    easy = TASKS["norm"]._replace(draw=signs, features=1, classes=2, frames=8, steps=200)
+    learnt = train([ConvOnly] * 2, easy, 0, Shape(), Training(warmup_steps=10, faultless_batches=5))
+    assert learnt["accuracy"] == 100 and 5 <= learnt["steps"] < 100
+    hopeless = easy._replace(draw=lambda *sizes: (signs(*sizes)[0], sizes[0].integers(2, size=sizes[1:])), steps=20)
+    assert train([ConvOnly] * 2, hopeless, 0, Shape(), Training(faultless_batches=1))["steps"] == 20
+
+
 # --- the command -------------------------------------------------------------------------------------------
 
 
