@@ -169,7 +169,7 @@ def test_a_file_that_fails_for_other_lengths_is_refused(exported, loaded, tmp_pa
 
 def test_an_encoder_alone_equals_torch(loaded, tmp_path):
     """Of a mixer that cuts time into blocks, one to three in what is tried; benchmarks.inference tries all."""
-    other = of_another_mixer(loaded, "rotary_linear_attention")
+    other = of_another_mixer(loaded, "directional_attention")
     result = onnx_export.export(other, tmp_path / "encoder.onnx", part="encoder")
     assert result.difference < 1e-4 and result.info.part == "encoder"
     with pytest.raises(RecipeError, match="holds the encoder alone: export the run without --part to transcribe"):
