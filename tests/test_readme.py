@@ -227,6 +227,7 @@ def figures():
     yield from figures_of_the_findings()
     yield from figures_of_swapping()
     yield from figures_of_transcribing()
+    yield from figures_of_preparation()
     yield from figures_of_transducers()
     yield from figures_of_streams()
 
@@ -337,6 +338,22 @@ def figures_of_transcribing():
     server = read("server.json")
     times = f"{server['word_latency_p50_ms']:,} ms in the median, {server['word_latency_p95_ms']:,} ms for 95 %"
     yield "docs/streaming.md", times
+
+
+def figures_of_preparation():
+    """Of a corpus of LibriSpeech's size."""
+    found = read("preparation.json")
+    seconds = {name: found[name]["seconds"] for name in ("first", "again", "first_batch", "restart")}
+    memory = {name: found[name]["peak_mb"] for name in ("first", "again")}
+    yield (
+        "results/README.md",
+        f"took {seconds['first']} s and {memory['first']} MB, again {seconds['again']} s and {memory['again']} MB",
+    )
+    yield (
+        "results/README.md",
+        f"{seconds['first_batch']} s with everything to be made, {seconds['restart']} s with manifests",
+    )
+    yield "docs/data.md", f"take {seconds['first']:.0f} seconds if the headers are in memory"
 
 
 def figures_of_transducers():

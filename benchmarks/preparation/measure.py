@@ -61,6 +61,8 @@ def measure(utterances: int, folder: Path | None = None, trains: bool = True) ->
 
     folder: where the corpus is made and removed again. Files are read from memory, since they have just been written.
     """
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="preparation-", dir=folder) as temporary:
         corpus = Path(temporary)
         write_corpus(corpus, utterances)

@@ -12,12 +12,13 @@ from data_prep.manifest import read_manifest
 
 
 def test_preparation_is_measured_and_the_corpus_removed(tmp_path, capsys):
-    assert main(["--utterances", "300", "--folder", str(tmp_path), "--no_start"]) == 0
+    folder = tmp_path / "new"
+    assert main(["--utterances", "300", "--folder", str(folder), "--no_start"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert figures["utterances"] == 300
     for run in (figures["first"], figures["again"]):
         assert run["seconds"] > 0 and run["cpu_seconds"] > 0 and run["peak_mb"] > 10
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
 def test_a_start_is_measured(tmp_path):
