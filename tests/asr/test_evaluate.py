@@ -167,12 +167,14 @@ def test_a_trained_run_is_not_overwritten(run, capsys, options):
 
 def test_other_files_are_not_overwritten(run, capsys, tmp_path):
     """Only what an evaluation that was stopped has left, or an empty folder."""
-    (tmp_path / "recipe.yaml").write_text("mine: 1\n")
-    message = f"--output {tmp_path} holds other files than an evaluation: give another folder"
-    assert error_of(capsys, run, "--output", str(tmp_path), "--data_folder", str(tmp_path)) == message
-    assert [path.name for path in tmp_path.iterdir()] == ["recipe.yaml"]
-    (tmp_path / "log.txt").write_text("stopped")
-    check_output(tmp_path, run)
+    output = tmp_path / "of others"
+    output.mkdir()
+    (output / "recipe.yaml").write_text("mine: 1\n")
+    message = f"--output {output} holds other files than an evaluation: give another folder"
+    assert error_of(capsys, run, "--output", str(output), "--data_folder", str(tmp_path)) == message
+    assert [path.name for path in output.iterdir()] == ["recipe.yaml"]
+    (output / "log.txt").write_text("stopped")
+    check_output(output, run)
     check_output(tmp_path / "new", run)
 
 

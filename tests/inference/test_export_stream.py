@@ -138,8 +138,8 @@ BRANCHFORMER = (
 )
 
 
-def test_a_transducer_on_a_branchformer_with_other_mixers_and_attention_under_left_chunks(run, samples, tmp_path):
-    mixers, folder, context = "[directional_attention, attention]", tmp_path / "stream", Context(2, 3)
+def test_a_transducer_on_a_branchformer_with_xnor_and_attention_under_left_chunks(run, samples, tmp_path):
+    mixers, folder, context = "[xnor, attention]", tmp_path / "stream", Context(2, 3)
     keys = {"mixer": mixers, "layers": 2, "model.encoder": BRANCHFORMER}
     loaded = noisy_transducer(run, samples, "stateless", **keys)
     assert onnx_export.export_stream(loaded, folder, context, transducer=True).difference < 1e-4
