@@ -11,7 +11,7 @@ SEED ?= 1234
 ARGS ?=
 DATA ?= data/quickstart
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
-PYTEST = $(VENV)/bin/python -m pytest -q -n 2 --dist loadfile
+PYTEST = $(VENV)/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: quickstart test test-quick lint format environment
 

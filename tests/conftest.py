@@ -1,11 +1,19 @@
 """What all tests share: one thread, and a log that goes nowhere once its run is over."""
 
 import logging
+from pathlib import Path
 
 import pytest
 import torch
 
 torch.set_num_threads(1)  # several would only get in each other's way on tensors this small
+SLOW = ("training", "asr", "inference", "benchmarks", "bakeoff")  # folders with few and long tests
+
+
+def pytest_collection_modifyitems(items):
+    """Long tests first, so that at the end no process waits minutes for the other (see --no-loadscope-reorder)."""
+    places = {folder: place for place, folder in enumerate(SLOW)}
+    items.sort(key=lambda item: places.get(item.path.relative_to(Path(__file__).parent).parts[0], len(SLOW)))
 
 
 @pytest.fixture(autouse=True)
