@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 
 from benchmarks.streaming import accuracy, cost
-from benchmarks.streaming.table import tables
+from benchmarks.streaming.table import read, tables
 from mixers import Context
 from recipes.errors import ArgumentParser, RecipeError, command_line
-from recipes.files import read_json, write_json
+from recipes.files import write_json
 from recipes.provenance import commit, versions
 
 ALL = "all"
@@ -73,14 +73,14 @@ def key(row: dict) -> tuple:
 def main(argv=None):
     own, rest = parse(argv)
     if own.part == "table":
-        print(tables(read_json(own.file)))
+        print(tables(read(own.file)))
         return
     rows = []
     for row in rows_of(own, rest):
         rows.append(row)
         print(json.dumps(row), flush=True)
     if own.out:
-        older = read_json(own.out) if own.out.is_file() else {}
+        older = read(own.out) if own.out.is_file() else {}
         new = {key(row) for row in rows}
         kept = [row for row in older.get(own.part, []) if key(row) not in new]
         write_json(own.out, {**older, "commit": commit(), "versions": versions(), own.part: kept + rows})

@@ -1,12 +1,28 @@
 """The tables of a file of results."""
 
 import statistics
+from pathlib import Path
 
 from recipes.describe.tables import markdown
+from recipes.errors import RecipeError
+from recipes.files import read_json
+
+NAMES = ("recipe", "mixer", "search")  # of a row of errors
+
+
+def read(file: Path) -> dict:
+    """The results in a file. Raises RecipeError for a file of another kind, or of an earlier form."""
+    results = read_json(file)
+    if not isinstance(results, dict) or not {"errors", "cost"} & results.keys():
+        raise RecipeError(f"{file} is no file of this benchmark: it has neither 'errors' nor 'cost'; --out makes one")
+    missing = [name for row in results.get("errors", []) for name in NAMES if name not in row]
+    if missing:
+        raise RecipeError(f"{file} has rows without '{missing[0]}', as they once were: measure them again, with --out")
+    return results
 
 
 def tables(results: dict) -> str:
-    """Of what the file has: errors by context, a table for each search, a column for each model; costs."""
+    """Of what ``read`` gives: errors by context, a table for each search, a column for each model; costs."""
     rows = results.get("errors", [])
     parts = [
         (f"WER, text by {search}, {' / '.join(dict.fromkeys(row['split'] for row in rows))}:", errors(rows, search))

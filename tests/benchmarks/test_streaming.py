@@ -41,6 +41,24 @@ def test_errors_by_context(tmp_path, capsys):
     assert "cost takes no --test_search" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("results", "message"),
+    [
+        ([1], "is no file of this benchmark: it has neither 'errors' nor 'cost'; --out makes one"),
+        ({"runs": []}, "is no file of this benchmark: it has neither 'errors' nor 'cost'; --out makes one"),
+        (
+            {"errors": [{"recipe": "quickstart", "mixer": "xnor"}]},
+            "has rows without 'search', as they once were: measure them again, with --out",
+        ),
+    ],
+)
+def test_files_of_another_kind(results, message, tmp_path, capsys):
+    file = tmp_path / "results.json"
+    file.write_text(json.dumps(results))
+    assert main(["table", str(file)]) == 2
+    assert capsys.readouterr().err == f"error: {file} {message}\n"
+
+
 def test_a_column_for_each_model_and_the_mean_of_its_seeds():
     context = {"chunk": 8, "left_chunks": None, "split": "test-clean", "search": "BeamSearch"}
     rows = [
