@@ -6,7 +6,6 @@ out, is refused. Only headers of audio files are read, unless all audio is to be
 
 import json
 import math
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from typing import NamedTuple, TypeVar
 from tqdm import tqdm
 
 from data_prep import audio
+from data_prep.cores import usable_cores
 from data_prep.errors import DataError
 from data_prep.files import checksum, write_atomically
 from data_prep.manifest import csv_blocks, located, speaker_of
@@ -71,7 +71,7 @@ class SplitWriter:
     def __init__(
         self, split: str, out_folder, *, workers: int | None = None, progress=True, check=False, normalizer="none"
     ):
-        self.workers = os.cpu_count() or 1 if workers is None else workers
+        self.workers = usable_cores() if workers is None else workers
         if self.workers < 1:
             raise DataError(f"workers is {workers}: give 1 or more")
         if normalizer not in NORMALIZERS:
@@ -155,7 +155,7 @@ class SplitWriter:
         """Decode the files and put the kinds of problems in place of their headers."""
         sound = [(index, header) for index, header in enumerate(headers) if not isinstance(header, str)]
         seconds = sum(header.frames / header.rate for _, header in sound)
-        minutes = seconds / DECODED_PER_SECOND / min(self.workers, os.cpu_count() or 1) / 60
+        minutes = seconds / DECODED_PER_SECOND / min(self.workers, usable_cores()) / 60
         print(f"{self.split}: decoding {seconds / 3600:.1f} hours of audio, about {math.ceil(minutes)} min")
         outcomes = self.map_files(audio.check, [paths[index] for index, _ in sound])
         for (index, header), problem in zip(sound, outcomes, strict=True):

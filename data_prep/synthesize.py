@@ -14,6 +14,7 @@ from pathlib import Path
 import soundfile
 from tqdm import tqdm
 
+from data_prep.cores import usable_cores
 from data_prep.errors import ArgumentParser, DataError, command_line
 from data_prep.files import write_atomically
 from data_prep.manifest import HOMOPHONES_FILE
@@ -34,7 +35,7 @@ def synthesize(out_folder, kind="story", minutes=None, seed=0, workers=None, pro
     if kind not in KINDS:
         raise DataError(f"no corpus kind {kind!r}: choose from {', '.join(KINDS)}")
     minutes = KINDS[kind].splits[-1].minutes if minutes is None else minutes
-    workers = os.cpu_count() or 1 if workers is None else workers
+    workers = usable_cores() if workers is None else workers
     if not 0 < minutes < float("inf"):
         raise DataError(f"minutes is {minutes}: give the minutes of training audio, more than 0")
     if workers < 1:

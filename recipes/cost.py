@@ -72,17 +72,57 @@ class TensorWatch(TorchDispatchMode):
         self.current -= size
 
 
-def available_memory(meminfo: Path = Path("/proc/meminfo")) -> int | None:
-    """Bytes of main memory that processes can still take; None where the system does not say (macOS).
+def available_memory(root: Path = Path("/")) -> int | None:
+    """Bytes of main memory that this process can still take; None where the system does not say (macOS).
 
-    Linux counts memory that holds copies of files as used, and gives it up when a process needs it: after a corpus has
-    been read hardly any memory is free, and most of it is available.
+    The least that the machine and the process's control groups allow: containers and batch systems set limits that
+    ``/proc/meminfo`` does not know. Linux counts memory that holds copies of files as used, and gives it up when a
+    process needs it: after a corpus has been read hardly any memory is free, and most of it is available.
     """
+    machine = numbers_in(root / "proc/meminfo").get("MemAvailable:")
+    return None if machine is None else max(0, min([1024 * machine, *left_in_groups(root)]))
+
+
+def left_in_groups(root: Path) -> list[int]:
+    """Bytes left below the memory limit of each control group that this process is in, and of those around it.
+
+    https://docs.kernel.org/admin-guide/cgroup-v2.html and cgroup-v1/memory.html.
+    """
+    left = []
+    for line in text_of(root / "proc/self/cgroup").splitlines():
+        number, controllers, path = line.split(":", 2)
+        if number == "0":
+            mount, limit, used, caches = "", "memory.max", "memory.current", ("inactive_file", "active_file")
+        elif "memory" in controllers.split(","):
+            mount, limit, used = "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
+            caches = ("total_inactive_file", "total_active_file")
+        else:
+            continue
+        # Inside a container the path may be that of the host: what exists of it, up to the mount, is what counts.
+        top = root / "sys/fs/cgroup" / mount
+        group = top / path.strip("/")
+        for folder in (group, *group.parents):
+            limit_text, used_text = text_of(folder / limit).strip(), text_of(folder / used).strip()
+            if limit_text.isdecimal() and used_text.isdecimal():  # "max" is no limit
+                copies = numbers_in(folder / "memory.stat")
+                left.append(int(limit_text) - int(used_text) + sum(copies.get(name, 0) for name in caches))
+            if folder == top:
+                break
+    return left
+
+
+def numbers_in(file: Path) -> dict[str, int]:
+    """A file with a name and a number on each line."""
+    pairs = re.findall(r"^(\S+)\s+(\d+)(?: kB)?$", text_of(file), flags=re.MULTILINE)
+    return {name: int(number) for name, number in pairs}
+
+
+def text_of(file: Path) -> str:
+    """Empty where there is no such file."""
     try:
-        kilobytes = re.search(r"^MemAvailable:\s+(\d+) kB$", meminfo.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        return file.read_text(encoding="utf-8")
     except OSError:
-        return None
-    return 1024 * int(kilobytes[1]) if kilobytes else None
+        return ""
 
 
 def _tensors(tree) -> list[torch.Tensor]:

@@ -6,16 +6,15 @@ stack is written to the results file at once: give the command again, and finish
 """
 
 import argparse
-import os
 from pathlib import Path
 
 from benchmarks.probes import ON_REQUEST, TASK_NAMES
 from benchmarks.probes.results import markdown, read
+from data_prep.cores import usable_cores
 from data_prep.errors import ArgumentParser, DataError, command_line
 
 
 def arguments(argv=None) -> argparse.Namespace:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     parser = ArgumentParser(
         prog="python -m benchmarks.probes", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -23,7 +22,9 @@ def arguments(argv=None) -> argparse.Namespace:
     parser.add_argument("--mixers", nargs="+", help=f"default: all, one hybrid, and not {without}")
     parser.add_argument("--tasks", nargs="+", default=list(TASK_NAMES), help=f"default: {' '.join(TASK_NAMES)}")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="seeds 0 to N-1 (default: %(default)s)")
-    parser.add_argument("--jobs", type=int, default=cores, help="processes of one thread each (default: all cores)")
+    parser.add_argument(
+        "--jobs", type=int, default=usable_cores(), help="processes of one thread each (default: all cores)"
+    )
     parser.add_argument("--out", type=Path, default=Path("results/probes.json"), help="default: %(default)s")
     parser.add_argument("--table", type=Path, metavar="FILE", help="print the table of this file, train nothing")
     options = parser.parse_args(argv)

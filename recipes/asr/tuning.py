@@ -23,19 +23,21 @@ def tune(evaluation: Evaluation, splits: Sequence[str] | None = None) -> None:
     if not choices:
         raise RecipeError(f"{type(search).__name__} has nothing to tune: leave out --tune")
     prepared = development(evaluation, splits)
-    lowest, tried = None, []
-    for key, values in choices.items():
-        best = getattr(search, key)
-        for value in dict.fromkeys((best, *values)):
-            setattr(search, key, value)
-            settings = {name: getattr(search, name) for name in choices}
-            wer = word_error_rate(evaluation, prepared)
-            evaluation.logger.info(f"{in_words(settings)}: WER {wer:.2f} %")
-            tried.append({**settings, "wer": round(wer, 3)})
-            if lowest is None or wer < lowest:
-                lowest, best = wer, value
-        setattr(search, key, best)
     chosen = {name: getattr(search, name) for name in choices}
+    wers: dict[tuple[float, ...], float] = {}  # of what was decoded: what is best so far is among the next key's values
+    for key, values in choices.items():
+        for value in (chosen[key], *values):
+            settings = {**chosen, key: value}
+            if tuple(settings.values()) in wers:
+                continue
+            for name, setting in settings.items():
+                setattr(search, name, setting)
+            wers[tuple(settings.values())] = wer = word_error_rate(evaluation, prepared)
+            evaluation.logger.info(f"{in_words(settings)}: WER {wer:.2f} %")
+        # Of equals the first that was tried.
+        chosen = dict(zip(choices, min(wers, key=wers.__getitem__), strict=True))
+    tried = [{**dict(zip(choices, values, strict=True)), "wer": round(wer, 3)} for values, wer in wers.items()]
+    lowest = min(wers.values())
     tuned_on = list(prepared.valid)
     result = {"splits": tuned_on, "chosen": chosen, "wer": lowest, "tried": tried}
     on_main_process(lambda: write_json(evaluation.folder / "tuned.json", result))

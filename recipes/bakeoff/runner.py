@@ -14,6 +14,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from data_prep.cores import usable_cores
 from recipes.bakeoff.plan import Plan, Run
 from recipes.bakeoff.preparation import copy_preparation
 from recipes.bakeoff.progress import Job, Progress
@@ -27,8 +28,7 @@ PATIENCE_SECONDS = 10  # between asking a process to stop and stopping it
 
 def threads_of_a_job(jobs: int) -> int | None:
     """Threads for each of several runs; None leaves a single run at a time with what the machine gives it."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // jobs) if jobs > 1 else None
+    return max(1, usable_cores() // jobs) if jobs > 1 else None
 
 
 def run_all(plan: Plan, jobs: int, lock: TextIO, program: Sequence[str] = TRAIN) -> int:

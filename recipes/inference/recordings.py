@@ -12,6 +12,7 @@ import numpy as np
 
 from data_prep.audio import FORMATS, Header, read_header
 from data_prep.errors import DataError
+from recipes.errors import RecipeError
 from recipes.inference.audio import SAMPLE_RATE, as_array, check_scale, mono, parse_audio, read_audio
 
 STDIN = "-"
@@ -55,6 +56,12 @@ def recording_of(audio: Any, rate: int | None, name: str) -> Recording:
         raise DataError(f"{name}: samples need their rate: transcribe(samples, rate=16000)")
     check_scale(samples, name)
     return Recording(name, samples=mono(samples, rate, name))
+
+
+def check_rate(audios: Sequence[Any], rate: int | None) -> None:
+    """Raises RecipeError for a rate that nothing would use: a file says its own."""
+    if rate is not None and audios and all(isinstance(audio, (str, PurePath)) for audio in audios):
+        raise RecipeError(f"rate={rate} is for samples, and {audios[0]} is a file, which has its own: leave it out")
 
 
 def find_recordings(arguments: Sequence[str], rate: int | None = None) -> list[Recording]:

@@ -90,6 +90,8 @@ class TextStream:
         """End the stream, even in the middle of a word. Returns its last final text, if anything was said."""
         self.check_open()
         self.finished = True
+        if not self.samples:  # the model would make a frame of the edges alone
+            return []
         texts = self.compute(self.taken(self.samples_waiting()), last=True)
         return [text for text in texts if text.final] + self.end_utterance(self.utterance.end)
 

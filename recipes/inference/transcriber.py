@@ -15,7 +15,7 @@ from recipes.inference.endpoint import Endpoint
 from recipes.inference.engine import Outcome, groups, read_batches
 from recipes.inference.loading import Settings, load_model
 from recipes.inference.recognition import LoadedModel, Recognition
-from recipes.inference.recordings import Recording, recording_of
+from recipes.inference.recordings import Recording, check_rate, recording_of
 from recipes.inference.streaming import Stream
 
 BATCH_SECONDS = 100.0
@@ -87,9 +87,10 @@ class Transcriber:
         audio: a path, or samples ``[samples]`` or ``[samples, channels]`` (an array, or a tensor on the CPU) of this
         rate in Hz; whole numbers are shares of their type's range. nbest: readings to keep with their scores.
         Raises DataError, which names the recording, for one that cannot be used, and RecipeError for readings that
-        the search does not have.
+        the search does not have, and for a rate where there are only paths.
         """
         several = isinstance(audio, (list, tuple))
+        check_rate(audio if several else [audio], rate)
         recordings = [
             recording_of(item, rate, f"recording {number}" if several else "recording")
             for number, item in enumerate(audio if several else [audio])

@@ -134,12 +134,13 @@ def test_best_average_is_that_of_the_runs_own_test(run):
 
 
 def test_tuning_takes_the_best_of_development(run, monkeypatch):
-    monkeypatch.setattr(BeamSearch, "tunable", lambda self, lm: {"length_bonus": (0.0, -9.0), "ctc_weight": (0.2, 0.9)})
+    monkeypatch.setattr(BeamSearch, "tunable", lambda self, lm: {"length_bonus": (0.0, -9.0), "ctc_weight": (0.4, 0.9)})
     assert evaluate(run, "--tune") == 0
     folder = run / "evaluations" / "tuned"
     tuned = json.loads((folder / "tuned.json").read_text())
     assert tuned["splits"] == ["dev-clean"]
     assert [(trial["length_bonus"], trial["ctc_weight"]) for trial in tuned["tried"]][:2] == [(0.0, 0.4), (-9.0, 0.4)]
+    assert len(tuned["tried"]) == 3, "what is best so far is not decoded again for the next key"
     assert tuned["wer"] == pytest.approx(min(trial["wer"] for trial in tuned["tried"]), abs=0.001)
     chosen = {**tuned["chosen"], "wer": pytest.approx(tuned["wer"], abs=0.001)}
     assert chosen in tuned["tried"]

@@ -102,9 +102,54 @@ def test_unknown_memory(corpus, tmp_path, capsys, monkeypatch):
 
 
 def test_memory_that_holds_copies_of_files_is_available(tmp_path):
-    meminfo = tmp_path / "meminfo"
-    meminfo.write_text("MemTotal: 8000 kB\nMemFree:          100 kB\nMemAvailable:    6000 kB\nCached: 5900 kB\n")
-    assert available_memory(meminfo) == 6000 * 1024
-    meminfo.write_text("MemTotal: 8000 kB\n")
-    assert available_memory(meminfo) is None
-    assert available_memory(tmp_path / "none") is None  # macOS
+    assert available_memory(tmp_path) is None  # macOS
+    write_files(tmp_path, MEMINFO)
+    assert available_memory(tmp_path) == 6000 * 1024
+    write_files(tmp_path, {"proc/meminfo": "MemTotal: 8000 kB\n"})
+    assert available_memory(tmp_path) is None
+
+
+MEMINFO = {"proc/meminfo": "MemTotal: 8000 kB\nMemFree:      100 kB\nMemAvailable:    6000 kB\nCached: 5900 kB\n"}
+V1 = {"proc/self/cgroup": "9:cpu:/\n4:hugetlb,memory:/docker/ab\n0::/\n"}
+V2 = {"proc/self/cgroup": "0::/job/step\n"}
+
+
+@pytest.mark.parametrize(
+    ("files", "available"),
+    [
+        (V2, 6000 * 1024),
+        (V2 | {"job/step/memory.max": "max\n", "job/step/memory.current": "7\n"}, 6000 * 1024),
+        (V2 | {"job/step/memory.max": "9000\n", "job/step/memory.current": "7000\n"}, 2000),
+        (V2 | {"job/memory.max": "9000\n", "job/memory.current": "7000\n", "job/step/memory.max": "max\n"}, 2000),
+        (V2 | {"memory.max": "9000\n", "memory.current": "7000\n"}, 2000),  # a container sees its own group as the top
+        (
+            V2
+            | {"memory.max": "9000\n", "memory.current": "7000\n"}
+            | {"memory.stat": "anon 6000\nfile 900\nshmem 400\ninactive_file 300\nactive_file 200\n"},
+            2500,
+        ),
+        (V2 | {"memory.max": "9000\n", "memory.current": "9500\n"}, 0),
+        (V1, 6000 * 1024),
+        (
+            V1 | {"memory/memory.limit_in_bytes": "9223372036854771712\n", "memory/memory.usage_in_bytes": "5"},
+            6144000,
+        ),
+        (
+            V1
+            | {"memory/memory.limit_in_bytes": "9000\n", "memory/memory.usage_in_bytes": "7000\n"}
+            | {"memory/memory.stat": "inactive_file 1\ntotal_inactive_file 300\ntotal_active_file 200\n"},
+            2500,
+        ),
+        (V1 | {"memory/docker/ab/memory.limit_in_bytes": "90\n", "memory/docker/ab/memory.usage_in_bytes": "7\n"}, 83),
+    ],
+)
+def test_a_container_has_what_its_limit_leaves(tmp_path, files, available):
+    groups = {path if path.startswith("proc") else f"sys/fs/cgroup/{path}": text for path, text in files.items()}
+    write_files(tmp_path, MEMINFO | groups)
+    assert available_memory(tmp_path) == available
+
+
+def write_files(root, texts):
+    for path, text in texts.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)

@@ -163,7 +163,7 @@ def test_a_run_takes_what_was_prepared_for_it(corpus, tmp_path, capsys):
 
 
 def test_cores_are_divided(corpus, tmp_path, stub, monkeypatch):
-    monkeypatch.setattr(runner.os, "sched_getaffinity", lambda _: range(6), raising=False)
+    monkeypatch.setattr(runner, "usable_cores", lambda: 6)
     assert stub.run(plan_of(corpus, tmp_path / "out", "xnor", seeds=(1,)), jobs=3) == 0
     assert stub.calls()[0][2] == "2"
 

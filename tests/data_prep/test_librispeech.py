@@ -13,6 +13,7 @@ from data_prep.corpus import Corpus
 from data_prep.errors import DataError
 from data_prep.librispeech import prepare_split
 from data_prep.manifest import read_manifest
+from data_prep.split_manifest import SplitWriter
 from tests.support.corpus import write_corpus
 
 SPLIT = "train-clean-5"
@@ -99,6 +100,12 @@ def test_number_of_workers_changes_nothing(corpus, tmp_path):
         for workers in (1, 2, 5)
     }
     assert len(contents) == 1
+
+
+def test_workers_are_the_cores_that_the_process_may_use(monkeypatch, tmp_path):
+    monkeypatch.setattr("os.cpu_count", lambda: 128)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {3, 7}, raising=False)
+    assert SplitWriter(SPLIT, tmp_path).workers == 2
 
 
 def test_no_workers_is_an_error(corpus, tmp_path):

@@ -135,6 +135,8 @@ def test_the_examples_of_the_page(run, recordings, tmp_path, monkeypatch, capsys
 def test_a_bad_recording_is_named(transcriber, recordings, tmp_path):
     with pytest.raises(DataError, match=rf"^{tmp_path}/gone\.wav: No such file or directory$"):
         transcriber.transcribe([recordings[0], tmp_path / "gone.wav"])
+    with pytest.raises(RecipeError, match=r"^rate=8000 is for samples, and .*\.flac is a file, which has its own"):
+        transcriber.transcribe(recordings[:2], 8000)
     with pytest.raises(DataError, match=r"^recording 1: samples need their rate"):
         transcriber.transcribe([recordings[0], np.zeros(16000)])
     with pytest.raises(DataError, match=r"^recording: 20 ms of audio hold no word"):
