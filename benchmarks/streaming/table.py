@@ -22,35 +22,41 @@ def read(file: Path) -> dict:
 
 
 def tables(results: dict) -> str:
-    """Of what ``read`` gives: errors by context, a table for each search, a column for each model; costs."""
+    """Of what ``read`` gives: errors by context, a table for each recipe and search; costs."""
     rows = results.get("errors", [])
-    parts = [
-        (f"WER, text by {search}, {' / '.join(dict.fromkeys(row['split'] for row in rows))}:", errors(rows, search))
-        for search in dict.fromkeys(row["search"] for row in rows)
-    ]
+    parts = []
+    for recipe, search in dict.fromkeys((row["recipe"], row["search"]) for row in rows):
+        own = [row for row in rows if (row["recipe"], row["search"]) == (recipe, search)]
+        splits = " / ".join(dict.fromkeys(row["split"] for row in own))
+        parts.append((f"WER of {recipe}, text by {search}, {splits}:", errors(own)))
     if "cost" in results:
         parts.append(("State and CPU time of a chunk:", costs(results["cost"])))
     return "\n\n".join("\n".join([title, "", *markdown(lines)]) for title, lines in parts)
 
 
-def errors(rows: list[dict], search: str) -> list[dict[str, str]]:
-    """A line for each context: WER of the test sets, a slash between them; the mean where there are several seeds."""
-    rates: dict[tuple, dict[str, list[float]]] = {}  # by context and model, then by test set
-    for row in (row for row in rows if row["search"] == search):
-        splits = rates.setdefault((row["chunk"], row["left_chunks"], row["recipe"], row["mixer"]), {})
+def errors(rows: list[dict]) -> list[dict[str, str]]:
+    """A line for each context, a column for each mixer: WER of the test sets, a slash between them.
+
+    Of several seeds mean ± standard deviation.
+    """
+    rates: dict[tuple, dict[str, list[float]]] = {}  # by context and mixer, then by test set
+    for row in rows:
+        splits = rates.setdefault((row["chunk"], row["left_chunks"], row["mixer"]), {})
         splits.setdefault(row["split"], []).append(row["wer"])
-    contexts, models = dict.fromkeys(key[:2] for key in rates), dict.fromkeys(key[2:] for key in rates)
-    several_recipes = len({recipe for recipe, _ in models}) > 1
     shown = []
-    for chunk, left_chunks in contexts:
+    for chunk, left_chunks in dict.fromkeys(key[:2] for key in rates):
         line = {"chunk": "whole utterance" if chunk is None else str(chunk)}
         line["left chunks"] = "" if chunk is None else "all" if left_chunks is None else str(left_chunks)
-        for recipe, mixer in models:
-            wers = rates.get((chunk, left_chunks, recipe, mixer), {}).values()
-            name = f"`{recipe}`, `{mixer}`" if several_recipes else f"`{mixer}`"
-            line[name] = " / ".join(f"{statistics.mean(seeds):.2f}" for seeds in wers) or "–"
+        for mixer in dict.fromkeys(key[2] for key in rates):
+            wers = rates.get((chunk, left_chunks, mixer), {}).values()
+            line[f"`{mixer}`"] = " / ".join(mean_and_deviation(seeds) for seeds in wers) or "–"
         shown.append(line)
     return shown
+
+
+def mean_and_deviation(rates: list[float]) -> str:
+    mean = f"{statistics.mean(rates):.2f}"
+    return f"{mean} ± {statistics.stdev(rates):.2f}" if len(rates) > 1 else mean
 
 
 def costs(rows: list[dict]) -> list[dict[str, str]]:

@@ -8,7 +8,7 @@ from torch.utils._pytree import tree_leaves
 
 from benchmarks.streaming.command import main
 from benchmarks.streaming.cost import Streamed
-from benchmarks.streaming.table import errors
+from benchmarks.streaming.table import errors, tables
 from mixers import Context
 from tests.support.runs import RECIPE, small_corpus, train
 
@@ -30,7 +30,7 @@ def test_errors_by_context(tmp_path, capsys):
     capsys.readouterr()
     assert main(["table", str(out)]) == 0
     printed, _, costs = capsys.readouterr().out.partition("State and CPU time of a chunk:\n\n")
-    assert printed.startswith("WER, text by greedy CTC, test-clean:\n\n| chunk |")
+    assert printed.startswith(f"WER of {rows[0]['recipe']}, text by greedy CTC, test-clean:\n\n| chunk |")
     assert f"| 4 | all | {rows[-1]['wer']:.2f} |" in printed.splitlines()
     first = written["cost"][0]
     assert (
@@ -59,18 +59,24 @@ def test_files_of_another_kind(results, message, tmp_path, capsys):
     assert capsys.readouterr().err == f"error: {file} {message}\n"
 
 
-def test_a_column_for_each_model_and_the_mean_of_its_seeds():
-    context = {"chunk": 8, "left_chunks": None, "split": "test-clean", "search": "BeamSearch"}
+def test_a_table_for_each_recipe_and_search_a_column_for_each_mixer():
+    context = {"chunk": 8, "left_chunks": None, "split": "test-clean", "search": "BeamSearch", "recipe": "quickstart"}
     rows = [
-        {**context, "recipe": "quickstart", "mixer": "xnor", "seed": 1, "wer": 1.0},
-        {**context, "recipe": "quickstart", "mixer": "xnor", "seed": 2, "wer": 2.0},
-        {**context, "recipe": "quickstart", "mixer": "xnor", "seed": 1, "wer": 5.0, "split": "test-other"},
-        {**context, "recipe": "other", "mixer": "xnor", "seed": 1, "wer": 7.0, "chunk": None},
-        {**context, "recipe": "third", "mixer": "xnor", "seed": 1, "wer": 9.0, "search": "greedy CTC"},
+        {**context, "mixer": "xnor", "seed": 1, "wer": 1.0},
+        {**context, "mixer": "xnor", "seed": 2, "wer": 2.0},
+        {**context, "mixer": "xnor", "seed": 1, "wer": 5.0, "split": "test-other"},
+        {**context, "mixer": "other", "seed": 1, "wer": 7.0, "chunk": None},
     ]
-    assert errors(rows, "BeamSearch") == [
-        {"chunk": "8", "left chunks": "all", "`quickstart`, `xnor`": "1.50 / 5.00", "`other`, `xnor`": "–"},
-        {"chunk": "whole utterance", "left chunks": "", "`quickstart`, `xnor`": "–", "`other`, `xnor`": "7.00"},
+    apart = [{**rows[0], "recipe": "context"}, {**rows[0], "search": "greedy CTC", "split": "dev-clean"}]
+    assert errors(rows) == [
+        {"chunk": "8", "left chunks": "all", "`xnor`": "1.50 ± 0.71 / 5.00", "`other`": "–"},
+        {"chunk": "whole utterance", "left chunks": "", "`xnor`": "–", "`other`": "7.00"},
+    ]
+    titles = [line for line in tables({"errors": rows + apart}).splitlines() if line.endswith(":")]
+    assert titles == [
+        "WER of quickstart, text by BeamSearch, test-clean / test-other:",
+        "WER of context, text by BeamSearch, test-clean:",
+        "WER of quickstart, text by greedy CTC, dev-clean:",
     ]
 
 
