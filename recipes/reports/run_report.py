@@ -14,7 +14,7 @@ from recipes.files import COMPARISON
 from recipes.reports.error_analysis import read_aligned
 from recipes.reports.error_sections import error_sections
 from recipes.reports.page import render
-from recipes.reports.run_sections import command, facts, headlines, learning_curves, results
+from recipes.reports.run_sections import command, facts, headlines, learning, results
 from recipes.scoring.results import SUMMARY, LanguageModelSummary, RunSummary
 
 
@@ -35,7 +35,6 @@ def write_report(folder: Path) -> Path:
         decoded = {split: read_aligned(folder, split, result) for split, result in summary.splits.items()}
     except RecipeError as error:
         raise RecipeError(f"{error}: evaluate again: {again}") from None
-    curves, damaged_lines = learning_curves(folder)
     recipe, rates = folder / "recipe.yaml", headlines(summary, decoded)
     page = render(
         "run.html.jinja",
@@ -43,8 +42,7 @@ def write_report(folder: Path) -> Path:
         summary=summary,
         headlines=rates,
         results=results(summary, rates),
-        curves=curves,
-        damaged_lines=damaged_lines,
+        learning=learning(folder),
         errors=error_sections(decoded),
         facts=facts(summary),
         command=command(folder, summary),

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from recipes.reports.error_analysis import interval
 from recipes.reports.error_sections import Decoded
 from recipes.reports.page import Column, Figure, Table, duration, interval_text, number_text
-from recipes.reports.plots import Series, line_plot
+from recipes.reports.plots import Series, line_plot, value_text
 from recipes.scoring.results import LOG, EpochRecord, RunSummary
 
 COUNTS = ("substitutions", "deletions", "insertions", "words", "utterances")
@@ -81,20 +81,34 @@ def results(summary: RunSummary, rates: list[Headline]) -> Table:
     return Table("Errors by test set", columns, rows, sortable=False)
 
 
-def learning_curves(folder: Path) -> tuple[list[Figure] | None, int]:
-    """Plots of log.jsonl, None without it, and how many of its lines are damaged."""
-    if not (folder / LOG).is_file():
-        return None, 0
-    epochs, damaged_lines = EpochRecord.read_all(folder)
-    figures = []
+class Learning(NamedTuple):
+    """What log.jsonl tells: curves, or the values of a single epoch, whose curves would be points."""
+
+    logged: bool
+    curves: list[Figure]
+    values: Table
+    damaged_lines: int
+
+
+def learning(folder: Path) -> Learning:
+    """Of log.jsonl; nothing is ``logged`` without that file. damaged_lines: how many of its lines are left out."""
+    logged = (folder / LOG).is_file()
+    epochs, damaged_lines = EpochRecord.read_all(folder) if logged else ([], 0)
+    figures, rows = [], []
     for caption, axis, labels in CURVES:
         series = [curve(label, name, epochs) for name, label in labels.items()]
         series = [line for line in series if any(map(math.isfinite, line.y))]
-        if series:
+        if not series:
+            continue
+        if len(epochs) == 1:
+            value = caption + " %" * axis.endswith("%")
+            rows += [[f"{value}, {line.label}" if len(labels) > 1 else value, value_text(line.y[0])] for line in series]
+        else:
             caption += f" ({series[0].label})" if len(series) < len(labels) else ""
             plot = line_plot(series, title=caption, x_label="epoch", y_label=axis, zero_y=True)
             figures.append(Figure(caption, plot))
-    return figures, damaged_lines
+    values = Table("Values of the epoch", [Column(""), Column("after the first epoch")], rows, sortable=False)
+    return Learning(logged, figures, values, damaged_lines)
 
 
 def curve(label: str, name: str, epochs: Sequence[EpochRecord]) -> Series:

@@ -189,6 +189,17 @@ def test_learning_curves(tmp_path):
     assert page.count("beam search: ") == 1
 
 
+def test_a_single_epoch_has_values_and_no_curves(tmp_path):
+    page = section(report_of(tmp_path, epochs=1), "curves")
+    assert "<figcaption>" not in page
+    assert re.findall(r'<tr><th scope="row">(.*?)</th><td>(.*?)</td>', page) == [
+        ("Loss, training", "80"),
+        ("Loss, validation", "40"),
+        ("Validation WER %, greedy CTC", "64"),
+        ("Learning rate", "0.002"),
+    ]
+
+
 def test_a_search_of_every_fifth_epoch_is_a_line_of_its_own(tmp_path):
     page = section(report_of(tmp_path, epochs=20), "curves")
     assert page.count("beam search: ") == 4
