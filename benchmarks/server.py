@@ -25,7 +25,7 @@ from benchmarks.long_recordings.accuracy import joined
 from data_prep.errors import ArgumentParser, DataError, command_line
 from recipes.files import write_json
 from recipes.inference import Transcriber
-from recipes.inference.audio import SAMPLE_RATE
+from recipes.inference.audio.samples import SAMPLE_RATE
 from recipes.provenance import machine
 from recipes.scoring import DecodedUtterance, decoded_file
 

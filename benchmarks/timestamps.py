@@ -24,7 +24,7 @@ from data_prep.synthetic.grammar import spoken
 from data_prep.synthetic.recording import record, trim
 from data_prep.synthetic.speaker import Speaker, generator_for
 from recipes.errors import command_line
-from recipes.inference.transcript import Transcript, Word
+from recipes.inference.transcripts.transcript import Transcript, Word
 
 
 class Spoken(NamedTuple):

@@ -30,6 +30,14 @@ BESIDE = {
     ("recipes.stock", "recipes.lm"),
 }
 FLOOR_OF = {package: floor for floor, packages in enumerate(FLOORS) for package in packages}
+INSIDE_INFERENCE = (
+    ("serve",),
+    ("command", "export"),
+    ("transcriber", "onnx"),
+    ("streams",),
+    ("recognition",),
+    ("audio", "transcripts", "long_recordings", "release", "in_speechbrain"),
+)
 LONGEST_CHAIN = 20
 FACES = sorted(
     name for name in MODULES if is_package(name) and name in FLOOR_OF and name.startswith(("recipes", "mixers"))
@@ -61,10 +69,22 @@ def test_no_circle_and_no_long_chain():
     assert len(chain) <= LONGEST_CHAIN, " -> ".join(chain)
 
 
-def test_the_page_has_the_same_floors():
+def test_arrows_inside_inference_point_down():
+    """Of its folders, and of the modules that stand directly in it."""
+    floor_of = {part: floor for floor, parts in enumerate(INSIDE_INFERENCE) for part in parts}
+    part_of = {name: name.split(".")[2] for name in MODULES if name.startswith("recipes.inference.")}
+    assert set(part_of.values()) == set(floor_of)
+    for module, part in part_of.items():
+        for imported in imports_of(module) & part_of.keys():
+            other = part_of[imported]
+            assert other == part or floor_of[other] > floor_of[part], f"{module} imports {imported}"
+
+
+@pytest.mark.parametrize(("name", "floors"), [("floors", FLOORS), ("inference", INSIDE_INFERENCE)])
+def test_the_page_has_the_same_floors(name, floors):
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"^```floors\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
-    assert [set(line.split()) for line in block.splitlines()] == [set(floor) for floor in FLOORS]
+    (block,) = re.findall(rf"^```{name}\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    assert [set(line.split()) for line in block.splitlines()] == [set(floor) for floor in floors]
 
 
 def test_few_modules_stand_directly_in_recipes():

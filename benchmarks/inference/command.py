@@ -28,9 +28,9 @@ from data_prep.splits import find_corpus
 from recipes.config import load
 from recipes.errors import ArgumentParser, RecipeError, command_line
 from recipes.files import write_json
-from recipes.inference.audio import read_audio
+from recipes.inference.audio.reading import read_audio
+from recipes.inference.export.files import export_model
 from recipes.inference.onnx.engine import OnnxEngine
-from recipes.inference.onnx.export import export
 from recipes.inference.onnx.model import OnnxModel
 from recipes.inference.transcriber import Transcriber
 from recipes.provenance import commit, machine
@@ -52,7 +52,7 @@ class Bench:
     def exported(self, recipe: Path | None, int8: bool) -> Path:
         out = self.folder / f"{recipe.stem if recipe else 'run'}{'_int8' if int8 else ''}.onnx"
         if not out.exists():
-            export(loaded(self.options.run, recipe), out, int8=int8)
+            export_model(loaded(self.options.run, recipe), out, int8=int8)
         return out
 
     def files(self) -> list[tuple[float, str]]:

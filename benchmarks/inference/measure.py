@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from benchmarks.preparation.measure import ROOT, run
 from data_prep.manifest import read_manifest
-from recipes.inference.engine import Engine
-from recipes.inference.recordings import find_recordings
+from recipes.inference.audio.recordings import find_recordings
+from recipes.inference.recognition.engine import Engine
 from recipes.scoring import align_words
 
 

@@ -7,9 +7,9 @@ import torch
 
 from mixers import Context
 from recipes.config import load
-from recipes.inference.loading import Settings, load_model
-from recipes.inference.onnx.export import Exported, export, export_stream
-from recipes.inference.recognition import LoadedModel
+from recipes.inference.export.files import Exported, export_model, export_stream
+from recipes.inference.recognition.loaded_model import LoadedModel
+from recipes.inference.recognition.loading import Settings, load_model
 
 BEAM = 8
 CONTEXT = Context(8, 4)  # of streams
@@ -45,5 +45,5 @@ def exportable(mixer: str, run: Path, folder: Path) -> dict:
         except RecipeError as error:
             return {"reason": str(error)}
 
-    whole = outcome(lambda: export(model, folder / f"{mixer}.onnx"))
+    whole = outcome(lambda: export_model(model, folder / f"{mixer}.onnx"))
     return {**whole, "stream": outcome(lambda: export_stream(model, folder / f"{mixer}_stream.onnx", CONTEXT))}

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from recipes.inference.engine import Engine
-from recipes.inference.recordings import Recording, find_recordings
+from recipes.inference.audio.recordings import Recording, find_recordings
+from recipes.inference.recognition.engine import Engine
 from recipes.inference.transcriber import Transcriber
-from recipes.inference.transcript import Transcript
+from recipes.inference.transcripts.transcript import Transcript
 
 
 def compare_paths(transcriber: Transcriber, onnx: Engine, folder: Path) -> dict:

@@ -9,10 +9,11 @@ import onnx
 import torch
 
 from mixers import Context
-from recipes.inference.onnx.export import export_stream, quantized, save
+from recipes.inference.export.files import export_stream, save
+from recipes.inference.export.graph import quantized
 from recipes.inference.onnx.steps import Steps
 from recipes.inference.onnx.stream import OnnxStreamModel
-from recipes.inference.recognition import LoadedModel
+from recipes.inference.recognition.loaded_model import LoadedModel
 from recipes.models import Recogniser
 
 CONTEXT = Context(16)

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 from benchmarks.preparation.first_batch import peak_mb
-from recipes.inference.engine import Engine
-from recipes.inference.recordings import find_recordings
+from recipes.inference.audio.recordings import find_recordings
+from recipes.inference.recognition.engine import Engine
 
 
 def engines(kind: str, threads: int, arguments: list[str]) -> dict[str, Engine]:

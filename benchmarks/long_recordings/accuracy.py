@@ -20,8 +20,8 @@ import torch
 from benchmarks.long_recordings.results import write_part
 from recipes.errors import ArgumentParser, RecipeError, command_line
 from recipes.inference import Transcriber
-from recipes.inference.audio import SAMPLE_RATE
-from recipes.inference.long import pieces
+from recipes.inference.audio.samples import SAMPLE_RATE
+from recipes.inference.long_recordings.pieces import pieces
 from recipes.provenance import machine
 from recipes.scoring import DecodedUtterance, align_words, decoded_file
 

@@ -171,7 +171,8 @@ def recognition(recipe, window: float | None) -> Callable[[int], int]:
     """A function that recognises so many samples of noise, and returns the number of tokens."""
     import torch
 
-    from recipes.inference.recognition import LoadedModel, Recognition
+    from recipes.inference.recognition.loaded_model import LoadedModel
+    from recipes.inference.recognition.recognition import Recognition
 
     # No tokenizer is needed before there is text.
     recognise = Recognition(
@@ -211,7 +212,7 @@ def as_stream(recipe, options: argparse.Namespace) -> Callable[[int], int]:
 
 
 def count_tokens(log_probs) -> int:
-    from recipes.inference.words import greedy_path, spans_of_path
+    from recipes.inference.transcripts.words import greedy_path, spans_of_path
 
     return len(spans_of_path(*greedy_path(log_probs.numpy())))
 

@@ -15,7 +15,14 @@ from benchmarks.reliability.programs import ROOT
 from benchmarks.reliability.things import CAN_EXPORT, Things, make_things
 
 # Whose program is in their __main__.
-PACKAGES = ("recipes.config", "recipes.describe", "recipes.inference.serve", "data_prep.own")
+PACKAGES = (
+    "recipes.config",
+    "recipes.describe",
+    "recipes.inference.export",
+    "recipes.inference.release",
+    "recipes.inference.serve",
+    "data_prep.own",
+)
 
 
 class Shown(NamedTuple):

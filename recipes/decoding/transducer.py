@@ -78,7 +78,7 @@ def greedy_hypothesis(emitted: list[Emitted]) -> Hypothesis:
     return Hypothesis([item.token for item in emitted], sum(math.log(max(item.probability, 1e-30)) for item in emitted))
 
 
-class OpenHypotheses(NamedTuple):
+class OpenTransducerHypotheses(NamedTuple):
     """Hypotheses that may still grow, ``beam`` for each utterance, which stand together: N in all.
 
     tokens: ``[N, L]``, START first, BLANK after the ``token_count`` tokens. frame: that each reads; symbols: tokens
@@ -174,7 +174,7 @@ class TransducerSearch(Search):
             frames, lengths, utterances = frames[remaining], lengths[remaining], utterances[remaining.cpu()]
             ended = EndedHypotheses(ended.scores[remaining], ended.tokens[remaining])
 
-    def start(self, decoder: Transducer, batch: int, lm: LanguageModel | None) -> OpenHypotheses:
+    def start(self, decoder: Transducer, batch: int, lm: LanguageModel | None) -> OpenTransducerHypotheses:
         """Empty hypotheses. All of an utterance are the same, so only the first is alive."""
         count = batch * self.beam
         greedy = greedy_start(decoder, count)
@@ -182,17 +182,19 @@ class TransducerSearch(Search):
         is_first = torch.arange(count, device=zeros.device) % self.beam == 0
         score = torch.where(is_first, 0.0, LOG_ZERO).double()
         tokens = torch.full((count, 1), START, device=zeros.device)
-        return OpenHypotheses(tokens, zeros, zeros, zeros, score, zeros, greedy, self.lm_log_probs(lm, tokens, zeros))
+        return OpenTransducerHypotheses(
+            tokens, zeros, zeros, zeros, score, zeros, greedy, self.lm_log_probs(lm, tokens, zeros)
+        )
 
     def step(
         self,
-        hypotheses: OpenHypotheses,
+        hypotheses: OpenTransducerHypotheses,
         ended: EndedHypotheses,
         frames: Tensor,
         lengths: Tensor,
         decoder: Transducer,
         lm: LanguageModel | None,
-    ) -> tuple[OpenHypotheses, EndedHypotheses]:
+    ) -> tuple[OpenTransducerHypotheses, EndedHypotheses]:
         """Extend every hypothesis by one output and keep the best; those that end are added to ``ended``."""
         beam, greedy = self.beam, hypotheses.greedy
         last = lengths.repeat_interleave(beam) - 1
@@ -218,8 +220,13 @@ class TransducerSearch(Search):
         return self.extended(select(hypotheses, parents), best.flatten(), outputs, decoder, lm), ended
 
     def extended(
-        self, parents: OpenHypotheses, score: Tensor, outputs: Tensor, decoder: Transducer, lm: LanguageModel | None
-    ) -> OpenHypotheses:
+        self,
+        parents: OpenTransducerHypotheses,
+        score: Tensor,
+        outputs: Tensor,
+        decoder: Transducer,
+        lm: LanguageModel | None,
+    ) -> OpenTransducerHypotheses:
         """The parents, each with its output."""
         is_token = (outputs != BLANK) & (score > LOG_ZERO / 2)
         count = parents.token_count + is_token
@@ -233,7 +240,7 @@ class TransducerSearch(Search):
             if lm is not None:
                 rows = is_token.nonzero().flatten()
                 lm_log_probs = lm_log_probs.index_copy(0, rows, self.lm_log_probs(lm, longer[rows], count[rows]))
-        return OpenHypotheses(
+        return OpenTransducerHypotheses(
             longer[:, : int(count.max()) + 1],
             count,
             parents.frame + ~is_token,
@@ -251,7 +258,7 @@ class TransducerSearch(Search):
         logits = lm(tokens[:, : int(count.max()) + 1])[torch.arange(len(count), device=count.device), count]
         return self.lm_weight * log_softmax(logits / self.lm_temperature).double()
 
-    def bound(self, hypotheses: OpenHypotheses, lengths: Tensor) -> Tensor:
+    def bound(self, hypotheses: OpenTransducerHypotheses, lengths: Tensor) -> Tensor:
         """``[B]``: no sentence that continues an open hypothesis can score higher."""
         score = hypotheses.score.view(-1, self.beam)
         if self.length_bonus > 0:
@@ -265,7 +272,7 @@ def longer_key(key: Tensor, tokens: Tensor) -> Tensor:
     return key * HASH + tokens + 1
 
 
-def merge(hypotheses: OpenHypotheses, scores: Tensor, blank: Tensor) -> Tensor:
+def merge(hypotheses: OpenTransducerHypotheses, scores: Tensor, blank: Tensor) -> Tensor:
     """Add up alignments of the same tokens. Returns the scores ``[B, beam]`` of the hypotheses after a blank.
 
     A hypothesis that takes a blank keeps its tokens. Another one may arrive at the same tokens by taking a token: its

@@ -10,13 +10,17 @@ import torch
 from mixers import Context
 from recipes.asr.batches import DurationBatches
 from recipes.errors import RecipeError
-from recipes.inference.audio import SAMPLE_RATE
-from recipes.inference.endpoint import Endpoint
-from recipes.inference.engine import Outcome, groups, read_batches
-from recipes.inference.loading import Settings, load_model
-from recipes.inference.recognition import LoadedModel, Recognition
-from recipes.inference.recordings import Recording, check_rate, recording_of
-from recipes.inference.streaming import Stream
+from recipes.inference.audio.prefetch import groups_by_seconds, read_batches
+from recipes.inference.audio.recordings import Recording, check_rate, recording_of
+from recipes.inference.audio.samples import SAMPLE_RATE
+from recipes.inference.recognition.description import describe_recognition
+from recipes.inference.recognition.engine import Outcome
+from recipes.inference.recognition.loaded_model import LoadedModel
+from recipes.inference.recognition.loading import Settings, load_model
+from recipes.inference.recognition.recognition import Recognition
+from recipes.inference.streams.chunks import CHUNK
+from recipes.inference.streams.endpoint import Endpoint
+from recipes.inference.streams.stream import Stream
 
 BATCH_SECONDS = 100.0
 GROUP = 10  # batches whose recordings are sorted by length together; texts come in the order of the recordings
@@ -106,8 +110,8 @@ class Transcriber:
     def transcribe_each(
         self, recordings: Sequence[Recording], *, nbest: int = 1, on_progress: Callable[[float], object] | None = None
     ) -> Iterator[Outcome]:
-        """See `recipes.inference.engine.Engine`. Recordings of like length are padded together."""
-        for group in groups(recordings, GROUP * self.batch_seconds):
+        """See `recipes.inference.recognition.engine.Engine`. Recordings of like length are padded together."""
+        for group in groups_by_seconds(recordings, GROUP * self.batch_seconds):
             batches = DurationBatches([recording.seconds() for recording in group], self.batch_seconds).batches()
             outcomes: dict[int, Outcome] = {}
             for audios, errors in read_batches(group, batches):
@@ -139,7 +143,7 @@ class Transcriber:
     def stream(
         self,
         *,
-        chunk: int = 16,
+        chunk: int = CHUNK,
         left_chunks: int | None = None,
         endpoint: Endpoint | None = None,
         rescore: bool = False,
@@ -147,40 +151,13 @@ class Transcriber:
         """A stream that hears chunks of so many frames of 40 ms, each with the chunks before it; None: all of them.
 
         endpoint: when an utterance is over; None: the rules of `Endpoint`. rescore: see
-        `recipes.inference.streaming.Stream`. Raises RecipeError for a model that cannot stream.
+        `recipes.inference.streams.stream.Stream`. Raises RecipeError for a model that cannot stream.
         """
         return Stream(self.recognise, Context(chunk, left_chunks), endpoint or Endpoint(), rescore)
 
     def describe(self, longest: float) -> list[str]:
-        """See `recipes.inference.engine.Engine`."""
-        recognise = self.recognise
-        limits = [recognise.windows.seconds if recognise.windows else recognise.cuts.whole]
-        limits += [recognise.cuts.whole] if recognise.search is not None else []
-        lines = [f"{self.name}, on {recognise.device}", search_in_words(recognise)]
-        return [*lines, long_in_words(recognise)] if longest > min(limits) else lines
-
-
-def search_in_words(recognise: Recognition) -> str:
-    if recognise.search is None:
-        return "greedy CTC"
-    unused = "lm_" if recognise.search.takes_lm and recognise.language_model is None else "no such name"
-    values = [(name, value) for name, value in vars(recognise.search).items() if not name.startswith(unused)]
-    options = [f"{name} {value}" for name, value in values if isinstance(value, (int, float, str))]
-    lm = " and a language model" if recognise.language_model is not None else ""
-    return f"{type(recognise.search).__name__} with {', '.join(options)}{lm}"
-
-
-def long_in_words(recognise: Recognition) -> str:
-    windows = recognise.windows
-    if windows is None:
-        encoder = "long recordings: encoded in one pass, for all mixers are linear"
-    else:
-        why = "" if recognise.linear else ", for not all mixers are linear"
-        overlap = 2 * windows.margin * recognise.frame_seconds
-        encoder = f"long recordings: encoded in windows of {windows.seconds:g} s that overlap by {overlap:g} s{why}"
-    whole, piece = recognise.cuts
-    search = f"; above {whole:.1f} s searched in pieces of at most {piece:.1f} s, cut at silences"
-    return encoder + ("" if recognise.search is None else search)
+        """See `recipes.inference.recognition.engine.Engine`."""
+        return [f"{self.name}, on {self.recognise.device}", *describe_recognition(self.recognise, longest)]
 
 
 def usable_device(name: str | None) -> torch.device:

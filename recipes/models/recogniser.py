@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mixers.base import Context, Streaming
+from mixers.base import Context, Mixer, Streaming
 from recipes.models.augment import Augment
 from recipes.models.encoder import Encoded, Encoder, EncoderState
 from recipes.models.features import GlobalNorm, LogMel, SamplesState
@@ -133,6 +133,11 @@ class Recogniser(nn.Module):
         """Numbers that a stream keeps after ``frames`` encoder frames, when a chunk has just been completed."""
         parts = self.features, self.frontend, self.encoder
         return sum(part.state_size(frames, context) for part in parts)
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether time and memory of its encoder grow in proportion to the length of the audio."""
+        return all(mixer.linear for mixer in self.encoder.modules() if isinstance(mixer, Mixer))
 
     @property
     def frame_samples(self) -> int:

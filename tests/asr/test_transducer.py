@@ -7,8 +7,8 @@ from evaluate import main as evaluate
 from recipes.asr import SavedRun
 from recipes.asr.memory import TrainingSet
 from recipes.inference import Transcriber
-from recipes.inference.listening import TransducerListener
-from recipes.inference.release import release
+from recipes.inference.release.writing import write_release
+from recipes.inference.streams.listening import TransducerListener
 from tests.support.runs import ROOT, assert_learned, epochs, initial_model, small_corpus, summary, train
 
 RECIPE = ROOT / "hparams" / "quickstart_transducer.yaml"
@@ -50,13 +50,13 @@ def test_evaluate_decodes_with_its_search(run):
 
 def test_a_release_holds_it(corpus, run, tmp_path):
     """With its search and its prediction network; it transcribes and streams as the run does."""
-    out = release(SavedRun(run, {}), tmp_path / "released")
+    out = write_release(SavedRun(run, {}), tmp_path / "released")
     audio = sorted(corpus.rglob("test-clean/**/*.flac"))[0]
     ours, theirs = (Transcriber.load(folder, device="cpu") for folder in (run, out))
     assert theirs.transcribe(audio) == ours.transcribe(audio)
     samples = soundfile.read(audio, dtype="int16")[0]
     streams = [transcriber.stream(chunk=4) for transcriber in (ours, theirs)]
-    assert isinstance(streams[1].recognise.listener, TransducerListener)
+    assert isinstance(streams[1].listener, TransducerListener)
     (said, said_too) = (stream.feed(samples) + stream.finish() for stream in streams)
     assert said == said_too
 

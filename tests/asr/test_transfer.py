@@ -103,7 +103,7 @@ def test_a_new_tokenizer_has_new_heads(corpus, source, tmp_path, capsys):
 
 
 def test_a_release_is_a_source_too(corpus, source, tmp_path, capsys):
-    from recipes.inference.release import main as release  # which loads much
+    from recipes.inference.release.__main__ import main as release  # which loads much
 
     assert release([str(source), str(tmp_path / "release")]) == 0
     options = ["--mixer", "attention", "--init_from", str(tmp_path / "release")]

@@ -7,7 +7,7 @@ import soundfile
 from benchmarks.timestamps import Spoken, auc, compare, speak_all
 from data_prep.errors import DataError
 from data_prep.synthesize import synthesize
-from recipes.inference.transcript import Transcript, Word
+from recipes.inference.transcripts.transcript import Transcript, Word
 
 pytest.importorskip("espeakng_loader")
 

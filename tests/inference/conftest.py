@@ -11,8 +11,8 @@ from data_prep.tokenizer import BLANK
 from recipes.config import load
 from recipes.decoding.transducer import greedy_start
 from recipes.inference import Transcriber
-from recipes.inference.recognition import LoadedModel
-from recipes.inference.streaming import Stream
+from recipes.inference.recognition.loaded_model import LoadedModel
+from recipes.inference.streams.stream import Stream
 from recipes.training.run_folder import WEIGHTS
 from recipes.training.tensors import load_weights, save_weights
 from tests.support.models import randomised

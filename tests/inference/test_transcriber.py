@@ -13,7 +13,7 @@ import evaluate
 from data_prep.errors import DataError
 from recipes.errors import RecipeError
 from recipes.inference import Transcriber
-from recipes.inference.release import main as release
+from recipes.inference.release.__main__ import main as release
 from recipes.scoring import DecodedUtterance, decoded_file
 from tests.support.commands import ROOT, RUN
 

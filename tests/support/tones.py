@@ -11,7 +11,7 @@ from data_prep.tokenizer import BLANK
 from mixers import Context
 from recipes.config import load
 from recipes.inference import Transcriber
-from recipes.inference.recognition import LoadedModel
+from recipes.inference.recognition.loaded_model import LoadedModel
 from tests.support.runs import ROOT
 
 HERTZ = {"A": 500, "E": 1100, "O": 2300, "T": 4700}

@@ -1,9 +1,9 @@
-"""Models exported as ONNX: writing the files (`export`), and transcribing with them without torch (`engine`, `stream`).
+"""Transcribing with ONNX files, by onnxruntime and numpy: nothing here imports torch or SpeechBrain.
 
-info                    what a file says of itself, in its metadata
-export                  from a model to files, which are compared with torch before they are kept
-parts, stream_parts     the parts of a model as modules from tensors to tensors; the step of a stream
-model, transducer       files of whole recordings, run by onnxruntime
-steps, stream           files of streams: chunks and state, by numpy
-engine                  what transcribe.py --onnx uses
+info                what a file says of itself, in its metadata
+model, transducer   files of whole recordings: CTC, and the folder of a transducer
+engine              recordings to transcripts, as `transcribe.py --onnx` does
+steps, stream       files of streams: chunks and state; their text
+
+What writes these files is `recipes.inference.export`.
 """

@@ -1,25 +1,20 @@
 """Transcribing with an exported model, by onnxruntime and numpy: imports neither torch nor SpeechBrain."""
 
-from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from data_prep.errors import DataError
 from data_prep.tokenizer import detokenize
-from recipes.errors import RecipeError
-from recipes.inference.engine import Outcome, read_batches
+from recipes.inference.audio.prefetch import read_batches
+from recipes.inference.audio.recordings import Recording
+from recipes.inference.long_recordings.windows import WINDOW, Windows
 from recipes.inference.onnx.model import OnnxModel
-from recipes.inference.onnx.stream import OnnxStreamModel
-from recipes.inference.onnx.transducer import open_model
-from recipes.inference.recordings import Recording
-from recipes.inference.transcript import Transcript
-from recipes.inference.windows import WINDOW, Windows
-from recipes.inference.words import words_of
+from recipes.inference.recognition.engine import Outcome
+from recipes.inference.transcripts.transcript import Transcript
+from recipes.inference.transcripts.words import words_of
 
 WINDOWS_AT_ONCE = 2
-# Options of transcribe.py that a run has and an exported model has not.
-OF_A_RUN = ("ngram", "average", "piece", "batch_seconds", "device", "eval_precision", "trust")
 
 
 class OnnxEngine:
@@ -45,7 +40,7 @@ class OnnxEngine:
     def transcribe_each(
         self, recordings: Sequence[Recording], *, nbest: int = 1, on_progress: Callable[[float], object] | None = None
     ) -> Iterator[Outcome]:
-        """See `recipes.inference.engine.Engine`."""
+        """See `recipes.inference.recognition.engine.Engine`."""
         for number, batch in enumerate(read_batches(recordings, [[place] for place in range(len(recordings))])):
             recording = recordings[number]
             if number in batch.errors:
@@ -81,29 +76,3 @@ class OnnxEngine:
         for first in range(0, len(cut), WINDOWS_AT_ONCE):
             parts += self.model.encode(cut[first : first + WINDOWS_AT_ONCE])
         return np.concatenate(self.windows.kept(parts))
-
-
-def check_options(own: Namespace, rest: Sequence[str]) -> None:
-    """Raises RecipeError for what only a run has. own: the options of transcribe.py itself; rest: those of a recipe."""
-    given = [f"--{name}" for name in OF_A_RUN if getattr(own, name) is not None]
-    given += ["--nbest"] * (own.nbest > 1) + ["--rescore"] * own.rescore
-    if given or rest:
-        raise RecipeError(f"{(given or rest)[0]} needs a run: an exported model decodes greedily, on the CPU alone")
-
-
-def load_onnx_engine(own: Namespace, rest: Sequence[str]) -> OnnxEngine:
-    """own: the options of transcribe.py itself; rest: those of a recipe. Raises RecipeError for what cannot be had."""
-    check_options(own, rest)
-    return OnnxEngine(open_model(own.onnx, own.threads), own.window)
-
-
-def load_onnx_stream(own: Namespace, rest: Sequence[str]) -> OnnxStreamModel:
-    """As `load_onnx_engine`, of a model that goes chunk by chunk, and has its context in it."""
-    check_options(own, rest)
-    model = OnnxStreamModel(own.onnx, own.threads)
-    for name in ("chunk", "left_chunks"):
-        given, has = getattr(own, name), getattr(model.info, name)
-        if given not in (None, has):
-            all_the_past = "all" if has is None else has
-            raise RecipeError(f"--{name} {given}: {own.onnx} was exported with {all_the_past}: leave it out")
-    return model

@@ -9,7 +9,7 @@ from sentencepiece import SentencePieceProcessor
 
 from recipes.errors import RecipeError
 from recipes.inference.onnx.info import CTC, INSTALL, STREAM, TRANSDUCER, OnnxInfo
-from recipes.inference.words import TokenSpan, greedy_path, spans_of_path
+from recipes.inference.transcripts.words import TokenSpan, greedy_path, spans_of_path
 
 
 class Session:

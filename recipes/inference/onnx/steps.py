@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from recipes.inference.text_stream import Chunks
+from recipes.inference.streams.chunks import Chunks
 
-SAMPLES = "features.samples"  # the state in which a stream's first samples stand
-State = Mapping[str, np.ndarray]
-Run = Callable[..., Sequence[np.ndarray]]  # a graph: inputs by name, outputs in order
+SAMPLES_STATE = "features.samples"  # the state in which a stream's first samples stand
+OnnxState = Mapping[str, np.ndarray]
+RunGraph = Callable[..., Sequence[np.ndarray]]  # a graph: inputs by name, outputs in order
 
 
 class Steps:
@@ -18,19 +18,19 @@ class Steps:
     type and sizes. A state is batch first, so streams that began at different times may be computed together.
     """
 
-    def __init__(self, run: Run, chunks: Chunks, state: Mapping[str, Sequence]):
+    def __init__(self, run: RunGraph, chunks: Chunks, state: Mapping[str, Sequence]):
         self.run, self.chunks, self.shapes = run, chunks, state
 
-    def first_state(self, samples: np.ndarray) -> tuple[State, np.ndarray]:
+    def first_state(self, samples: np.ndarray) -> tuple[OnnxState, np.ndarray]:
         """The state of streams that begin with ``[N, samples]``, and the samples that are left for the first chunk."""
         state = {name: np.zeros((len(samples), *shape), kind) for name, (kind, *shape) in self.shapes.items()}
         count = self.chunks.first_samples
         first = samples[:, :count]
-        before = state[SAMPLES].shape[1] - count
-        state[SAMPLES][:, before : before + first.shape[1]] = first
+        before = state[SAMPLES_STATE].shape[1] - count
+        state[SAMPLES_STATE][:, before : before + first.shape[1]] = first
         return state, samples[:, count:]
 
-    def step(self, samples: np.ndarray, state: State, frames: int | None = None) -> tuple[np.ndarray, State]:
+    def step(self, samples: np.ndarray, state: OnnxState, frames: int | None = None) -> tuple[np.ndarray, OnnxState]:
         """Compute ``frames`` frames from the next samples ``[N, n]``, filled up with zeros. None: a whole chunk."""
         frames = frames or self.chunks.chunk
         audio = np.zeros((len(samples), frames * self.chunks.frame_samples), np.float32)
@@ -39,7 +39,7 @@ class Steps:
         values, *after = self.run(audio=audio.reshape(len(audio), frames, -1), lengths=lengths, **state)
         return values, dict(zip(self.shapes, after, strict=True))
 
-    def finish(self, samples: np.ndarray, state: State) -> np.ndarray:
+    def finish(self, samples: np.ndarray, state: OnnxState) -> np.ndarray:
         """Compute the last samples of streams, ``[N, n]``, however many: ``[N, frames, …]``."""
         values = []
         while (frames := self.last_frames(samples.shape[1])) > self.chunks.chunk:

@@ -10,18 +10,19 @@ from sentencepiece import SentencePieceProcessor
 
 from data_prep.tokenizer import BLANK
 from recipes.errors import RecipeError
-from recipes.inference.endpoint import Endpoint
-from recipes.inference.frame_tokens import FrameTokens, tokens_of_path
 from recipes.inference.onnx.info import ENCODER_FILE, STREAM, TRANSDUCER, OnnxInfo, OnnxStreamInfo
 from recipes.inference.onnx.model import Session
-from recipes.inference.onnx.steps import State, Steps
-from recipes.inference.onnx.transducer import Networks
-from recipes.inference.text_stream import Chunks, StreamedText, TextStream, note_time
-from recipes.inference.words import greedy_path
+from recipes.inference.onnx.steps import OnnxState, Steps
+from recipes.inference.onnx.transducer import TransducerNetworks
+from recipes.inference.streams.chunks import Chunks
+from recipes.inference.streams.endpoint import Endpoint
+from recipes.inference.streams.frame_tokens import FrameTokens, tokens_of_path
+from recipes.inference.streams.text_stream import StreamedText, TextStream, note_time
+from recipes.inference.transcripts.words import greedy_path
 
 
-class Listener(Protocol):
-    """Finds tokens in the frames of one stream; as `recipes.inference.listening.Listener`, without torch."""
+class OnnxListener(Protocol):
+    """Finds tokens in the frames of one stream; as `recipes.inference.streams.listening.Listener`, without torch."""
 
     def start(self) -> Any:
         """The state before the first frame."""
@@ -30,7 +31,7 @@ class Listener(Protocol):
         """The tokens of each of the next frames ``[T, …]``, and the state after them."""
 
 
-class PathListener:
+class OnnxCtcListener:
     """CTC's best output of every frame. Its state is the output of the last one."""
 
     def start(self) -> int:
@@ -61,7 +62,9 @@ class OnnxStreamModel:
         self.tokenizer = SentencePieceProcessor(model_proto=info.tokenizer_proto)
         self.chunks = Chunks(info.chunk, info.samples_per_frame, info.first_samples)
         self.steps = Steps(session, self.chunks, info.state)
-        self.listener: Listener = Networks(path, info, threads, made_by) if path.is_dir() else PathListener()
+        self.listener: OnnxListener = (
+            TransducerNetworks(path, info, threads, made_by) if path.is_dir() else OnnxCtcListener()
+        )
 
     def stream(self, endpoint: Endpoint | None = None) -> "OnnxStream":
         """endpoint: when an utterance is over; None: the rules of `Endpoint`."""
@@ -69,12 +72,12 @@ class OnnxStreamModel:
 
 
 class OnnxStream(TextStream):
-    """One stream of an exported model: what `recipes.inference.streaming.Stream` says of the same."""
+    """One stream of an exported model: what `recipes.inference.streams.stream.Stream` says of the same."""
 
     def __init__(self, model: OnnxStreamModel, endpoint: Endpoint):
         super().__init__(model.tokenizer, model.chunks, model.info.latency_ms, endpoint)
         self.model, self.listening = model, model.listener.start()
-        self.state: State | None = None  # before the first samples
+        self.state: OnnxState | None = None  # before the first samples
 
     def compute(self, audio: np.ndarray, last: bool) -> list[StreamedText]:
         if not last:
@@ -84,7 +87,7 @@ class OnnxStream(TextStream):
         note_time([self], begun)
         return texts
 
-    def begin(self, samples: np.ndarray) -> tuple[State, np.ndarray]:
+    def begin(self, samples: np.ndarray) -> tuple[OnnxState, np.ndarray]:
         """The state, and what is left of the next samples ``[n]`` after the first ones went into it."""
         if self.state is not None:
             return self.state, samples

@@ -8,7 +8,6 @@ import numpy as np
 
 from data_prep.tokenizer import BLANK, END, START
 from recipes.errors import RecipeError
-from recipes.inference.frame_tokens import FrameTokens
 from recipes.inference.onnx.info import (
     BEFORE_START,
     ENCODER_FILE,
@@ -19,7 +18,8 @@ from recipes.inference.onnx.info import (
     OnnxInfo,
 )
 from recipes.inference.onnx.model import OnnxModel, Session
-from recipes.inference.words import TokenSpan, shared_frame
+from recipes.inference.streams.frame_tokens import FrameTokens
+from recipes.inference.transcripts.words import TokenSpan, shared_frame
 
 
 class Predicted(NamedTuple):
@@ -30,7 +30,7 @@ class Predicted(NamedTuple):
     state: Mapping[str, np.ndarray]
 
 
-class Networks:
+class TransducerNetworks:
     """The prediction and the joint network of a folder: they hear the frames of a recording, or of a stream.
 
     The same tokens as `recipes.decoding.transducer.greedy_transducer`, which computes with torch. info: of the encoder.
@@ -95,7 +95,7 @@ class OnnxTransducer(OnnxModel):
     def __init__(self, folder: Path, threads: int | None = None):
         made_by = f"{folder} --part {TRANSDUCER}"
         super().__init__(folder / ENCODER_FILE, threads, made_by)
-        self.file, self.networks = folder, Networks(folder, self.info, threads, made_by)
+        self.file, self.networks = folder, TransducerNetworks(folder, self.info, threads, made_by)
 
     def spans(self, encoded: np.ndarray) -> list[TokenSpan]:
         heard, _ = self.networks.hear(encoded, self.networks.start())

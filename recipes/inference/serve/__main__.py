@@ -18,9 +18,10 @@ import numpy as np
 
 from recipes.errors import ArgumentParser, RecipeError, command_line
 from recipes.inference.serve.limits import Limits
+from recipes.inference.streams.chunks import CHUNK
 
 if TYPE_CHECKING:
-    from recipes.inference.streaming import Stream
+    from recipes.inference.streams.stream import Stream
 
 INSTALL = "pip install -r requirements-serve.txt"
 PATIENCE = 20.0  # seconds to finish all streams in
@@ -43,7 +44,7 @@ def parse(argv: Sequence[str] | None = None) -> tuple[argparse.Namespace, list[s
     add("--buffer", type=float, default=limits.buffer, metavar="SECONDS", help="of a client's audio that may wait")
     add("--minutes", type=float, default=limits.minutes, help="of audio in a stream (default: %(default)g)")
     add("--idle", type=float, default=limits.idle, metavar="SECONDS", help="without audio, after which a stream ends")
-    add("--chunk", type=int, default=16, metavar="FRAMES", help="40 ms each (default: %(default)s)")
+    add("--chunk", type=int, default=CHUNK, metavar="FRAMES", help="40 ms each (default: %(default)s)")
     add("--left_chunks", type=int, metavar="N", help="that a chunk sees before it (default: all)")
     add("--rescore", action="store_true", help="final texts by the recipe's search")
     add("--average", help="weights: best-5, last-5, or epochs 3-7; without it, those of the run's own test")
@@ -120,7 +121,7 @@ def main(argv=None):
         import aiohttp  # noqa: F401
     except ImportError:
         raise RecipeError(f"aiohttp is not installed: {INSTALL}") from None
-    from recipes.inference.command_run import load_transcriber
+    from recipes.inference.command.run import load_transcriber
 
     transcriber = load_transcriber(own, other)
 

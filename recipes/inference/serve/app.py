@@ -9,10 +9,9 @@ from pathlib import Path
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from data_prep.errors import DataError
-from recipes.inference.audio import SAMPLE_RATE
+from recipes.inference.audio.samples import SAMPLE_RATE, stream_samples
 from recipes.inference.serve.live import Client, LiveStreams
 from recipes.inference.serve.outbox import Message
-from recipes.inference.text_stream import checked
 
 PAGE = Path(__file__).with_name("page.html")
 MESSAGE_BYTES = 2**20  # of a message at most: half a minute of audio
@@ -70,10 +69,10 @@ class Service:
             await socket.send_json({"type": "error", "message": str(error)})
             await socket.close(code=WSCloseCode.TRY_AGAIN_LATER)
             return socket
-        reader = asyncio.create_task(read(socket, client))
+        reader = asyncio.create_task(receive(socket, client))
         try:
             client.outbox.put(self.greeting(client))
-            await write(socket, client)
+            await send(socket, client)
         finally:
             client.outbox.close(drop=True)  # nothing more of it is computed
             reader.cancel()
@@ -96,14 +95,14 @@ class Service:
         }
 
 
-async def write(socket: web.WebSocketResponse, client: Client) -> None:
+async def send(socket: web.WebSocketResponse, client: Client) -> None:
     """Send the messages for the client, until there are no more or it stops reading."""
     with contextlib.suppress(TimeoutError, ConnectionError):
         async for message in client.outbox:
             await asyncio.wait_for(socket.send_json(message), SEND_SECONDS)
 
 
-async def read(socket: web.WebSocketResponse, client: Client) -> None:
+async def receive(socket: web.WebSocketResponse, client: Client) -> None:
     """Receive from the client until it ends its stream, disconnects, or reaches a limit."""
     now, limits = asyncio.get_running_loop().time, client.limits
     last = now() + 60 * limits.minutes + limits.idle  # for one that sends a sample now and then
@@ -140,7 +139,7 @@ def obey(text: str, client: Client) -> None:
     if kind == "end":
         client.end("the client ended it")
     elif kind == "start":
-        checked([], message.get("rate", SAMPLE_RATE))
+        stream_samples([], message.get("rate", SAMPLE_RATE))
     else:
         raise DataError(
             f'a message that is neither samples nor {{"type": "start"}} nor {{"type": "end"}}: {text[:50]!r}'

@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from data_prep.errors import DataError
-from recipes.inference.audio import SAMPLE_RATE
+from recipes.inference.audio.samples import SAMPLE_RATE
 from recipes.inference.serve.limits import Limits
 from recipes.inference.serve.outbox import Outbox
-from recipes.inference.streaming import Stream, advance
-from recipes.inference.text_stream import StreamedText
+from recipes.inference.streams.stream import Stream, advance
+from recipes.inference.streams.text_stream import StreamedText
 
 logger = logging.getLogger(__name__)
 FAILED = "the recogniser failed on this stream; the server's log says why"

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Any
 
-from recipes.inference.text_stream import StreamedText
+from recipes.inference.streams.text_stream import StreamedText
 
 Message = dict[str, Any]
 

@@ -1,0 +1,111 @@
+"""Transcripts as files: plain text, JSON, subtitles (SRT, WebVTT), and NIST's CTM. Imports no torch."""
+
+import html
+import json
+import textwrap
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from data_prep.files import write_atomically
+from recipes.errors import RecipeError
+from recipes.inference.transcripts.transcript import Transcript, Word
+from recipes.scoring.records import to_json
+
+# Of a subtitle: the habits of broadcasters, two lines of 42 characters that can be read in the time they stand.
+LINE, LINES = 42, 2
+LONGEST_CUE = 6.0  # seconds
+PAUSE = 0.8  # seconds of silence between words that end a cue
+DECIMALS = 3
+
+
+def as_text(transcript: Transcript) -> str:
+    """The text in one line."""
+    return f"{transcript.text}\n"
+
+
+def as_json(transcript: Transcript) -> str:
+    """One object in one line: the fields of `Transcript`, times in seconds."""
+    return json.dumps(rounded(to_json(transcript)), ensure_ascii=False) + "\n"
+
+
+def as_srt(transcript: Transcript) -> str:
+    blocks = [
+        f"{number}\n{clock(cue[0].start, ',')} --> {clock(cue[-1].end, ',')}\n{wrapped(cue)}\n"
+        for number, cue in enumerate(cues(transcript.words), start=1)
+    ]
+    return "\n".join(blocks)
+
+
+def as_vtt(transcript: Transcript) -> str:
+    blocks = [
+        f"{clock(cue[0].start, '.')} --> {clock(cue[-1].end, '.')}\n{html.escape(wrapped(cue), quote=False)}\n"
+        for cue in cues(transcript.words)
+    ]
+    return "\n".join(["WEBVTT\n", *blocks])
+
+
+def as_ctm(transcript: Transcript) -> str:
+    """A line for each word: recording, channel, start, duration, word, confidence."""
+    recording = "_".join(transcript.id.split())
+    lines = [
+        f"{recording} 1 {word.start:.2f} {word.end - word.start:.2f} {word.text} {word.confidence:.3f}\n"
+        for word in transcript.words
+    ]
+    return "".join(lines)
+
+
+FORMATS: dict[str, Callable[[Transcript], str]] = {
+    "txt": as_text,
+    "json": as_json,
+    "srt": as_srt,
+    "vtt": as_vtt,
+    "ctm": as_ctm,
+}
+ONE_RECORDING = ("srt", "vtt")  # which know no second one in a file
+
+
+def write_transcript(transcript: Transcript, folder: Path, form: str) -> Path:
+    """Write `folder/ID.FORMAT` and return its path; folders in the ID are made. Raises RecipeError where it cannot."""
+    path = folder / f"{transcript.id}.{form}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, FORMATS[form](transcript))
+    except OSError as error:
+        raise RecipeError(f"{path} cannot be written: {error.strerror or error}; give another --out") from None
+    return path
+
+
+def cues(words: Iterable[Word]) -> Iterator[list[Word]]:
+    """Words in groups that stand on a screen together."""
+    cue: list[Word] = []
+    for word in words:
+        if cue and (
+            word.start - cue[-1].end >= PAUSE
+            or word.end - cue[0].start > LONGEST_CUE
+            or len(textwrap.wrap(" ".join(item.text for item in [*cue, word]), LINE)) > LINES
+        ):
+            yield cue
+            cue = []
+        cue.append(word)
+    if cue:
+        yield cue
+
+
+def wrapped(cue: list[Word]) -> str:
+    return textwrap.fill(" ".join(word.text for word in cue), LINE)
+
+
+def clock(seconds: float, point: str) -> str:
+    """`01:02:03,456`."""
+    milliseconds = round(seconds * 1000)
+    minutes, milliseconds = divmod(milliseconds, 60_000)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{milliseconds // 1000:02d}{point}{milliseconds % 1000:03d}"
+
+
+def rounded(value: object) -> object:
+    """The same plain values, with numbers of few decimals."""
+    if isinstance(value, float):
+        return round(value, DECIMALS)
+    if isinstance(value, dict):
+        return {name: rounded(item) for name, item in value.items()}
+    return [rounded(item) for item in value] if isinstance(value, list) else value

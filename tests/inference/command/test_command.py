@@ -1,0 +1,122 @@
+"""transcribe.py: what it prints and writes, and each mistake as one line."""
+
+import io
+import json
+import os
+import shutil
+import sys
+from types import SimpleNamespace
+
+import pytest
+import soundfile
+
+from recipes.inference import Transcriber
+from transcribe import main
+
+ON = ("--device", "cpu")
+
+
+def text_of(run, path) -> str:
+    return Transcriber.load(run, device="cpu").transcribe(path).text
+
+
+def mistake(capsys, *arguments) -> str:
+    assert main(list(map(str, arguments))) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    return shown.err.splitlines()[-1]
+
+
+def stdin_of(content: bytes):
+    return SimpleNamespace(buffer=io.BytesIO(content))
+
+
+def test_one_recording_is_its_text_alone(run, recordings, monkeypatch, capsys):
+    """And the process keeps the memory that long recordings need again and again."""
+    kept = []
+    monkeypatch.setattr("recipes.inference.command.run.keep_freed_memory", lambda: kept.append(True))
+    assert main([str(run), recordings[0], *ON]) == 0 and kept
+    shown = capsys.readouterr()
+    assert shown.out == f"{text_of(run, recordings[0])}\n"
+    assert shown.err.splitlines() == [
+        f"{run}, {shown.err.partition(', ')[2].splitlines()[0]}",
+        "BeamSearch with beam 2, ctc_weight 0.4, length_bonus 0.0, temperature 1.0",
+    ]
+
+
+def test_several_say_whose_text_it_is(run, recordings, capsys):
+    assert main([str(run), *recordings[:2], *ON, "--test_search", "null"]) == 0
+    shown = capsys.readouterr()
+    assert [line.split("\t")[0] for line in shown.out.splitlines()] == recordings[:2]
+    assert "greedy CTC" in shown.err
+
+
+@pytest.mark.parametrize("form", ["txt", "json", "srt", "vtt", "ctm"])
+def test_every_format_holds_the_same_words(form, run, recordings, tmp_path, capsys):
+    assert main([str(run), *recordings, "--format", form, "--out", str(tmp_path / "out"), *ON]) == 0
+    files = sorted((tmp_path / "out").iterdir())
+    names = [path.rpartition("/")[2].replace(".flac", f".{form}") for path in recordings]
+    assert [file.name for file in files] == sorted(names)
+    text = text_of(run, recordings[0])
+    content = (tmp_path / "out" / names[0]).read_text()
+    if form == "json":
+        assert json.loads(content)["text"] == text
+    elif form == "ctm":
+        assert " ".join(line.split()[4] for line in content.splitlines()) == text
+    else:
+        lines = content.splitlines()
+        assert " ".join(line for line in lines if line and "-->" not in line and line not in ("1", "WEBVTT")) == text
+
+
+def test_a_stream_gives_the_text_of_its_file(run, recordings, monkeypatch, capsys):
+    samples, rate = soundfile.read(recordings[0], dtype="int16")
+    wav = io.BytesIO()
+    soundfile.write(wav, samples, rate, format="WAV")
+    expected = f"{text_of(run, recordings[0])}\n"
+    for content, options in ((wav.getvalue(), ()), (samples.astype("<i2").tobytes(), ("--rate", str(rate)))):
+        monkeypatch.setattr(sys, "stdin", stdin_of(content))
+        assert main([str(run), "-", *options, *ON]) == 0
+        assert capsys.readouterr().out == expected
+
+
+def test_nbest(run, recordings, capsys):
+    assert main([str(run), recordings[0], "--format", "json", "--nbest", "2", *ON]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["nbest"][0] == {"text": record["text"], "score": record["score"]} and len(record["nbest"]) == 2
+
+
+def test_a_bad_file_is_named_and_the_rest_goes_on(run, recordings, tmp_path, capsys):
+    (tmp_path / "notes.wav").write_text("no audio")
+    arguments = [str(run), str(tmp_path / "gone.wav"), recordings[0], str(tmp_path / "notes.wav"), recordings[1]]
+    assert main([*arguments, *ON]) == 2
+    shown = capsys.readouterr()
+    assert [line.split("\t")[0] for line in shown.out.splitlines()] == recordings[:2]
+    assert shown.err.splitlines()[-3:] == [
+        f"error: {tmp_path}/gone.wav: No such file or directory",
+        f"error: {tmp_path}/notes.wav: no audio that can be read (Format not recognised)",
+        "error: 2 of 4 recordings could not be transcribed; they are named above",
+    ]
+
+
+def test_a_stream_of_several_recordings_says_whose_text_it_is_and_passes_over_bad_ones(run, recordings, capsys):
+    assert main([str(run), "gone.wav", *recordings[:2], *ON, "--stream"]) == 2
+    shown = capsys.readouterr()
+    assert {line.split("\t")[0] for line in shown.out.splitlines()} == set(recordings[:2])
+    lines = shown.err.splitlines()
+    assert "error: gone.wav: No such file or directory" in lines
+    assert lines[-1] == "error: 1 of 3 recordings could not be transcribed; they are named above"
+
+
+# --- mistakes -------------------------------------------------------------------------------------------------------
+
+
+def test_nowhere_to_write(run, recordings, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # as root, tests may write everywhere
+    wanted = f"error: --out {tmp_path}: no permission to write there; give another folder"
+    assert mistake(capsys, run, recordings[0], "--out", tmp_path, *ON) == wanted
+
+
+def test_a_run_that_is_incomplete(run, recordings, tmp_path, capsys):
+    folder = shutil.copytree(run, tmp_path / "run")
+    (folder / "tokenizer" / "tokenizer.model").unlink()
+    assert "tokenizer.model is missing: it is the one that" in mistake(capsys, folder, recordings[0], *ON)
