@@ -74,7 +74,10 @@ ROWS = [
             ),
         )
     ),
-    BadInput("$none a.wav --threads 0", "--threads must be 1 or more, not 0", "transcribe"),
+    *(
+        BadInput(f"$none a.wav --threads {threads}", f"--threads must be from 1 to 1024, not {threads}", "transcribe")
+        for threads in (0, 100000)
+    ),
     BadInput(
         "$none a.wav --batch_seconds nan", "--batch_seconds must be a number of seconds above 0, not nan", "transcribe"
     ),
@@ -87,6 +90,14 @@ ROWS = [
     *(
         BadInput(f"$none a.wav --{option}", f"--{option.split()[0]} is for streams: give --stream too", "transcribe")
         for option in ("chunk 8", "left_chunks 2", "rescore")
+    ),
+    *(
+        BadInput(
+            f"$none a.wav --stream --{option}",
+            f"--{option.split()[0]} is for a search, and streams are decoded greedily: give --rescore too",
+            "transcribe",
+        )
+        for option in ("piece 3", "batch_seconds 3", "ngram a.arpa")
     ),
     BadInput(
         "$none a.wav --rate 8000",
@@ -117,7 +128,7 @@ ROWS = [
             ("minutes", "above 0", "inf"),
             ("minutes", "above 0", "0"),
             ("idle", "above 0", "nan"),
-            ("threads", "1 or more", "0"),
+            ("threads", "from 1 to 1024", "0"),
             ("port", "a whole number from 0 to 65535", "65536"),
         ]
     ),

@@ -9,7 +9,7 @@ import soundfile
 
 from data_prep.audio import BLOCK, DAMAGED, EMPTY, read_header
 from data_prep.errors import DataError
-from recipes.inference.audio.samples import SAMPLE_RATE, mono
+from recipes.inference.audio.samples import SAMPLE_RATE, check_scale, mono
 
 # Of the files that libsndfile reads, all but MP3 without a tag, which begins as samples may.
 BEGINNINGS = (b"RIFF", b"RIFX", b"RF64", b"riff", b"fLaC", b"OggS", b"FORM", b".snd", b"caff", b"NIST", b"ID3")
@@ -64,4 +64,6 @@ def decode_audio(file: str | BinaryIO, name: str) -> np.ndarray:
     except (OSError, RuntimeError) as error:  # soundfile.LibsndfileError is a RuntimeError
         reason = getattr(error, "error_string", str(error)).strip().rstrip(".")
         raise DataError(f"{name}: no audio that can be read ({reason})") from None
-    return mono(np.concatenate(blocks) if blocks else np.zeros(0, np.float32), rate, name)
+    samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+    check_scale(samples, name)  # a WAV file of floats may hold whole samples too
+    return mono(samples, rate, name)

@@ -16,6 +16,7 @@ Transcribe recordings with a run that train.py left. The folder of the run comes
 patterns ("talks/**/*.mp3"), or - for standard input. Options come last. Any rate, number of channels and format that
 libsndfile reads will do. Keys of the recipe that say how to decode may be given as to evaluate.py:
 --test_search.beam 20, --test_search null (greedy CTC), --lm_folder runs/lm."""
+MOST_THREADS = 1024
 USAGE = "transcribe.py RUN AUDIO… [--key value …]"
 
 
@@ -69,16 +70,23 @@ def parser() -> ArgumentParser:
     return result
 
 
+def check_threads(threads: int | None) -> None:
+    """Raises RecipeError for no thread, and for thousands, with which OpenMP hangs or crashes."""
+    if threads is not None and not 1 <= threads <= MOST_THREADS:
+        raise RecipeError(f"--threads must be from 1 to {MOST_THREADS}, not {threads}")
+
+
 def parse(argv: Sequence[str]) -> Request:
     """The options of transcribe.py, and what is left for the recipe. Raises RecipeError for wrong values."""
     own, rest = parser().parse_known_args(argv)
     request = Request(own, rest)
     if not request.audio and not own.microphone:
         raise RecipeError("no audio to transcribe: give RUN, then files, folders, patterns or -, then options")
-    for name in ("nbest", "rate", "threads"):
+    for name in ("nbest", "rate"):
         value = getattr(own, name)
         if value is not None and value < 1:
             raise RecipeError(f"--{name} must be 1 or more, not {value}")
+    check_threads(own.threads)
     for name in ("window", "piece", "batch_seconds"):
         value = getattr(own, name)
         if value is not None and not 0 < value < math.inf:

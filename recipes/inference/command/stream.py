@@ -73,6 +73,10 @@ def check_stream_options(request: Request) -> None:
     for name, unset in (("out", None), ("nbest", 1), ("window", None), ("format", "txt")):
         if getattr(own, name) != unset:
             raise RecipeError(f"--{name} is not for streams, which write their text as they hear it")
+    greedy = () if own.rescore or own.onnx is not None else ("ngram", "piece", "batch_seconds")
+    for name in greedy:
+        if getattr(own, name) is not None:
+            raise RecipeError(f"--{name} is for a search, and streams are decoded greedily: give --rescore too")
     if own.rate not in (None, SAMPLE_RATE):
         raise RecipeError(f"--rate {own.rate}: a stream of bare samples must have {SAMPLE_RATE} Hz")
     if own.microphone and own.audio:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from recipes.errors import RecipeError
 from recipes.inference.audio.recordings import Recording, find_recordings
 from recipes.inference.command.options import Request
 from recipes.inference.recognition.engine import Engine
-from recipes.inference.transcripts.formats import FORMATS, ONE_RECORDING, write_transcript
+from recipes.inference.transcripts.formats import FORMATS, ONE_RECORDING, transcript_file, write_transcript
 from recipes.inference.transcripts.transcript import Transcript
 
 
@@ -38,6 +38,7 @@ def transcribe(engine: Engine, request: Request) -> None:
         raise RecipeError(f"--format {own.format} of {len(recordings)} recordings needs files: give --out FOLDER")
     if own.out is not None:
         check_writable(own.out)
+        check_beside_audio(recordings, own.out, own.format)
     seconds = [recording.seconds() for recording in recordings]
     for line in engine.describe(max(seconds)):
         print(line, file=sys.stderr)
@@ -82,3 +83,12 @@ def check_writable(folder: Path) -> None:
         raise RecipeError(f"--out {folder}: {error.strerror}; give another folder") from None
     if not os.access(folder, os.W_OK | os.X_OK):
         raise RecipeError(f"--out {folder}: no permission to write there; give another folder")
+
+
+def check_beside_audio(recordings: Sequence[Recording], folder: Path, form: str) -> None:
+    """Raises RecipeError where a file beside the audio would be written over: what a person heard, it may be."""
+    with_audio = {Path(recording.path).parent.resolve() for recording in recordings if recording.path is not None}
+    for recording in recordings:
+        path = transcript_file(folder, recording.id, form)
+        if path.exists() and path.parent.resolve() in with_audio:
+            raise RecipeError(f"--out {folder}: {path} lies beside the audio and would be lost: give another folder")

@@ -57,5 +57,6 @@ def mean_utterance(data: RunData | None) -> float | None:
 def check_folder(folder: Path) -> None:
     """Raises RecipeError for a folder that is neither a run nor a release."""
     if not (folder / RECIPE).is_file() and not is_release(folder):
-        missing = "it has no recipe.yaml" if folder.is_dir() else "there is no such folder"
+        no_folder = "it is a file" if folder.exists() else "there is no such folder"
+        missing = "it has no recipe.yaml" if folder.is_dir() else no_folder
         raise RecipeError(f"{folder} is no run folder ({missing}): give first one that train.py wrote")

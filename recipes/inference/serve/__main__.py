@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recipes.errors import ArgumentParser, RecipeError, command_line
+from recipes.inference.command.options import check_threads
 from recipes.inference.serve.limits import Limits
 from recipes.inference.streams.chunks import CHUNK
 
@@ -62,8 +63,7 @@ def limits_of(own: argparse.Namespace) -> Limits:
     limits.check()
     if not 0 <= own.port < 2**16:
         raise RecipeError(f"--port must be a whole number from 0 to {2**16 - 1}, not {own.port}")
-    if own.threads is not None and own.threads < 1:
-        raise RecipeError(f"--threads must be 1 or more, not {own.threads}")
+    check_threads(own.threads)
     for origin in own.origin:
         if not origin.startswith(("http://", "https://")) or origin.count("/") != 2:
             raise RecipeError(

@@ -64,9 +64,14 @@ FORMATS: dict[str, Callable[[Transcript], str]] = {
 ONE_RECORDING = ("srt", "vtt")  # which know no second one in a file
 
 
+def transcript_file(folder: Path, name: str, form: str) -> Path:
+    """Where the transcript of the recording with this ID is written."""
+    return folder / f"{name}.{form}"
+
+
 def write_transcript(transcript: Transcript, folder: Path, form: str) -> Path:
     """Write `folder/ID.FORMAT` and return its path; folders in the ID are made. Raises RecipeError where it cannot."""
-    path = folder / f"{transcript.id}.{form}"
+    path = transcript_file(folder, transcript.id, form)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, FORMATS[form](transcript))

@@ -95,6 +95,8 @@ def write_bad(kind: str, path) -> None:
         soundfile.write(path, silence[:320], 16000)
     elif kind == "nan":
         soundfile.write(path, np.full(16000, np.nan, np.float32), 16000, subtype="FLOAT")
+    elif kind == "whole samples as floats":
+        soundfile.write(path, tone(16000) * 2**15, 16000, subtype="FLOAT")
     elif kind == "cut short":
         soundfile.write(path, silence, 16000)
         path.write_bytes(path.read_bytes()[:16044])
@@ -109,6 +111,10 @@ def write_bad(kind: str, path) -> None:
         ("no sample", "empty audio file"),
         ("20 ms", "20 ms of audio hold no word; 100 ms is the least"),
         ("nan", "audio with NaN or infinity"),
+        (
+            "whole samples as floats",
+            "floats up to 9830.4; give shares of full scale, -1 to 1, or whole numbers as such",
+        ),
         ("cut short", "damaged audio file, cut short after 0.5 s"),
     ],
 )

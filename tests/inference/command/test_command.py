@@ -116,6 +116,18 @@ def test_nowhere_to_write(run, recordings, tmp_path, capsys, monkeypatch):
     assert mistake(capsys, run, recordings[0], "--out", tmp_path, *ON) == wanted
 
 
+def test_what_lies_beside_the_audio_is_not_written_over(run, recordings, tmp_path, capsys):
+    audio, text = tmp_path / "talk.flac", tmp_path / "talk.txt"
+    audio.symlink_to(recordings[0])
+    assert main([str(run), str(audio), "--out", str(tmp_path), *ON]) == 0
+    capsys.readouterr()
+    text.write_text("what I heard\n")
+    wanted = f"error: --out {tmp_path}: {text} lies beside the audio and would be lost: give another folder"
+    assert mistake(capsys, run, tmp_path, "--out", tmp_path, *ON) == wanted
+    assert text.read_text() == "what I heard\n"
+    assert main([str(run), str(audio), "--out", str(tmp_path), "--format", "srt", *ON]) == 0
+
+
 def test_a_run_that_is_incomplete(run, recordings, tmp_path, capsys):
     folder = shutil.copytree(run, tmp_path / "run")
     (folder / "tokenizer" / "tokenizer.model").unlink()
