@@ -191,3 +191,10 @@ def test_a_pickled_model_is_the_same_model(encoder, mixer):
             for copy in (model, pickle.loads(pickle.dumps(model)))
         )
     assert torch.equal(actual, expected)
+
+
+@pytest.mark.parametrize(
+    ("mixer", "linear"), [("summarymixing", True), ("attention", False), ("summarymixing+attention", False)]
+)
+def test_linear_are_those_whose_mixers_all_are(mixer, linear):
+    assert recogniser("conformer", mixer).is_linear is linear

@@ -1,4 +1,4 @@
-"""Encoding a long recording in windows that overlap, so that memory does not grow with it."""
+"""Encoding a long recording in windows that overlap: the encoder has a few of them at a time in memory."""
 
 from collections.abc import Callable
 

@@ -25,13 +25,6 @@ def model_with(mixer: str):
     return randomised(load(RECIPE, {**SIZES, "mixer": mixer}).hparams["model"])
 
 
-@pytest.mark.parametrize(
-    ("mixer", "linear"), [("summarymixing", True), ("attention", False), ("summarymixing+attention", False)]
-)
-def test_linear_are_those_whose_mixers_all_are(mixer, linear):
-    assert model_with(mixer).is_linear is linear
-
-
 @pytest.mark.parametrize("samples", [640 * 130, 640 * 130 + 1, 640 * 133 + 639, 640 * 500 + 17, 640 * 49])
 @torch.inference_mode()
 def test_windows_give_the_frames_of_one_pass(samples):
