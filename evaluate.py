@@ -5,7 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from recipes.asr import Evaluation, SavedRun, check_tunable, tune, with_ngram
+from recipes.asr import Evaluation, SavedRun, check_tunable, development, tune, with_ngram
 from recipes.config.arguments import Arguments, parse_arguments
 from recipes.config.source import plain
 from recipes.errors import ArgumentParser, RecipeError, command_line
@@ -82,15 +82,17 @@ def main(argv=None):
         check_tunable(run)
     if own.nbest > 1 and run.hparams["test_search"] is None:
         raise RecipeError(f"--nbest {own.nbest}: greedy CTC (test_search: null) has one reading alone")
-    with Evaluation(
+    evaluation = Evaluation(
         run,
         start(arguments.run_options),
         output=own.output,
         label="tuned" if wants_tuning else "",
         command=shlex.join(["python", "evaluate.py", *argv]),
-    ) as evaluation:
-        if wants_tuning:
-            tune(evaluation, own.tune_split)
+    )
+    tuned_on = development(evaluation, own.tune_split) if wants_tuning else None
+    with evaluation:
+        if tuned_on:
+            tune(evaluation, tuned_on)
         evaluation.evaluate(nbest=own.nbest)
     finish()
 

@@ -2,8 +2,8 @@
 
 import shlex
 import shutil
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -23,7 +23,7 @@ from recipes.files import LOCK
 from recipes.scoring import RunSummary, SplitResult, decoded_file
 from recipes.training.lock import locked
 from recipes.training.logger import RunLogger
-from recipes.training.processes import on_main_process
+from recipes.training.processes import is_main, on_main_process
 from recipes.training.run_data import DATA
 from recipes.training.run_folder import CHECKPOINTS, RECIPE, TOKENIZER, WEIGHTS
 from recipes.training.run_options import Machine
@@ -44,6 +44,18 @@ def check_output(folder: Path, run: Path) -> None:
     unfinished = names <= UNFINISHED and (names <= {LOCK} or "log.txt" in names)
     if summary.settings is None if summary else not unfinished:
         raise RecipeError(f"--output {folder} holds other files than an evaluation: give another folder")
+
+
+@contextmanager
+def nothing_left_of_a_mistake(folder: Path) -> Iterator[None]:
+    """A folder that did not exist before goes again where what follows fails."""
+    is_new = is_main() and not folder.exists()
+    try:
+        yield
+    except BaseException:
+        if is_new:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 class Evaluation:
@@ -67,12 +79,14 @@ class Evaluation:
         check_score_normalizer(run.hparams)
         self.language_model = run.search_language_model()
         self.prepared = self.prepare(valid=[], test=run.hparams["test_splits"])
+        if not self.prepared.test:
+            raise RecipeError(f"{run.folder} has no test split (test_splits is []): say with --split what to decode")
         digests = {split: checksum(manifest) or "" for split, manifest in self.prepared.test.items()}
         self.identity = Identity(run, run_options.eval_precision, self.prepared.root, digests, label)
         self.folder = output or self.identity.folder()
 
     def __enter__(self) -> Self:
-        with ExitStack() as stack:
+        with ExitStack() as stack, nothing_left_of_a_mistake(self.folder):
             on_main_process(lambda: self.take_folder(stack))
             self.logger = RunLogger(self.folder)
             remarks = Remarks(self.folder, self.logger)

@@ -11,18 +11,17 @@ from recipes.files import write_json
 from recipes.training.processes import on_main_process
 
 
-def tune(evaluation: Evaluation, splits: Sequence[str] | None = None) -> None:
+def tune(evaluation: Evaluation, prepared: Prepared) -> None:
     """Choose the search's weights, one after the other, by WER on development splits; kept in `tuned.json`.
 
-    The evaluation decodes with them from then on. splits: by default the recipe's validation splits. Raises
-    RecipeError for a test split, and for a search that has nothing to tune.
+    The evaluation decodes with them from then on. prepared: what `development` returns. Raises RecipeError for a
+    search that has nothing to tune.
     """
     brain = evaluation.brain
     search = brain.hparams.test_search
     choices = search.tunable(brain.language_model)
     if not choices:
         raise RecipeError(f"{type(search).__name__} has nothing to tune: leave out --tune")
-    prepared = development(evaluation, splits)
     chosen = {name: getattr(search, name) for name in choices}
     wers: dict[tuple[float, ...], float] = {}  # of what was decoded: what is best so far is among the next key's values
     for key, values in choices.items():
@@ -56,7 +55,10 @@ def in_words(settings: dict[str, float]) -> str:
 
 
 def development(evaluation: Evaluation, splits: Sequence[str] | None) -> Prepared:
-    """The splits to tune on: never one that is tested."""
+    """The splits to tune on, by default the recipe's validation splits.
+
+    Raises RecipeError for one that is tested, and where there is none.
+    """
     hparams = evaluation.run.hparams
     named = {**hparams, "valid_manifest": None} if splits else hparams
     roles = Corpus.named_by(named).choose([], splits or hparams["valid_splits"], hparams["test_splits"])
@@ -65,6 +67,8 @@ def development(evaluation: Evaluation, splits: Sequence[str] | None) -> Prepare
         raise RecipeError(
             f"tuning on {tested[0]} would make its result worthless: give development splits to --tune_split"
         )
+    if not roles.valid:
+        raise RecipeError("--tune: the run has no validation split (valid_splits is []): give splits to --tune_split")
     return evaluation.prepare(valid=roles.valid, test=[])
 
 

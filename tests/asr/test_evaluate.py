@@ -148,9 +148,20 @@ def test_tuning_takes_the_best_of_development(run, monkeypatch):
     assert f"ctc_weight: {tuned['chosen']['ctc_weight']}\n" in recipe, "the kept recipe is what was run"
 
 
-def test_no_tuning_on_test_splits(run, capsys):
-    message = "tuning on test-clean would make its result worthless: give development splits to --tune_split"
-    assert error_of(capsys, run, "--tune_split", "test-clean") == message
+def test_mistakes_leave_no_folder(run, capsys, tmp_path):
+    (tmp_path / "bad.arpa").write_text("no n-gram")
+    for options, message in [
+        (
+            ("--tune_split", "test-clean"),
+            "tuning on test-clean would make its result worthless: give development splits",
+        ),
+        (("--tune_split", "gone"), "no split 'gone' among: dev-clean"),
+        (("--tune", "--valid_splits", "[]"), "--valid_splits says what was trained"),
+        (("--test_splits", "[]"), f"{run} has no test split (test_splits is []): say with --split what to decode"),
+        (("--ngram", f"{tmp_path}/bad.arpa"), "bad.arpa"),
+    ]:
+        assert message in error_of(capsys, run, *options)
+        assert not list((run / "evaluations").glob("*")), message
 
 
 def test_greedy_has_nothing_to_tune(run, capsys):
