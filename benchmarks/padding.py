@@ -5,6 +5,7 @@ quantiles (icefall, egs/librispeech/ASR/local/display_manifest_statistics.py: at
 """
 
 import argparse
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,4 +69,4 @@ def main(argv=None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

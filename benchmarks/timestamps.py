@@ -76,7 +76,10 @@ def true_word(
 
 
 def speak_all(corpus: Path, split: str) -> list[Spoken]:
-    parameters = json.loads((corpus / "parameters.json").read_text())
+    made = corpus / "parameters.json"
+    if not made.is_file():
+        raise DataError(f"{corpus} was not made by data_prep.synthesize: its speech has no known times")
+    parameters = json.loads(made.read_text())
     kind = KINDS[parameters["kind"]].with_minutes(parameters["minutes"])
     speakers = [speaker for speaker in plan(kind, parameters["seed"]) if speaker.split == split]
     if not speakers:

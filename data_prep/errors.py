@@ -10,6 +10,10 @@ import time
 
 MISTAKE = 2  # exit status
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # or the user's share of it
+TO_DO = {
+    **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), "; a folder is wanted: give another one"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "; change its permissions, or give another place"),
+}
 BROKEN_PIPE = 141  # what a shell shows of a program that SIGPIPE ended: `| head` has seen enough
 RANK_PATIENCE_SECONDS = 5.0  # torchrun looks for failed processes ten times a second, and then ends the others
 
@@ -31,7 +35,7 @@ class ArgumentParser(argparse.ArgumentParser):
 def command_line(main):
     """Decorate `main(argv=None)`: run it and return the exit status instead of showing a traceback.
 
-    0 when it returns; 2 after `error: …` on stderr for a DataError or an error of the operating system
+    What `main` returns, 0 for None; 2 after `error: …` on stderr for a DataError or an error of the operating system
     (no space left, permission denied); 130 after Ctrl-C; 141, without a word, when nobody reads its output any more.
     Anything else is a bug and keeps its traceback.
     Of several processes of torchrun, the first one speaks; another does for an error that it has alone.
@@ -43,7 +47,7 @@ def command_line(main):
             if hasattr(stream, "reconfigure"):  # an ASCII screen, or a file name that is not UTF-8, ends no command
                 stream.reconfigure(errors="backslashreplace")
         try:
-            main(argv)
+            status = main(argv)
             sys.stdout.flush()
         except USERS_MISTAKES as error:
             if isinstance(error, BrokenPipeError) and _nobody_reads():
@@ -58,7 +62,7 @@ def command_line(main):
             if not _rank_label():
                 print(str(interruption) or "interrupted", file=sys.stderr)
             return 130
-        return 0
+        return status or 0
 
     return run
 
@@ -68,6 +72,8 @@ def in_words(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         place = f" for {error.filename}" if error.filename else ""
         return f"no disk space left{place}: free some space and give the same command again"
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}{TO_DO.get(error.errno, '')}"
     return str(error)
 
 

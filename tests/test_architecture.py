@@ -87,6 +87,17 @@ def test_the_page_has_the_same_floors(name, floors):
     assert [set(line.split()) for line in block.splitlines()] == [set(floor) for floor in floors]
 
 
+def test_programs_end_with_their_status():
+    """Else a shell takes a mistake for success."""
+    endings = {}
+    for name, path in MODULES.items():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.If) and "__name__ ==" in ast.unparse(node.test):
+                endings[name] = ast.unparse(node)
+    assert len(endings) > 20
+    assert [name for name, ending in endings.items() if not re.search(r"sys\.exit\(|raise SystemExit\(", ending)] == []
+
+
 def test_few_modules_stand_directly_in_recipes():
     directly = [path.name for path in (ROOT / "recipes").glob("*.py") if path.name != "__init__.py"]
     assert len(directly) <= 6

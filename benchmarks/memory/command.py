@@ -47,6 +47,8 @@ def main(argv=None):
     if options.table:
         print(markdown(options.table))
         return
+    if not options.recipes:
+        raise DataError("no recipe given: hparams/X.yaml …, or --table FILE")
     if options.part == "model" and not options.repeats:
         raise DataError("--part model can only be run: give --repeats 1 or more")
     from benchmarks.memory.measure import measure  # with models and recipes, which --table does without

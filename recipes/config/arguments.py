@@ -103,7 +103,10 @@ def help_text(description: str) -> str:
 
 
 def _usage() -> str:
-    return f"{Path(sys.argv[0]).name} hparams/NAME.yaml [--key value …]"
+    program = Path(sys.argv[0])
+    is_package = program.name == "__main__.py"
+    name = f"python -m {program.parents[1].name}.{program.parent.name}" if is_package else program.name
+    return f"{name} hparams/NAME.yaml [--key value …]"
 
 
 def _recipe_names() -> str:

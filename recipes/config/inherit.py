@@ -91,6 +91,8 @@ def _about_edits(base: Source, source: Source) -> list[Edit]:
 def _check_exists(path: Path) -> None:
     if path.is_file():
         return
+    if (path / "recipe.yaml").is_file():
+        raise RecipeError(f"{path} is the folder of a run: give {path / 'recipe.yaml'}")
     for folder in (path.parent, Path("hparams")):
         names = sorted(file.stem for file in folder.glob("*.yaml"))
         if names:

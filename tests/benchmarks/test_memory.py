@@ -114,6 +114,8 @@ def test_other_files_are_a_single_line(content, tmp_path, capsys):
     assert error.startswith(f"error: {path} is no results file of benchmarks.memory (") and error.count("\n") == 1
 
 
-def test_counting_a_model_is_a_single_line(capsys):
+def test_mistakes_are_a_single_line(capsys):
+    assert main(["--mixers", "xnor"]) == 2
+    assert capsys.readouterr() == ("", "error: no recipe given: hparams/X.yaml …, or --table FILE\n")
     assert main(["hparams/conformer.yaml", "--part", "model", "--repeats", "0"]) == 2
     assert capsys.readouterr().err == "error: --part model can only be run: give --repeats 1 or more\n"

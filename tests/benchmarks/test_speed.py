@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from benchmarks.speed import modules, programs, report
+from benchmarks.speed import command, modules, programs, report
 from benchmarks.speed.command import main
 from tests.support.runs import ROOT
 
@@ -86,6 +86,15 @@ def test_what_became_slower():
         "slower: decoding search: 100 % against SpeechBrain",
     ]
     assert report.slower(worse, []) == []
+
+
+@pytest.mark.parametrize(("messages", "status"), [(["slower: mixers xnor"], 1), ([], 0)])
+def test_what_became_slower_is_the_exit_status(messages, status, tmp_path, monkeypatch, capsys):
+    (tmp_path / "old.json").write_text('{"rows": []}')
+    monkeypatch.setattr(command, "run", lambda options, argv: [])
+    monkeypatch.setattr(command.report, "slower", lambda rows, committed: messages)
+    assert main(["--check", str(tmp_path / "old.json")]) == status
+    assert capsys.readouterr().out.splitlines() == messages
 
 
 def test_below_target_and_claims():

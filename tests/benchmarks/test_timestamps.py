@@ -39,6 +39,8 @@ def test_another_corpus_is_refused(corpus):
         speak_all(corpus, "test-other")
     with pytest.raises(DataError, match="has no speakers in test-nobody"):
         speak_all(corpus, "test-nobody")
+    with pytest.raises(DataError, match=r"was not made by data_prep\.synthesize: its speech has no known times$"):
+        speak_all(corpus / "test-clean", "test-clean")
 
 
 def test_figures():

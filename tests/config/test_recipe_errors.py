@@ -133,6 +133,11 @@ def test_missing_recipe_names_the_nearest(write, tmp_path, monkeypatch):
     assert error_of(load, "elsewhere/qq.yaml") == message
 
 
+def test_the_folder_of_a_run_is_no_recipe(write):
+    folder = write("lr: 1\n", "recipe").parent
+    assert error_of(load, folder) == f"{folder} is the folder of a run: give {folder}/recipe.yaml"
+
+
 def test_missing_base_and_circular_bases(write):
     path = write("# head\nbase: bse.yaml\n")
     expected = f"{path}, line 2: there is no base '{path.parent / 'bse.yaml'}'; did you mean 'base.yaml'?"

@@ -78,10 +78,20 @@ def test_unusable_manifest_is_named(tmp_path, content, message):
     ("raised", "status", "shown"),
     [
         (DataError("what, where, what to do"), 2, "error: what, where, what to do\n"),
-        (PermissionError(13, "Permission denied", "out"), 2, "error: [Errno 13] Permission denied: 'out'\n"),
+        (
+            PermissionError(13, "Permission denied", "out"),
+            2,
+            "error: out: Permission denied; change its permissions, or give another place\n",
+        ),
+        (
+            FileExistsError(17, "File exists", "out"),
+            2,
+            "error: out: File exists; a folder is wanted: give another one\n",
+        ),
+        (FileNotFoundError(2, "No such file or directory", "out"), 2, "error: out: No such file or directory\n"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
     ],
-    ids=["data-error", "system-error", "ctrl-c"],
+    ids=["data-error", "no-permission", "file-for-folder", "missing", "ctrl-c"],
 )
 def test_command_line_shows_a_single_line(capsys, raised, status, shown):
     @command_line
