@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from recipes.bakeoff import show_results
+from recipes.bakeoff import check_places, show_results
 from recipes.errors import ArgumentParser, RecipeError, command_line
 
 
@@ -89,6 +89,7 @@ def main(argv=None):
     argv = sys.argv[1:] if argv is None else argv
     options, shared = arguments(argv)
     folder = folder_of(options, shared)
+    check_places(options.benchmark, options.results)
     crashed = 0 if options.table else run(options, shared, folder, f"python compare.py {shlex.join(argv)}")
     show_results(folder, options.baseline, options.benchmark, options.results)
     if crashed:

@@ -10,10 +10,12 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 
 import soundfile
 
+from benchmarks.results_file import earlier_results
 from data_prep.errors import ArgumentParser, DataError, command_line
 from recipes.bakeoff.entries import parse_entry
 from recipes.files import write_json
@@ -37,6 +39,14 @@ def shortest_utterances(folder: Path, count: int) -> list[tuple[Path, str]]:
     if len(utterances) < count:
         raise DataError(f"{folder} holds {len(utterances)} utterances with transcripts, and {count} are needed")
     return sorted(utterances, key=lambda utterance: soundfile.info(utterance[0]).frames)[:count]
+
+
+def check_own(corpus: Path, utterances: list[tuple[Path, str]]) -> None:
+    """Raises DataError where a corpus that this benchmark did not make would be lost, or the utterances themselves."""
+    is_source = any(corpus.resolve() in audio.resolve().parents for audio, _ in utterances)
+    files = (path for path in corpus.rglob("*") if path.is_file())  # ours: audio and transcripts
+    if is_source or len(list(islice(files, 2 * UTTERANCES + 1))) > 2 * UTTERANCES:
+        raise DataError(f"{corpus} holds other speech, which would be lost: give another --folder")
 
 
 def write_split(utterances: list[tuple[Path, str]], folder: Path) -> None:
@@ -96,8 +106,10 @@ def main(argv=None):
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="JSON file for the figures")
     options = parser.parse_args(argv)
+    earlier_results(options.out, "benchmarks.overfit", ("utterances", "epochs", "rows"))
     corpus = options.folder / "LibriSpeech"
     utterances = shortest_utterances(options.librispeech, UTTERANCES)
+    check_own(corpus, utterances)
     shutil.rmtree(corpus, ignore_errors=True)
     write_split(utterances, corpus)
     rows, problems = [], []

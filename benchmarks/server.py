@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.long_recordings.accuracy import joined
+from benchmarks.results_file import earlier_results
 from data_prep.errors import ArgumentParser, DataError, command_line
 from recipes.files import write_json
 from recipes.inference import Transcriber
@@ -61,6 +62,7 @@ def main(argv=None):
     parser.add_argument("--threads", type=int, default=1, help="of the server")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     options = parser.parse_args(argv)
+    earlier_results(options.out, "benchmarks.server", ())
     utterances = DecodedUtterance.read_all(decoded_file(options.run, options.split))
     speech = [recording.samples for recording in joined(utterances, options.run, options.seconds / 60)]
     if len(speech) <= options.clients:  # the last one may be short

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
+from benchmarks.results_file import earlier_results
 from data_prep.errors import ArgumentParser, DataError
 from data_prep.splits import find_corpus
 from data_prep.synthetic import KINDS, plan
@@ -142,6 +143,7 @@ def main(argv=None):
     parser.add_argument("--split", nargs="+", default=["test-clean", "test-other"])
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     options = parser.parse_args(argv)
+    earlier_results(options.out, "benchmarks.timestamps", ["rows"])
     from recipes.files import write_json
     from recipes.inference import Transcriber
 

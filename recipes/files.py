@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +23,18 @@ def read_json(path: Path) -> dict:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RecipeError(f"{path} cannot be read: {error}") from None
+
+
+def read_rows(path: Path, writer: str, keys: Collection[str]) -> list[dict]:
+    """The rows of a file of results, which all have these keys.
+
+    writer: the program whose ``--out`` makes such files. Raises RecipeError for a file of another kind.
+    """
+    content = read_json(path)
+    rows = content.get("rows") if isinstance(content, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and row.keys() >= set(keys) for row in rows):
+        raise RecipeError(f"{path} is no results file of {writer}: write one with its --out")
+    return rows
 
 
 def check_free(out: Path) -> None:

@@ -23,6 +23,7 @@ from benchmarks.inference.measure import Setting, speeds, starts, word_error_rat
 from benchmarks.inference.models import exportable, loaded
 from benchmarks.inference.paths import compare_paths
 from benchmarks.inference.streams import stream_times
+from benchmarks.results_file import earlier_results, with_part
 from data_prep.manifest import located, read_manifest
 from data_prep.splits import find_corpus
 from recipes.config import load
@@ -148,7 +149,8 @@ def arguments(argv=None) -> argparse.Namespace:
 @command_line
 def main(argv=None):
     options = arguments(argv)
-    results = {
+    results = earlier_results(options.out, "benchmarks.inference", PARTS)
+    head = {
         "command": shlex.join(["python", "-m", "benchmarks.inference", *(sys.argv[1:] if argv is None else argv)]),
         "machine": machine("cpu"),
         "commit": commit(),
@@ -156,7 +158,7 @@ def main(argv=None):
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(options, Path(folder))
         for part in options.parts:
-            results[part] = PARTS[part](bench)
+            results = with_part(results, head, part, PARTS[part](bench))
             options.out.parent.mkdir(parents=True, exist_ok=True)
             write_json(options.out, results)  # after every part: the later ones take long
     print(f"{options.out} written")

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.memory.table import markdown
+from benchmarks.results_file import earlier_results
 from data_prep.errors import ArgumentParser, DataError, command_line
 
 COLUMNS = ("recipe", "mixer", "frames", "peak_mb", "step_s", "speech_s_per_s", "parameters", "multiply_adds_per_frame")
@@ -56,6 +57,7 @@ def main(argv=None):
     if options.in_this_process:
         print(json.dumps(measure(options)))
         return
+    earlier_results(options.out, "benchmarks.memory", ("command", "machine", "rows"))
     print(f"{COLUMNS[0]:32}" + "".join(f"{name:>{len(name) + 8}}" for name in COLUMNS[1:]))
     rows = []
     for recipe in options.recipes:

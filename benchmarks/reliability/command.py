@@ -22,6 +22,7 @@ from benchmarks.reliability.processes import try_processes
 from benchmarks.reliability.programs import load
 from benchmarks.reliability.soak import EARLY, soak
 from benchmarks.reliability.tiny_run import small_corpus
+from benchmarks.results_file import earlier_results, with_part
 from recipes.errors import ArgumentParser, RecipeError, command_line
 from recipes.files import write_json
 from recipes.provenance import commit, machine
@@ -61,7 +62,8 @@ def arguments(argv=None) -> argparse.Namespace:
 @command_line
 def main(argv=None):
     options = arguments(argv)
-    results = {
+    results = earlier_results(options.out, "benchmarks.reliability", PARTS)
+    head = {
         "command": shlex.join(["python", "-m", "benchmarks.reliability", *(sys.argv[1:] if argv is None else argv)]),
         "machine": machine("cpu"),
         "commit": commit(),
@@ -72,7 +74,7 @@ def main(argv=None):
         for part in options.parts:
             folder = Path(temporary) / part
             folder.mkdir()
-            results[part] = PARTS[part](options, data, folder)
+            results = with_part(results, head, part, PARTS[part](options, data, folder))
             print(f"{part}: {results[part]}", flush=True)
             options.out.parent.mkdir(parents=True, exist_ok=True)
             write_json(options.out, results)  # after every part: the later ones take long

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.results_file import earlier_results
 from benchmarks.search.measure import STOCK, compare, measure
 from benchmarks.search.tasks import RunTasks, synthetic
 from recipes.decoding import BeamSearch
@@ -77,6 +78,8 @@ def row_text(row: dict) -> str:
 def main(argv=None) -> None:
     options = arguments(argv)
     check(options)
+    keys = ("command", "machine", "set", "utterances", "compare_beam", "joint_scores", "rows")
+    earlier_results(options.out, "benchmarks.search", keys)
     torch.set_num_threads(options.threads[0])
     run = RunTasks(options.run, options.data_folder, options.utterances)
 

@@ -18,10 +18,11 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.results_file import earlier_results
 from benchmarks.speed import report
 from benchmarks.speed.timing import Case, measure
 from recipes.errors import ArgumentParser, RecipeError, command_line
-from recipes.files import read_json, write_json
+from recipes.files import read_rows, write_json
 from recipes.provenance import commit, machine, versions
 from recipes.training.allocator import keep_freed_memory
 
@@ -104,17 +105,23 @@ def provenance(argv: Sequence[str]) -> dict:
     return {"command": command, "machine": machine("cpu"), "versions": versions(), "commit": commit()}
 
 
+def rows_of(file: Path) -> list[dict]:
+    """Raises RecipeError for a file of another kind."""
+    return read_rows(file, "benchmarks.speed", ("part", "name", "mode", "batch", "threads", "seconds", "times_ours"))
+
+
 @command_line
 def main(argv=None) -> int:
     options = arguments(argv)
     if options.table:
-        print(report.tables(read_json(options.table)["rows"]))
+        print(report.tables(rows_of(options.table)))
         return 0
     if options.plot:
         source, drawing = options.plot
-        drawing.write_text(report.plot(read_json(source)["rows"]), encoding="utf-8")
+        drawing.write_text(report.plot(rows_of(source)), encoding="utf-8")
         return 0
-    committed = read_json(options.check)["rows"] if options.check else []
+    earlier_results(options.out, "benchmarks.speed", ())
+    committed = rows_of(options.check) if options.check else []
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
     slower = report.slower(run(options, sys.argv[1:] if argv is None else argv), committed)

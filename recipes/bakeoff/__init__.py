@@ -3,7 +3,7 @@
 What plans and trains them (`plan`, `comparison`) loads SpeechBrain and is no part of this face.
 """
 
-from recipes.bakeoff.output import show_results, write_results
+from recipes.bakeoff.output import check_places, show_results, write_results
 from recipes.bakeoff.record import ComparisonRecord, EntryRecord
 from recipes.bakeoff.report import write_report
 from recipes.bakeoff.results import Comparison, MixerSummary, PairTest, Problem, RunRow, SplitStatistics
@@ -17,6 +17,7 @@ __all__ = [
     "Problem",
     "RunRow",
     "SplitStatistics",
+    "check_places",
     "show_results",
     "write_report",
     "write_results",

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from recipes.bakeoff.results import Comparison
 from recipes.bakeoff.runs import FinishedRun
 from recipes.errors import RecipeError
-from recipes.files import read_json
+from recipes.files import read_rows
 from recipes.reports.page import Figure
 from recipes.reports.plots import Point, Series, line_plot, scatter_plot
 
@@ -74,11 +74,7 @@ def learning_curve(name: str, metric: str, runs: Sequence[FinishedRun]) -> Serie
 
 def time_against_length(benchmark: Path) -> Figure:
     """A plot of a file that `benchmarks.memory --out` wrote. Raises RecipeError if it holds no times."""
-    rows = [row for row in read_json(benchmark).get("rows", []) if row.get("step_s")]
-    if not rows:
-        raise RecipeError(
-            f"--benchmark {benchmark}: no times in it; benchmarks.memory writes them with --repeats 1 or more"
-        )
+    rows = timed_rows(benchmark)
     by_mixer: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
         by_mixer.setdefault(row["mixer"], []).append((row["frames"] * SECONDS_PER_FRAME, row["step_s"]))
@@ -86,3 +82,13 @@ def time_against_length(benchmark: Path) -> Figure:
     title = "Time of one training step"
     plot = line_plot(series, title=title, x_label="seconds of speech", y_label="seconds a step", zero_y=True)
     return Figure(title, plot)
+
+
+def timed_rows(benchmark: Path) -> list[dict]:
+    """Of a file that `benchmarks.memory --out` wrote. Raises RecipeError if it is another file or holds no times."""
+    rows = [row for row in read_rows(benchmark, "benchmarks.memory", ("mixer", "frames")) if row.get("step_s")]
+    if not rows:
+        raise RecipeError(
+            f"--benchmark {benchmark}: no times in it; benchmarks.memory writes them with --repeats 1 or more"
+        )
+    return rows

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from data_prep.files import write_atomically
+from recipes.bakeoff.figures import timed_rows
 from recipes.bakeoff.record import ComparisonRecord, check_entry_name
 from recipes.bakeoff.report import write_report
 from recipes.bakeoff.results import RUNS, SUMMARY, Comparison, RunRow
@@ -14,6 +15,14 @@ from recipes.errors import RecipeError
 
 TABLE = "table.md"
 COMMITTED = (RUNS, SUMMARY, TABLE)
+
+
+def check_places(benchmark: Path | None, copies: Path | None) -> None:
+    """Raises RecipeError, before anything is trained, for what `show_results` could not read, or copy to."""
+    if benchmark:
+        timed_rows(benchmark)
+    if copies and copies.exists() and not copies.is_dir():
+        raise RecipeError(f"--results {copies} is a file: give a folder")
 
 
 def show_results(

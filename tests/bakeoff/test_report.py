@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from recipes.bakeoff import ComparisonRecord, write_report, write_results
+from recipes.bakeoff import ComparisonRecord, check_places, write_report, write_results
 from recipes.bakeoff.runs import Crash, run_folder
 from recipes.errors import RecipeError
 from tests.bakeoff.conftest import NAMES, SEEDS, results_of
@@ -64,6 +64,11 @@ def test_time_against_length(folder, tmp_path):
     assert str(error.value) == (
         f"--benchmark {file}: no times in it; benchmarks.memory writes them with --repeats 1 or more"
     )
+    file.write_text("[]")
+    with pytest.raises(RecipeError, match=r"is no results file of benchmarks\.memory: write one with its --out$"):
+        check_places(file, None)  # before anything is trained
+    with pytest.raises(RecipeError, match=r"^--results .*benchmark\.json is a file: give a folder$"):
+        check_places(None, file)
 
 
 def test_only_crashes(tmp_path):

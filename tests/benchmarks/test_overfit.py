@@ -48,6 +48,20 @@ def test_figures_of_a_mixer_with_an_option(speech, tmp_path, monkeypatch, capsys
     assert len(figures["utterances"]) == 4 and "windowed: WER" in capsys.readouterr().out.replace(entry, "windowed")
 
 
+def test_a_corpus_of_others_is_not_removed(speech, tmp_path, capsys):
+    corpus = speech[0].rename(tmp_path / "LibriSpeech")
+    before = sorted(corpus.rglob("*"))
+    elsewhere = tmp_path / "elsewhere"
+    write_corpus(elsewhere, {"test-clean": (2, 2)})
+    for source in (corpus, elsewhere):
+        assert overfit.main([str(source), "--mixers", "xnor", "--folder", str(tmp_path)]) == 2
+        assert (
+            capsys.readouterr().err
+            == f"error: {corpus} holds other speech, which would be lost: give another --folder\n"
+        )
+    assert sorted(corpus.rglob("*")) == before
+
+
 def test_errors_are_one_line(speech, tmp_path, monkeypatch, capsys):
     assert overfit.main([str(tmp_path / "nothing"), "--mixers", "xnor", "--folder", str(tmp_path)]) == 2
     nothing = f"error: {tmp_path / 'nothing'} holds 0 utterances with transcripts, and 4 are needed\n"

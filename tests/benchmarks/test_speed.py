@@ -119,6 +119,7 @@ def test_below_target_and_claims():
         (["--frames", "0"], "--frames must be above 0"),
         (["--set", "d_model"], "--set d_model: write KEY=VALUE"),
         (["--check", "none.json"], "none.json cannot be read"),
+        (["--table", f"{ROOT}/results/search.json"], "results/search.json is no results file of benchmarks.speed"),
     ],
 )
 def test_errors_are_one_line(arguments, message, capsys):
