@@ -12,8 +12,8 @@ class UtteranceNorm(Streaming):
     """Zero mean and unit variance of each mel band over the real frames of the utterance.
 
     It takes the recording's loudness and the colour of its microphone away, which `GlobalNorm` leaves in: with three
-    hours of speech CTC learns sooner (docs/findings.md). What an utterance gives depends on its end, so it cannot
-    stream. floor: added to the standard deviation, in dB, so that a band of silence stays finite.
+    hours of speech CTC learns sooner (docs/findings_real_speech.md). What an utterance gives depends on its end, so
+    it cannot stream. floor: added to the standard deviation, in dB, so that a band of silence stays finite.
     """
 
     cannot_stream = "its mean is that of the whole utterance"
