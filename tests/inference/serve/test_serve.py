@@ -71,7 +71,7 @@ def test_clients_together_are_told_what_each_is_alone(open_stream, samples):
     async def talk():
         async with serving(open_stream) as (streams, client):
             told = await asyncio.gather(*(transcribed(client, cut(part, seed)) for seed, part in enumerate(parts)))
-            await asyncio.wait_for(streams.is_empty.wait(), 20)
+            await asyncio.wait_for(streams.is_empty.wait(), 60)
             assert streams.rows > 1.3 * streams.batches
             return told
 
@@ -173,7 +173,7 @@ def test_clients_that_misbehave_leave_the_others_alone(open_stream, samples):
                 flood(client),
                 vanish(client),
             )
-            await asyncio.wait_for(streams.is_empty.wait(), 20)
+            await asyncio.wait_for(streams.is_empty.wait(), 60)
             return own, told
 
     own, told = asyncio.run(talk())
