@@ -1,12 +1,14 @@
-"""What all tests share: one thread, and a log that goes nowhere once its run is over."""
+"""What all tests share: one thread, no waiting for the disk, and a log that goes nowhere once its run is over."""
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
 import torch
 
 torch.set_num_threads(1)  # several would only get in each other's way on tensors this small
+os.fsync = lambda fd: None  # no test cuts the power, and each run would wait for the disk thirty times
 SLOW = ("training", "asr", "inference", "benchmarks", "bakeoff")  # folders with few and long tests
 
 
