@@ -29,7 +29,7 @@ def mono(samples: np.ndarray, rate: int, name: str) -> np.ndarray:
     samples = shares_of_full_scale(samples, name)
     if samples.ndim == 2:
         samples = samples.mean(1)
-    if not (isinstance(rate, (int, np.integer)) and rate > 0):
+    if not (isinstance(rate, (int, np.integer)) and rate is not True and rate > 0):
         raise DataError(f"{name}: the rate must be a whole number of samples a second, not {rate}")
     if not len(samples):
         raise DataError(f"{name}: {EMPTY}")
@@ -62,6 +62,8 @@ def shares_of_full_scale(samples: np.ndarray, name: str) -> np.ndarray:
         return samples
     if samples.dtype.kind not in "iu":
         raise DataError(f"{name}: samples of type {samples.dtype}; give floats or whole numbers")
+    if samples.dtype.itemsize > 4:  # of Python's own numbers: as shares of 64 bits, samples of 16 would be silence
+        raise DataError(f"{name}: whole numbers of type {samples.dtype}; give the type of the samples, such as int16")
     half = 2.0 ** (8 * samples.dtype.itemsize - 1)
     middle = half if samples.dtype.kind == "u" else 0.0
     return ((samples - middle) / half).astype(np.float32)

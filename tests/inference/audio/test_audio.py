@@ -67,8 +67,9 @@ def test_whole_numbers_without_a_sign_lie_around_the_middle():
         (np.zeros(8000, complex), "a: samples of type complex128; give floats or whole numbers"),
         (np.zeros(8000, bool), "a: samples of type bool; give floats or whole numbers"),
         (np.array(["a"]), "a: samples of type <U1; give floats or whole numbers"),
+        (np.array([1, -2]), "a: whole numbers of type int64; give the type of the samples, such as int16"),
     ],
-    ids=["channels-first", "complex", "flags", "text"],
+    ids=["channels-first", "complex", "flags", "text", "Python's"],
 )
 def test_arrays_that_are_no_samples(samples, reason):
     with pytest.raises(DataError, match=f"^{reason}$"):
@@ -131,6 +132,7 @@ def test_what_holds_no_speech(kind, reason, tmp_path):
         (np.zeros((2, 3, 4)), 16000, "samples of shape [2, 3, 4]; give [samples] or [samples, channels]"),
         (np.zeros(16000), 0, "the rate must be a whole number of samples a second, not 0"),
         (np.zeros(16000), 16000.5, "the rate must be a whole number of samples a second, not 16000.5"),
+        (np.zeros(16000), True, "the rate must be a whole number of samples a second, not True"),
         (np.zeros(0), 16000, "empty audio file"),
     ],
 )
