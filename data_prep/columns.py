@@ -7,7 +7,7 @@ from typing import NamedTuple, overload
 import numpy as np
 
 from data_prep.errors import DataError
-from data_prep.manifest import read_rows
+from data_prep.manifest import read_rows, speaker_of
 
 
 class TextColumn(Sequence[str]):
@@ -68,7 +68,7 @@ def read_columns(manifest) -> Columns:
         durations.append(float(duration))
         paths.append(path)
         words.append(text)
-        goes_on.append(speaker == before != "")
+        goes_on.append(speaker == before and bool(speaker_of(speaker)))
         before = speaker
     durations_, goes_on_ = np.frombuffer(durations, dtype=np.float64), np.frombuffer(goes_on, dtype=bool)
     return Columns(ids, durations_, paths, words, goes_on_)

@@ -1,7 +1,8 @@
 """A row of a user's manifest, whatever its format."""
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 # Names of columns or keys, by what they hold: SpeechBrain's, Hugging Face's, NeMo's and plain ones.
@@ -54,6 +55,12 @@ def row_of(place: str, values: Mapping[str, object]) -> Row | BadRow:
 def missing_fields(names: object) -> list[str]:
     """What every row must say and no column of these names does, with the names that it could have."""
     return [f"{field} ({', '.join(NAMES[field])})" for field in NEEDED if not set(NAMES[field]) & set(names)]
+
+
+def named_twice(names: Sequence[str]) -> list[str]:
+    """Names that rows are read by and that two columns have; others may stand there twice."""
+    read = {name for of_field in NAMES.values() for name in of_field}
+    return [name for name, count in Counter(names).items() if count > 1 and name in read]
 
 
 def _first(values: Mapping[str, object], names: tuple[str, ...]) -> object:

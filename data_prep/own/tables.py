@@ -9,14 +9,14 @@ from pathlib import Path
 
 from data_prep.errors import DataError
 from data_prep.own.lhotse import cut_rows, is_cut, not_cuts
-from data_prep.own.rows import BadRow, Row, missing_fields, row_of
+from data_prep.own.rows import BadRow, Row, missing_fields, named_twice, row_of
 
 TABLES = (".csv", ".tsv")
 Record = tuple[int, list[str]]  # number of the line, values
 
 
 def csv_rows(path: Path, content: str) -> Iterator[Row | BadRow]:
-    """Raises DataError where the first line names no column for the audio, or for the text."""
+    """Raises DataError where the first line names no column for the audio, or for the text, or a column twice."""
     is_tsv = path.name.removesuffix(".gz").lower().endswith(".tsv")
     records = tsv_records(content) if is_tsv else csv_records(path, content)
     _, first = next(records, (1, []))
@@ -24,6 +24,8 @@ def csv_rows(path: Path, content: str) -> Iterator[Row | BadRow]:
     if missing := missing_fields(columns):
         separator = "\t" if is_tsv else ","
         raise DataError(f"{path}: no column for {' and '.join(missing)}; its first line is {separator.join(columns)!r}")
+    if twice := named_twice(columns):
+        raise DataError(f"{path}: two columns are named '{twice[0]}': rename or remove one")
     for number, values in records:
         place = f"{path}:{number}"
         if len(values) != len(columns):

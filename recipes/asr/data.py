@@ -113,7 +113,7 @@ def train_batches(
     if joined_seconds is not None:
         joining = Joining(dataset.stretches(), dataset.durations, joined_seconds, seed)
         if all(len(stretch) == 1 for stretch in joining.stretches):
-            raise DataError("joined_seconds: no two utterances in a row are of one speaker: give null for it")
+            raise DataError("joined_seconds: no two utterances in a row are of one known speaker: give null for it")
     return DurationBatches(
         dataset.durations,
         batch_seconds,

@@ -8,7 +8,7 @@ import soundfile
 import torch
 
 from data_prep.errors import DataError
-from data_prep.manifest import to_csv
+from data_prep.manifest import UNKNOWN_SPEAKER, to_csv
 from data_prep.tokenizer import load_tokenizer, train_tokenizer
 from recipes.asr import data
 from recipes.asr.audio import AudioReader
@@ -16,7 +16,7 @@ from recipes.asr.joining import Joining
 from recipes.asr.utterances import read_utterances, tokenize
 from tests.support.runs import small_corpus, train
 
-SPEAKERS = ["1-1"] * 9 + ["2-1"] * 6 + [""] * 3
+SPEAKERS = ["1-1"] * 9 + ["2-1"] * 6 + [UNKNOWN_SPEAKER] * 3
 SENTENCES = ["THE QUEEN WALKED", "A BOX", "SEVEN GREEN STONES", "DON'T"]
 
 
@@ -51,7 +51,8 @@ def test_utterances_in_a_row_of_one_speaker_are_joined_as_long_as_they_fit(datas
         for group in groups:
             places = [rows[utterance] for utterance in group]
             assert places == list(range(places[0], places[0] + len(group)))
-            assert len({SPEAKERS[place] for place in places}) == 1 and (len(group) == 1 or SPEAKERS[places[0]])
+            (speaker,) = {SPEAKERS[place] for place in places}
+            assert len(group) == 1 or speaker != UNKNOWN_SPEAKER
             assert len(group) == 1 or dataset.durations[list(group)].sum() <= 3.0
             sizes.add(len(group))
     assert sizes >= {1, 2, 3, 4}
@@ -106,7 +107,7 @@ def test_audio_that_cannot_be_read_is_left_out_of_its_recording(dataset, corpus,
 def test_nothing_to_join_is_said(dataset):
     dataset.columns = dataset.columns._replace(goes_on=np.zeros(18, dtype=bool))
     with pytest.raises(
-        DataError, match=r"^joined_seconds: no two utterances in a row are of one speaker: give null for it$"
+        DataError, match=r"^joined_seconds: no two utterances in a row are of one known speaker: give null for it$"
     ):
         data.train_batches(dataset, batch_seconds=6.0, buckets=2, seed=1, joined_seconds=3.0)
 

@@ -288,6 +288,11 @@ def test_quotes_in_a_table_of_tabs_are_text(folder):
 
 
 WRONG = {
+    "column twice": (
+        "mine.csv",
+        "wav,text,wav,,\na.wav,x,b.wav,,\n",
+        "two columns are named 'wav': rename or remove one",
+    ),
     "no column": ("mine.csv", "id,audio\nu1,a.wav\n", "no column for text (text, wrd, words, transcript, transcrip"),
     "no columns": (
         "mine.csv",
