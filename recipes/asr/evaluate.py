@@ -72,6 +72,10 @@ class Evaluation:
         self, run: SavedRun, run_options: RunOptions, *, output: Path | None = None, label: str = "", command: str = ""
     ):
         self.run, self.run_options, self.output = run, run_options, output
+        if run_options.debug:
+            raise RecipeError(
+                "--debug would decode a few batches, and keep their error rate as that of all: leave it out"
+            )
         self.command = command or shlex.join(["python", "evaluate.py", str(run.folder)])
         if output:
             on_main_process(lambda: check_output(output, run.folder))

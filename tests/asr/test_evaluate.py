@@ -157,6 +157,7 @@ def test_mistakes_leave_no_folder(run, capsys, tmp_path):
         ),
         (("--tune_split", "gone"), "no split 'gone' among: dev-clean"),
         (("--tune", "--valid_splits", "[]"), "--valid_splits says what was trained"),
+        (("--debug",), "--debug would decode a few batches, and keep their error rate as that of all: leave it out"),
         (("--test_splits", "[]"), f"{run} has no test split (test_splits is []): say with --split what to decode"),
         (("--ngram", f"{tmp_path}/bad.arpa"), "bad.arpa"),
     ]:

@@ -97,7 +97,7 @@ ROWS = [
             f"--{option.split()[0]} is for a search, and streams are decoded greedily: give --rescore too",
             "transcribe",
         )
-        for option in ("piece 3", "batch_seconds 3", "ngram a.arpa")
+        for option in ("piece 3", "batch_seconds 3", "ngram a.arpa", "test_search.beam 3", "lm_folder lm")
     ),
     BadInput(
         "$none a.wav --rate 8000",

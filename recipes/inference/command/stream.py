@@ -11,11 +11,12 @@ from typing import cast
 import numpy as np
 
 from data_prep.errors import DataError
+from recipes.config.split import split
 from recipes.errors import RecipeError
 from recipes.inference.audio.reading import BEGINNINGS, parse_audio
 from recipes.inference.audio.recordings import STDIN, STDIN_NAME, Recording, find_recordings
 from recipes.inference.audio.samples import SAMPLE_RATE
-from recipes.inference.command.options import Request
+from recipes.inference.command.options import USAGE, Request
 from recipes.inference.streams.chunks import CHUNK, check_chunks
 from recipes.inference.streams.text_stream import StreamedText, TextStream
 
@@ -73,10 +74,12 @@ def check_stream_options(request: Request) -> None:
     for name, unset in (("out", None), ("nbest", 1), ("window", None), ("format", "txt")):
         if getattr(own, name) != unset:
             raise RecipeError(f"--{name} is not for streams, which write their text as they hear it")
-    greedy = () if own.rescore or own.onnx is not None else ("ngram", "piece", "batch_seconds")
-    for name in greedy:
-        if getattr(own, name) is not None:
-            raise RecipeError(f"--{name} is for a search, and streams are decoded greedily: give --rescore too")
+    if not own.rescore and own.onnx is None:
+        keys = split(request.rest, usage=USAGE)[1]
+        given = [name for name in ("ngram", "piece", "batch_seconds") if getattr(own, name) is not None]
+        given += [name for name in keys if name == "lm_folder" or name.startswith("test_search.")]
+        if given:
+            raise RecipeError(f"--{given[0]} is for a search, and streams are decoded greedily: give --rescore too")
     if own.rate not in (None, SAMPLE_RATE):
         raise RecipeError(f"--rate {own.rate}: a stream of bare samples must have {SAMPLE_RATE} Hz")
     if own.microphone and own.audio:
