@@ -81,8 +81,8 @@ class LogMel(Streaming):
             spectrum = torch.stft(
                 samples.float(), self.window_length, self.hop, window=self.window, center=False, return_complex=True
             )
-            power = torch.view_as_real(spectrum).square().sum(-1).transpose(1, 2)
-            return 10 * (power @ self.filters).clamp(min=self.floor).log10()
+            power = spectrum.real.square() + spectrum.imag.square()
+            return 10 * (power.transpose(1, 2) @ self.filters).clamp(min=self.floor).log10()
 
     @property
     def latency_samples(self) -> int:
