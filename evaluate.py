@@ -78,8 +78,6 @@ def main(argv=None):
     own, arguments = parse(argv)
     wants_tuning = own.tune or bool(own.tune_split)
     run = SavedRun(own.run, settings(own, arguments), own.average, source=arguments.source)
-    if wants_tuning:
-        check_tunable(run)
     if own.nbest > 1 and run.hparams["test_search"] is None:
         raise RecipeError(f"--nbest {own.nbest}: greedy CTC (test_search: null) has one reading alone")
     evaluation = Evaluation(
@@ -89,6 +87,8 @@ def main(argv=None):
         label="tuned" if wants_tuning else "",
         command=shlex.join(["python", "evaluate.py", *argv]),
     )
+    if wants_tuning:
+        check_tunable(evaluation)
     tuned_on = development(evaluation, own.tune_split) if wants_tuning else None
     with evaluation:
         if tuned_on:

@@ -12,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+from recipes.errors import ArgumentParser, command_line
+
 RECIPE = "hparams/conformer_summarymixing.yaml"
 TINY = (
     "--device cpu --noprogressbar --workers 2 --d_model 16 --heads 2 --layers 2 --d_ffn 32 --kernel_size 3"
@@ -30,21 +32,26 @@ def peak_mb(process: int) -> int:
     return round(next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 2**10)
 
 
-def main(argv: list[str]) -> int:
-    result, data, output, *options = argv
+@command_line
+def main(argv=None):
+    parser = ArgumentParser(prog="python -m benchmarks.preparation.first_batch", description=__doc__)
+    parser.add_argument("result", type=Path, metavar="RESULT", help="JSON file for the figures")
+    parser.add_argument("data_folder", metavar="DATA_FOLDER", help="a corpus")
+    parser.add_argument("run", metavar="RUN", help="folder for the run")
+    own, options = parser.parse_known_args(argv)
     from recipes.training.trainer import Trainer
 
     def stop(trainer, group, total_steps):
         figures = {"seconds": round(seconds_since_start(), 1)}
         figures["worker_mb"] = max(peak_mb(child.pid) for child in multiprocessing.active_children())
-        Path(result).write_text(json.dumps(figures))
+        own.result.write_text(json.dumps(figures))
         raise SystemExit(0)
 
     Trainer.fit_group = stop
-    sys.argv = ["train.py", RECIPE, "--data_folder", data, "--output_folder", output, *TINY, *options]
+    sys.argv = ["train.py", RECIPE, "--data_folder", own.data_folder, "--output_folder", own.run, *TINY, *options]
     runpy.run_path("train.py", run_name="__main__")  # as the program that it is; it ends in `stop`, or by its error
     return 1
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

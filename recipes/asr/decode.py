@@ -24,6 +24,7 @@ from recipes.scoring import (
     RunSummary,
     SplitResult,
     Transcription,
+    alignments_file,
     decoded_file,
     decoded_utterances,
     read_pairs,
@@ -93,7 +94,7 @@ def decode_splits(brain: ASRBrain, prepared: Prepared, folder: Path, nbest: int 
 def write_split(
     split: str, transcriptions: list[Transcription], manifest: Path, root: Path, folder: Path, nbest: int
 ) -> None:
-    write_alignments(transcriptions, folder / f"wer_{split}.txt")
+    write_alignments(transcriptions, alignments_file(folder, split))
     utterances = decoded_utterances(transcriptions, manifest, root, folder, nbest)
     DecodedUtterance.write_all(utterances, decoded_file(folder, split))
 

@@ -2,7 +2,7 @@
 
 import shlex
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
@@ -20,7 +20,7 @@ from recipes.asr.saved_run import SavedRun
 from recipes.config import flatten
 from recipes.errors import RecipeError
 from recipes.files import LOCK
-from recipes.scoring import RunSummary, SplitResult, decoded_file
+from recipes.scoring import RunSummary, SplitResult, alignments_file, decoded_file
 from recipes.training.lock import locked
 from recipes.training.logger import RunLogger
 from recipes.training.processes import is_main, on_main_process
@@ -44,6 +44,14 @@ def check_output(folder: Path, run: Path) -> None:
     unfinished = names <= UNFINISHED and (names <= {LOCK} or "log.txt" in names)
     if summary.settings is None if summary else not unfinished:
         raise RecipeError(f"--output {folder} holds other files than an evaluation: give another folder")
+
+
+def remove_other_splits(folder: Path, splits: Collection[str]) -> None:
+    """Remove what was decoded of splits that the summary will not name: it came of other settings."""
+    for file in (decoded_file, alignments_file):
+        kept = {file(folder, split) for split in splits}
+        for path in {*folder.glob(file(folder, "*").name)} - kept:
+            path.unlink()
 
 
 @contextmanager
@@ -146,10 +154,12 @@ class Evaluation:
         settings = self.identity.settings()
         tested, trained = on_main_process(lambda: self.tested_before(settings)), read_summary(run.folder)
         decoded = decode_splits(self.brain, self.prepared, self.folder, nbest)
+        splits = tested | decoded.splits
+        on_main_process(lambda: remove_other_splits(self.folder, splits))
         return summarise(
             run.recipe,
             self.brain,
-            decoded._replace(splits=tested | decoded.splits),
+            decoded._replace(splits=splits),
             self.folder,
             seconds=trained.seconds if trained else None,
             weights=run.weights_name,

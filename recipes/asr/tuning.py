@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from data_prep.corpus import Corpus, Prepared
 from recipes.asr.decode import decode
 from recipes.asr.evaluate import Evaluation
-from recipes.asr.saved_run import SavedRun
 from recipes.errors import RecipeError
 from recipes.files import write_json
 from recipes.training.processes import on_main_process
@@ -14,14 +13,11 @@ from recipes.training.processes import on_main_process
 def tune(evaluation: Evaluation, prepared: Prepared) -> None:
     """Choose the search's weights, one after the other, by WER on development splits; kept in `tuned.json`.
 
-    The evaluation decodes with them from then on. prepared: what `development` returns. Raises RecipeError for a
-    search that has nothing to tune.
+    The evaluation decodes with them from then on. prepared: what `development` returns. `check_tunable` comes first.
     """
     brain = evaluation.brain
     search = brain.hparams.test_search
     choices = search.tunable(brain.language_model)
-    if not choices:
-        raise RecipeError(f"{type(search).__name__} has nothing to tune: leave out --tune")
     chosen = {name: getattr(search, name) for name in choices}
     wers: dict[tuple[float, ...], float] = {}  # of what was decoded: what is best so far is among the next key's values
     for key, values in choices.items():
@@ -44,10 +40,13 @@ def tune(evaluation: Evaluation, prepared: Prepared) -> None:
     evaluation.logger.info(f"chosen on {', '.join(tuned_on)}: {in_words(chosen)}")
 
 
-def check_tunable(run: SavedRun) -> None:
-    """Raises RecipeError where there is no search."""
-    if run.hparams["test_search"] is None:
+def check_tunable(evaluation: Evaluation) -> None:
+    """Raises RecipeError where there is no search, and for one that has nothing to tune."""
+    search = evaluation.run.hparams["test_search"]
+    if search is None:
         raise RecipeError("greedy CTC has nothing to tune: leave out --tune, or give a --test_search")
+    if not search.tunable(evaluation.language_model):
+        raise RecipeError(f"{type(search).__name__} has nothing to tune: leave out --tune")
 
 
 def in_words(settings: dict[str, float]) -> str:

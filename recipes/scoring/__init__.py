@@ -11,6 +11,7 @@ from recipes.scoring.results import (
     ScoredText,
     SplitResult,
     TextResult,
+    alignments_file,
     decoded_file,
 )
 from recipes.scoring.significance import bootstrap_interval, holm, matched_pairs, paired_bootstrap, spread
@@ -27,6 +28,7 @@ __all__ = [
     "TextResult",
     "Transcription",
     "align_words",
+    "alignments_file",
     "bootstrap_interval",
     "character_error_rate",
     "decoded_file",

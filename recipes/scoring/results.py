@@ -22,6 +22,11 @@ def decoded_file(folder: Path, split: str) -> Path:
     return Path(folder) / f"decoded_{split}.jsonl"
 
 
+def alignments_file(folder: Path, split: str) -> Path:
+    """Where a run's folder holds the word alignments of a split: for `write_alignments`."""
+    return Path(folder) / f"wer_{split}.txt"
+
+
 @dataclass(frozen=True)
 class SplitResult:
     """Errors of one test set. Rates in percent; interval: 95 % bootstrap over utterances, None for one utterance.

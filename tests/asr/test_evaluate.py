@@ -16,6 +16,7 @@ from recipes.asr.decode import decode
 from recipes.asr.evaluate import check_output
 from recipes.asr.identity import Identity
 from recipes.decoding.beam_search import BeamSearch
+from recipes.decoding.search import Search
 from recipes.models import TransformerLM
 from recipes.reports.run_report import main as report
 from recipes.scoring import DecodedUtterance, decoded_file
@@ -98,6 +99,8 @@ def test_splits_of_other_settings_do_not_join(run):
     assert evaluate(run, *output, "--split", "dev-clean", "--test_search.beam", "1") == 0
     assert evaluate(run, *output, "--split", "test-clean", "--test_search", "null") == 0
     assert list(results(run / "results")) == ["test-clean"]
+    files = {path.name for path in (run / "results").iterdir()}
+    assert {name for name in files if "clean" in name} == {"decoded_test-clean.jsonl", "wer_test-clean.txt"}
 
 
 def test_mixed_precision_has_its_own_folder(run):
@@ -170,6 +173,12 @@ def test_mistakes_leave_no_folder(run, capsys, tmp_path):
 def test_greedy_has_nothing_to_tune(run, capsys):
     message = "greedy CTC has nothing to tune: leave out --tune, or give a --test_search"
     assert error_of(capsys, run, "--tune", "--test_search", "null") == message
+
+
+def test_a_search_without_weights_has_nothing_to_tune(run, capsys, monkeypatch):
+    monkeypatch.setattr(BeamSearch, "tunable", Search.tunable)
+    assert error_of(capsys, run, "--tune") == "BeamSearch has nothing to tune: leave out --tune"
+    assert not list((run / "evaluations").glob("*"))
 
 
 @pytest.mark.parametrize("options", [(), ("--average", "1")], ids=["as trained", "average"])

@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks.preparation.command import main
 from benchmarks.preparation.corpus import HELD_OUT, TRAIN, WORDS_PER_UTTERANCE, write_corpus
+from benchmarks.preparation.first_batch import main as start_to_first_batch
 from benchmarks.preparation.measure import ProgramFailed, first_batch, prepare
 from data_prep.librispeech import prepare_split
 from data_prep.manifest import read_manifest
@@ -46,3 +47,8 @@ def test_splits_have_the_shares_of_librispeech(tmp_path):
     counts = {len(row["wrd"].split()) for row in rows["train-other-500"]}
     assert counts <= set(range(WORDS_PER_UTTERANCE[0], WORDS_PER_UTTERANCE[1] + 1)) and len(counts) > 20
     assert all(abs(float(row["duration"]) - len(row["wrd"].split()) / 3) < 0.01 for row in rows["dev-clean"])
+
+
+def test_a_start_without_its_folders_is_one_line(capsys):
+    assert start_to_first_batch([]) == 2
+    assert "required: RESULT, DATA_FOLDER, RUN" in capsys.readouterr().err
