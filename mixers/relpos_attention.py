@@ -2,12 +2,13 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn import functional
 
 from .attention import SoftmaxAttention
 from .base import check_even
 from .dropout import dropout
 from .positions import sinusoids
+from .scaled_dot_product import as_scores
 
 
 class RelposAttention(SoftmaxAttention):
@@ -37,11 +38,14 @@ class RelposAttention(SoftmaxAttention):
         vectors = self.position_projection(sinusoids(distances, self.out.weight.shape[0], keys.dtype))
         vectors = torch.cat([vectors.flip(0), vectors[1 : queries.shape[2]]])
         vectors = vectors.unflatten(-1, (self.heads, -1)).transpose(0, 1)
-        by_content = (queries + self.content_bias[:, None]) * self.scale @ keys.transpose(-1, -2)
         by_distance = (queries + self.position_bias[:, None]) * self.scale @ vectors.transpose(-1, -2)
-        scores = by_content.add_(per_pair(by_distance, keys.shape[2]))
+        by_distance = per_pair(by_distance, keys.shape[2])
         if visible is not None:
-            scores = scores.masked_fill(~visible, float("-inf"))
+            by_distance = by_distance + as_scores(visible, by_distance)
+        queries = queries + self.content_bias[:, None]
+        if not (self.training or torch.is_grad_enabled()):  # torch's kernel has no gradient for what is added to scores
+            return functional.scaled_dot_product_attention(queries, keys, values, by_distance, scale=self.scale)
+        scores = (queries * self.scale @ keys.transpose(-1, -2)).add_(by_distance)
         weights = scores.softmax(-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(values.dtype)
         return dropout(weights, self.dropout, self.training) @ values
 
@@ -54,7 +58,8 @@ def per_pair(by_distance: Tensor, keys: int) -> Tensor:
     """
     queries = by_distance.shape[-2]
     if torch.compiler.is_exporting():
-        by_distance = pad(by_distance, (0, 1))  # rows of as many columns, for one query too: a graph has one form
+        # Rows of as many columns, for one query too: a graph has one form.
+        by_distance = functional.pad(by_distance, (0, 1))
     elif queries == 1:
         return by_distance
     return by_distance.flatten(-2)[..., queries - 1 : -1].unflatten(-1, (queries, -1))[..., :keys]

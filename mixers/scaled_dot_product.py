@@ -31,6 +31,10 @@ def scaled_dot_product_attention(
     if causal:
         visible = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
     if visible is not None:
-        # A sum with a small mask costs less than filling all scores.
-        scores = scores + scores.new_zeros(visible.shape).masked_fill(~visible, float("-inf"))
+        scores = scores + as_scores(visible, scores)
     return dropout(scores.softmax(-1), p, True) @ values
+
+
+def as_scores(visible: Tensor, like: Tensor) -> Tensor:
+    """``visible`` as 0, and -inf where a query may not see a key: adding it costs less than filling all scores."""
+    return like.new_zeros(visible.shape).masked_fill(~visible, float("-inf"))
