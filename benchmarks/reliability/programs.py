@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -32,17 +32,25 @@ def load() -> None:
     process.join()
 
 
-def start(program: str, arguments: Sequence[str], screen: Path) -> BaseProcess:
-    """Start `program`, such as "train", in a process group of its own. screen: a file for what it prints."""
+def start(
+    program: str, arguments: Sequence[str], screen: Path, environment: Mapping[str, str] | None = None
+) -> BaseProcess:
+    """Start `program`, such as "train", in a process group of its own.
+
+    screen: a file for what it prints. environment: variables that are set for it.
+    """
     # The program's own processes are started in Python's usual way, not in the way of this one.
     method = multiprocessing.get_start_method()
-    process = CONTEXT.Process(target=_run, args=(program, list(arguments), str(screen), method))
+    process = CONTEXT.Process(
+        target=_run, args=(program, list(arguments), str(screen), dict(environment or {}), method)
+    )
     process.start()
     return process
 
 
-def _run(program: str, arguments: list[str], screen: str, method: str) -> None:
+def _run(program: str, arguments: list[str], screen: str, environment: dict[str, str], method: str) -> None:
     os.setsid()
+    os.environ.update(environment)
     multiprocessing.set_start_method(method, force=True)
     opened = os.open(screen, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     for stream in (1, 2):

@@ -13,10 +13,8 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 def start(program: str, arguments: Sequence[str], processes: int = 2) -> subprocess.Popen:
     """Started in a process group of its own; both outputs in one pipe."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={processes}", f"--master_port={port}"]
+    options = [f"--nproc_per_node={processes}", f"--master_port={free_port()}"]
+    command = [sys.executable, "-m", "torch.distributed.run", *options]
     environment = {key: value for key, value in ENVIRONMENT.items() if key not in ("RANK", "LOCAL_RANK", "WORLD_SIZE")}
     return subprocess.Popen(
         [*command, str(ROOT / program), *arguments],
@@ -26,6 +24,12 @@ def start(program: str, arguments: Sequence[str], processes: int = 2) -> subproc
         text=True,
         start_new_session=True,
     )
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def run(program: str, arguments: Sequence[str], processes: int = 2) -> tuple[int, str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks.reliability import programs
 from data_prep.synthesize import synthesize
 from recipes.asr import ASRBrain
 from recipes.config import flatten, load
@@ -325,13 +326,12 @@ RANDOM = (
 def test_a_killed_run_goes_on_and_ends_as_if_unbroken(corpus, tmp_path, capsys):
     broken, unbroken = tmp_path / "broken", tmp_path / "unbroken"
     options = [*RANDOM, "--ckpt_interval_steps", "3"]
-    process = subprocess.Popen(
-        program(corpus, broken, *options), env=ONE_THREAD, stdout=subprocess.DEVNULL, start_new_session=True
-    )
-    while process.poll() is None and not list(broken.glob("checkpoints/CKPT*")):
+    programs.load()
+    process = programs.start("train", arguments(corpus, broken, *options), tmp_path / "screen")
+    while process.exitcode is None and not list(broken.glob("checkpoints/CKPT*")):
         time.sleep(0.005)
-    os.killpg(process.pid, signal.SIGKILL)  # with its loading process
-    assert process.wait() == -signal.SIGKILL
+    programs.kill(process)  # with its loading process
+    assert process.exitcode == -signal.SIGKILL
     assert not (broken / "summary.json").exists()
     assert train(corpus, broken, *options) == 0
     assert f"going on from {broken / 'checkpoints' / 'CKPT'}" in capsys.readouterr().out

@@ -1,4 +1,8 @@
-"""Several processes that train together (gloo, on this machine) against one that takes their batches in turn."""
+"""Several processes that train together (gloo, on this machine) against one that takes their batches in turn.
+
+torchrun starts the first of them. Where it is known what it starts, and how it ends, processes of the same environment
+do (tests/support/together.py).
+"""
 
 import contextlib
 import os
@@ -14,6 +18,7 @@ from tests.lm.test_experiment import RECIPE as LM_RECIPE
 from tests.lm.test_experiment import TINY as LM_TINY
 from tests.lm.test_experiment import folder as texts
 from tests.lm.test_experiment import train as train_lm
+from tests.support import together
 from tests.support.corpus import write_corpus
 from tests.support.runs import arguments, epochs, results, same_weights, train
 
@@ -45,14 +50,14 @@ def test_two_processes_equal_accumulation_and_may_take_turns_with_it(corpus, tmp
     alone, in_turn = tmp_path / "alone", tmp_path / "in-turn"
     accumulation = ["--grad_accumulation_factor", "2"]
     assert train(corpus, alone, *options, "--global_batch", "2", "--number_of_epochs", "3") == 0
-    for number, processes in (("1", 2), ("2", 1), ("3", 2)):
-        if processes == 1:
-            assert train(corpus, in_turn, *options, *accumulation, "--number_of_epochs", number) == 0
-        else:
-            together = arguments(corpus, in_turn, *options, "--number_of_epochs", number)
-            status, printed = torchrun.run("train.py", together)
-            assert status == 0, printed
-            assert printed.count("test-clean") == 2, "one process speaks: of its preparation, and of its result"
+    status, printed = torchrun.run("train.py", arguments(corpus, in_turn, *options, "--number_of_epochs", "1"))
+    assert status == 0, printed
+    assert printed.count("test-clean") == 2, "one process speaks: of its preparation, and of its result"
+    assert train(corpus, in_turn, *options, *accumulation, "--number_of_epochs", "2") == 0
+    by_two = arguments(corpus, in_turn, *options, "--number_of_epochs", "3")
+    statuses, printed = together.run("train", by_two, tmp_path / "train.screen")
+    assert statuses == [0, 0], printed
+    assert printed.count("test-clean") == 2, "one process speaks: of its preparation, and of its result"
     assert same_weights(alone, in_turn)
     assert metrics(alone) == metrics(in_turn)
     assert results(alone) == results(in_turn), "each utterance was decoded and counted once"
@@ -68,8 +73,9 @@ def test_two_processes_equal_accumulation_and_may_take_turns_with_it(corpus, tmp
         "2",
     ]
     assert evaluate_alone([*evaluate, "--output", str(tmp_path / "by-one")]) == 0
-    status, printed = torchrun.run("evaluate.py", [*evaluate, "--output", str(tmp_path / "by-two")])
-    assert status == 0, printed
+    by_two = [*evaluate, "--output", str(tmp_path / "by-two")]
+    statuses, printed = together.run("evaluate", by_two, tmp_path / "evaluate.screen")
+    assert statuses == [0, 0], printed
     assert printed.count("everything is written") == 1 and results(tmp_path / "by-two") == results(tmp_path / "by-one")
     for name in ("wer_test-clean.txt", "decoded_test-clean.jsonl", "decoded_dev-clean.jsonl", "averaged.ckpt"):
         assert (tmp_path / "by-two" / name).read_bytes() == (tmp_path / "by-one" / name).read_bytes()
@@ -81,11 +87,21 @@ def test_language_models_too(texts, tmp_path):
     assert train_lm(texts, tmp_path / "alone", *options, "--grad_accumulation_factor", "2") == 0
     inputs = ["--tokenizer", "tokenizer.model", "--train_text", "train.txt.gz", "--valid_text", "valid.txt"]
     inputs = [str(texts / part) if "." in part else part for part in inputs]
-    together = [str(LM_RECIPE), *inputs, "--output_folder", str(tmp_path / "together"), *LM_TINY, *options]
-    status, printed = torchrun.run("train_lm.py", together)
-    assert status == 0, printed
+    by_two = [str(LM_RECIPE), *inputs, "--output_folder", str(tmp_path / "together"), *LM_TINY, *options]
+    statuses, printed = together.run("train_lm", by_two, tmp_path / "screen")
+    assert statuses == [0, 0], printed
     assert same_weights(tmp_path / "alone", tmp_path / "together")
     assert metrics(tmp_path / "alone") == metrics(tmp_path / "together")
+
+
+def test_an_error_of_the_main_process_reaches_the_others(tmp_path):
+    """They wait for what only the first one does, and would wait for ever."""
+    nowhere = arguments(tmp_path / "none", tmp_path / "run")
+    statuses, printed = together.run("train", nowhere, tmp_path / "screen")
+    assert statuses == [2, 2]
+    assert [line for line in printed.splitlines() if "error: " in line] == [
+        f"error: no data folder {tmp_path / 'none'}: give the folder that holds LibriSpeech's splits, or its parent"
+    ]
 
 
 def children(process) -> list[int]:

@@ -2,11 +2,9 @@
 
 import pytest
 
-from benchmarks.reliability import torchrun
 from data_prep import errors
 from recipes.errors import RecipeError, command_line
 from recipes.training.processes import on_main_process
-from tests.support.runs import arguments
 
 
 @command_line
@@ -37,15 +35,6 @@ def test_who_speaks(environment, error, interruption, monkeypatch, capsys):
     assert (fail(), capsys.readouterr().err) == (2, error)
     assert len(waited) == ("[rank" in error), "so that the first process may say it"
     assert (interrupted(), capsys.readouterr().err) == (130, interruption)
-
-
-def test_an_error_of_the_main_process_reaches_the_others(tmp_path):
-    """They wait for what only the first one does, and would wait for ever."""
-    status, printed = torchrun.run("train.py", arguments(tmp_path / "none", tmp_path / "run"))
-    assert status != 0
-    assert [line for line in printed.splitlines() if "error: " in line] == [
-        f"error: no data folder {tmp_path / 'none'}: give the folder that holds LibriSpeech's splits, or its parent"
-    ]
 
 
 @pytest.mark.parametrize("error", [RecipeError("a mistake"), OSError("a full disk"), KeyError("a bug")], ids=repr)
