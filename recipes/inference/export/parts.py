@@ -48,19 +48,22 @@ class Part(nn.Module):
     """A part of a model that is exported as one graph.
 
     inputs, outputs: the names of what ``forward`` takes and returns. timed: whether the first input is ``[B, time, …]``
-    and the first output ``[B, T, …]``, each followed by its lengths.
+    and the first output ``[B, T, …]``, each followed by its lengths. shortest: the time of a first input that becomes
+    two frames, where it is timed.
     """
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     timed = True
+    shortest = 2
 
     def example(self, batch: int, seconds: float) -> tuple[Any, ...]:
         """Random inputs. seconds: the length of the longest, for a timed part."""
         raise NotImplementedError
 
     def dynamic_shapes(self) -> tuple[dict[int, Any], ...]:
-        batch, length = torch.export.Dim("batch"), torch.export.Dim("length", min=2)
+        # A single frame is not the general case to torch: without a minimum it traces twice, the second time with one.
+        batch, length = torch.export.Dim("batch"), torch.export.Dim("length", min=self.shortest)
         return ({0: batch, 1: length}, {0: batch}) if self.timed else tuple({0: batch} for _ in self.inputs)
 
     @torch.no_grad()
@@ -93,6 +96,7 @@ class CtcPart(Part):
     def __init__(self, model: Recogniser):
         super().__init__()
         self.model, self.features = model, DftLogMel(cast(LogMel, model.features))
+        self.shortest = model.frame_samples
 
     def forward(self, audio: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         frames, lengths = encode(self.model, *self.features(audio, lengths))
@@ -113,6 +117,7 @@ class EncoderPart(Part):
     def __init__(self, model: Recogniser):
         super().__init__()
         self.model = model
+        self.shortest = model.frontend.subsampling + 1
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         frames, lengths = encode(self.model, features, lengths)
