@@ -1,5 +1,6 @@
 """Read recipe files: YAML text with its nodes, checked so that a slip is named with its file and line."""
 
+import functools
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,6 +68,7 @@ class _AliasError(Exception):
     """A YAML alias: its line and its name."""
 
 
+@functools.lru_cache(maxsize=64)  # nodes are never changed, and the bases of recipes are read again and again
 def compose(text: str, name: str) -> Node | None:
     """The root node of a YAML text, None for an empty one. Raises RecipeError for broken YAML and for an alias."""
     yaml = YAML(typ="safe", pure=True)
