@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 FEATURE_FRAMES_PER_SECOND = 100
 N_MELS = 80
+PARTS_OF_A_MODULE = frozenset(vars(nn.Module()))
 
 
 def parameter_count(*modules: nn.Module) -> int:
@@ -33,15 +34,45 @@ def multiply_adds(run: Callable[[], object]) -> int:
 def encoder_multiply_adds(model: nn.Module, seconds: int) -> int:
     """The multiply-adds from the features of one utterance of so many seconds to its CTC logits.
 
-    model: a `recipes.models.Recogniser`; call it under FakeTensorMode to compute nothing.
+    model: a `recipes.models.Recogniser`; call it under FakeTensorMode to compute nothing. Of layers that are alike,
+    one is run.
     """
     frames = FEATURE_FRAMES_PER_SECOND * seconds
+    layers: dict[tuple, list[nn.Module]] = {}
+    for block in model.encoder.blocks:
+        layers.setdefault(structure(block), []).append(block)
 
     def run() -> None:
         encoded = model.encoder(*model.frontend(torch.empty(1, frames, N_MELS), torch.full((1,), frames)))
         model.ctc(encoded.frames)
 
-    return multiply_adds(run)
+    def of(*blocks: nn.Module) -> int:
+        whole, model.encoder.blocks = model.encoder.blocks, nn.ModuleList(blocks)
+        try:
+            return multiply_adds(run)
+        finally:
+            model.encoder.blocks = whole
+
+    around = of()
+    return around + sum(len(alike) * (of(alike[0]) - around) for alike in layers.values())
+
+
+def structure(module: nn.Module) -> tuple:
+    """Equal for modules that differ in their numbers alone: the classes, settings and shapes of all their parts."""
+    parts = []
+    for name, part in module.named_modules():
+        settings = [(key, setting(value)) for key, value in vars(part).items() if key not in PARTS_OF_A_MODULE]
+        tensors = (*part.named_parameters(recurse=False), *part.named_buffers(recurse=False))
+        shapes = [(tensor_name, tensor.shape) for tensor_name, tensor in tensors]
+        parts.append((name, type(part), *settings, *shapes))
+    return tuple(parts)
+
+
+def setting(value: object) -> str | tuple:
+    """A value as its text; an object whose text would be its place in memory, as its class and attributes."""
+    if type(value).__repr__ is not object.__repr__ or not hasattr(value, "__dict__"):
+        return repr(value)
+    return type(value), *((key, setting(below)) for key, below in vars(value).items())
 
 
 class TensorWatch(TorchDispatchMode):

@@ -1,13 +1,17 @@
 """What `python -m recipes.describe` prints of a recipe."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from mixers import SummaryMixing
 from recipes.config import load
+from recipes.cost import structure
 from recipes.describe import describe
 from recipes.describe.__main__ import main
 
@@ -43,13 +47,22 @@ def test_parameters_are_those_of_the_real_model(write):
     assert description.heads == 2 * (16 * 32 + 32)
 
 
-@pytest.mark.parametrize("mixer", ["summarymixing", "hypermixing", "xnor", "relpos_attention", "mamba"])
+@pytest.mark.parametrize(
+    "mixer", ["summarymixing", "hypermixing", "xnor", "relpos_attention", "xnor+relpos_attention", "mamba"]
+)
 def test_multiply_adds_are_those_of_real_tensors(mixer, write):
     model = load(write(mixer), {"data_folder": "unused"}).hparams["model"].eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         encoded = model.encoder(*model.frontend(torch.randn(1, 1000, 80), torch.tensor([1000])))
         model.ctc(encoded.frames)
     assert describe(write(mixer)).multiply_adds[10] == counter.get_total_flops() // 2
+
+
+def test_layers_are_alike_whatever_their_numbers_but_not_with_another_setting():
+    build = partial(SummaryMixing, 16, variant="windowed")
+    assert structure(build(window=3)) == structure(build(window=3)) != structure(build(window=2))
+    assert structure(SummaryMixing(16, heads=2)) != structure(SummaryMixing(16, heads=4))
+    assert structure(nn.Sequential(nn.GELU())) != structure(nn.Sequential(nn.ReLU()))
 
 
 def test_work_grows_with_the_square_of_the_length_in_attention_alone(write):
