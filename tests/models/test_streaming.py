@@ -13,9 +13,12 @@ from recipes.config import load
 from recipes.decoding.ctc import greedy_ctc
 from recipes.models import Recogniser
 from recipes.models.streaming import join, select, state_shape
-from tests.models.test_recogniser import ENCODERS, MIXERS, every_encoder, padded_batch, recogniser, recordings
+from tests.models.test_recogniser import ENCODERS, MIXERS, SMALL, every_encoder, padded_batch, recogniser, recordings
 
-STREAMING = [mixer for mixer in MIXERS if not recogniser("conformer", mixer).encoder.blocks[0].mixer.cannot_stream]
+BLOCKS = (
+    load(ENCODERS["conformer"][0], {**SMALL, "layers": len(MIXERS), "mixer": MIXERS}).hparams["model"].encoder.blocks
+)
+STREAMING = [mixer for mixer, block in zip(MIXERS, BLOCKS, strict=True) if not block.mixer.cannot_stream]
 CONTEXTS = [Context(3), Context(2, 2), Context(4, 0)]
 SAMPLES_OF_FRAME = 640
 every_streaming_mixer = pytest.mark.parametrize("mixer", STREAMING)
