@@ -4,6 +4,7 @@ import copy
 import itertools
 import math
 import pickle
+from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
@@ -50,19 +51,33 @@ def utterances(lengths, seed: int = 0, padding: float = 5.0):
     return Encoded(frames, torch.tensor(lengths)), log_probs
 
 
-def all_sentences(
-    encoded: Encoded, log_probs, ctc_weight: float, temperature: float = 1.0
-) -> dict[tuple[int, ...], float]:
+def all_sentences(frames: int, seed: int, ctc_weight: float, temperature: float = 1.0) -> dict[tuple[int, ...], float]:
     """Joint log probability of every sentence of at most as many tokens as the one utterance has frames."""
-    (frames,), scores = encoded.lengths.tolist(), {}
-    scorer = CTCPrefixScorer(log_probs, encoded.lengths)
+    by_attention, by_ctc = attention_scores(frames, seed, temperature), ctc_scores(frames, seed)
+    return {words: (1 - ctc_weight) * score + ctc_weight * by_ctc[words] for words, score in by_attention.items()}
+
+
+def sentences(frames: int) -> Iterator[tuple[int, ...]]:
     for length in range(frames + 1):
-        for sentence in itertools.product(WORDS, repeat=length):
-            with torch.no_grad():
-                logits = decoder()(encoded, torch.tensor([[START, *sentence]]))[0] / temperature
-            attention = logits.log_softmax(-1)[torch.arange(length + 1), torch.tensor([*sentence, END])].sum().item()
-            scores[sentence] = (1 - ctc_weight) * attention + ctc_weight * prefix_and_end(scorer, sentence)[1]
+        yield from itertools.product(WORDS, repeat=length)
+
+
+@cache
+def attention_scores(frames: int, seed: int, temperature: float) -> dict[tuple[int, ...], float]:
+    encoded, scores = utterances([frames], seed)[0], {}
+    for sentence in sentences(frames):
+        with torch.no_grad():
+            logits = decoder()(encoded, torch.tensor([[START, *sentence]]))[0] / temperature
+        log_probs = logits.log_softmax(-1)[torch.arange(len(sentence) + 1), torch.tensor([*sentence, END])]
+        scores[sentence] = log_probs.sum().item()
     return scores
+
+
+@cache
+def ctc_scores(frames: int, seed: int) -> dict[tuple[int, ...], float]:
+    encoded, log_probs = utterances([frames], seed)
+    scorer = CTCPrefixScorer(log_probs, encoded.lengths)
+    return {sentence: prefix_and_end(scorer, sentence)[1] for sentence in sentences(frames)}
 
 
 @pytest.mark.parametrize("frames", [1, 2, 4])
@@ -71,7 +86,7 @@ def test_wide_beam_finds_the_best_of_all_sentences(ctc_weight, frames):
     for seed in range(3):
         encoded, log_probs = utterances([frames], seed)
         (hypotheses,) = BeamSearch(beam=130, ctc_weight=ctc_weight, temperature=1.2)(decoder(), encoded, log_probs)
-        scores = all_sentences(encoded, log_probs, ctc_weight, temperature=1.2)
+        scores = all_sentences(frames, seed, ctc_weight, temperature=1.2)
         assert tuple(hypotheses[0].tokens) == max(scores, key=scores.get)
         assert scores_of(hypotheses) == sorted(scores_of(hypotheses), reverse=True)
         assert len(set(map(tuple, tokens_of(hypotheses)))) == len(hypotheses)
@@ -84,7 +99,7 @@ def test_narrow_beam_gives_correct_scores(beam):
     for seed in range(5):
         encoded, log_probs = utterances([4], seed)
         (hypotheses,) = BeamSearch(beam=beam, ctc_weight=0.3)(decoder(), encoded, log_probs)
-        scores = all_sentences(encoded, log_probs, 0.3)
+        scores = all_sentences(4, seed, 0.3)
         assert 1 <= len(hypotheses) <= beam
         for tokens, score in hypotheses:
             assert score == pytest.approx(scores[tuple(tokens)], rel=1e-9), tokens
@@ -163,7 +178,7 @@ def test_language_model_and_length_bonus_count_as_documented(ctc_weight, lm_weig
         (hypotheses,) = BeamSearch(beam=130, ctc_weight=ctc_weight, **options)(decoder(), encoded, log_probs, lm)
         scores = {
             sentence: score + lm_weight * lm.score(sentence, 1.3) + bonus * len(sentence)
-            for sentence, score in all_sentences(encoded, log_probs, ctc_weight).items()
+            for sentence, score in all_sentences(4, seed, ctc_weight).items()
         }
         assert tuple(hypotheses[0].tokens) == max(scores, key=scores.get)
         for tokens, score in hypotheses:
