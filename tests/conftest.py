@@ -9,12 +9,13 @@ import torch
 
 torch.set_num_threads(1)  # several would only get in each other's way on tensors this small
 os.fsync = lambda fd: None  # no test cuts the power, and each run would wait for the disk thirty times
-SLOW = ("training", "asr", "inference", "benchmarks", "bakeoff")  # folders with few and long tests
+# What takes long, so that files of seconds are left for the end.
+SLOW = "training asr inference benchmarks bakeoff mixers config test_bad_inputs.py test_readme.py".split()
 
 
 def pytest_collection_modifyitems(items):
     """Long tests first, so that at the end no process waits minutes for the other (see --no-loadscope-reorder)."""
-    places = {folder: place for place, folder in enumerate(SLOW)}
+    places = {name: place for place, name in enumerate(SLOW)}
     items.sort(key=lambda item: places.get(item.path.relative_to(Path(__file__).parent).parts[0], len(SLOW)))
 
 
