@@ -26,6 +26,10 @@ MIXERS: dict[str, tuple[str, dict]] = {  # row: mixer and options
     "summarymixing, lite, 4 heads": ("summarymixing", {"heads": 4, "variant": "lite"}),
     "hypermixing": ("hypermixing", {"heads": HEADS, "hypernet_size": D_FFN}),
     "xnor": ("xnor", {"heads": HEADS}),
+    "linear_attention": ("linear_attention", {"heads": HEADS}),
+    "rotary_linear_attention": ("rotary_linear_attention", {"heads": HEADS}),
+    "taylor_attention": ("taylor_attention", {}),
+    "gated_delta": ("gated_delta", {"heads": HEADS}),
     "attention": ("attention", {"heads": HEADS}),
     "relpos_attention": ("relpos_attention", {"heads": HEADS}),
 }
@@ -33,6 +37,7 @@ ENCODERS = {  # recipe: SpeechBrain's attention_type of the same encoder, and ou
     "hyperconformer_8M": ("hypermixing", ["relpos_attention", "attention"]),
     "conformer_small": ("RelPosMHAXL", ["attention"]),
     "conformer_summarymixing_100h": (None, ["attention", "relpos_attention"]),
+    "conformer_rotary_linear_attention_100h": (None, ["attention"]),
 }
 
 
