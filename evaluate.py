@@ -5,7 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from recipes.asr import Evaluation, SavedRun, check_tunable, development, tune, with_ngram
+from recipes.asr import Evaluation, SavedRun, check_search, check_tunable, development, tune, with_ngram
 from recipes.config.arguments import Arguments, parse_arguments
 from recipes.config.source import plain
 from recipes.errors import ArgumentParser, RecipeError, command_line
@@ -78,6 +78,8 @@ def main(argv=None):
     own, arguments = parse(argv)
     wants_tuning = own.tune or bool(own.tune_split)
     run = SavedRun(own.run, settings(own, arguments), own.average, source=arguments.source)
+    if wants_tuning:
+        check_search(run)
     if own.nbest > 1 and run.hparams["test_search"] is None:
         raise RecipeError(f"--nbest {own.nbest}: greedy CTC (test_search: null) has one reading alone")
     evaluation = Evaluation(

@@ -19,9 +19,19 @@ if TYPE_CHECKING:
     from recipes.asr.evaluate import Evaluation
     from recipes.asr.experiment import ASRExperiment
     from recipes.asr.saved_run import SavedRun, with_ngram
-    from recipes.asr.tuning import check_tunable, development, tune
+    from recipes.asr.tuning import check_search, check_tunable, development, tune
 
-__all__ = ["ASRBrain", "ASRExperiment", "Evaluation", "SavedRun", "check_tunable", "development", "tune", "with_ngram"]
+__all__ = [
+    "ASRBrain",
+    "ASRExperiment",
+    "Evaluation",
+    "SavedRun",
+    "check_search",
+    "check_tunable",
+    "development",
+    "tune",
+    "with_ngram",
+]
 
 __getattr__ = lazy_face(
     __name__,
@@ -29,5 +39,5 @@ __getattr__ = lazy_face(
     evaluate=["Evaluation"],
     experiment=["ASRExperiment"],
     saved_run=["SavedRun", "with_ngram"],
-    tuning=["check_tunable", "development", "tune"],
+    tuning=["check_search", "check_tunable", "development", "tune"],
 )

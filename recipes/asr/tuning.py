@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from data_prep.corpus import Corpus, Prepared
 from recipes.asr.decode import decode
 from recipes.asr.evaluate import Evaluation
+from recipes.asr.saved_run import SavedRun
 from recipes.errors import RecipeError
 from recipes.files import write_json
 from recipes.training.processes import on_main_process
@@ -13,7 +14,8 @@ from recipes.training.processes import on_main_process
 def tune(evaluation: Evaluation, prepared: Prepared) -> None:
     """Choose the search's weights, one after the other, by WER on development splits; kept in `tuned.json`.
 
-    The evaluation decodes with them from then on. prepared: what `development` returns. `check_tunable` comes first.
+    The evaluation decodes with them from then on. prepared: what `development` returns. First come `check_search` and
+    `check_tunable`.
     """
     brain = evaluation.brain
     search = brain.hparams.test_search
@@ -40,11 +42,15 @@ def tune(evaluation: Evaluation, prepared: Prepared) -> None:
     evaluation.logger.info(f"chosen on {', '.join(tuned_on)}: {in_words(chosen)}")
 
 
-def check_tunable(evaluation: Evaluation) -> None:
-    """Raises RecipeError where there is no search, and for one that has nothing to tune."""
-    search = evaluation.run.hparams["test_search"]
-    if search is None:
+def check_search(run: SavedRun) -> None:
+    """Raises RecipeError where there is no search to tune."""
+    if run.hparams["test_search"] is None:
         raise RecipeError("greedy CTC has nothing to tune: leave out --tune, or give a --test_search")
+
+
+def check_tunable(evaluation: Evaluation) -> None:
+    """Raises RecipeError for a search that has nothing to tune, which may hang on the language model."""
+    search = evaluation.run.hparams["test_search"]
     if not search.tunable(evaluation.language_model):
         raise RecipeError(f"{type(search).__name__} has nothing to tune: leave out --tune")
 
