@@ -43,6 +43,11 @@ def length(row: dict) -> str:
     return f"{row['seconds_of_speech'] if 'seconds_of_speech' in row else row['frames'] * FRAME_SECONDS:g}"
 
 
+def which(row: dict) -> str:
+    """The cells that tell a row from others, apart from its batch."""
+    return " | ".join(map(str, (row["part"], row["name"], row["mode"], length(row), row["threads"])))
+
+
 def tables(rows: Sequence[dict]) -> str:
     """Markdown: all rows, what is below its target, and the papers' claims."""
     out = ["| part | what | mode | s of speech | batch | threads | ms | of own products | beside peers |"]
@@ -53,7 +58,7 @@ def tables(rows: Sequence[dict]) -> str:
         cells += [f"{1000 * row['seconds']:,.3g}", f"{row['cost']:.2f} x" if "cost" in row else "–"]
         out.append("| " + " | ".join(map(str, [*cells, "; ".join(ratios) or "–"])) + " |")
     below = [
-        f"| {row['name']} | {row['mode']} | {length(row)} | {peer} | {target:g} | {row['times_ours'][peer][0]:g} |"
+        f"| {which(row)} | {peer} | {target:g} | {row['times_ours'][peer][0]:g} |"
         for (part, name, peer), target in TARGETS.items()
         for row in rows
         if (row["part"], row["name"]) == (part, name)
@@ -61,21 +66,22 @@ def tables(rows: Sequence[dict]) -> str:
         and row.get("frames", LONG) >= FROM_FRAMES.get(name, 0)
     ]
     below += [
-        f"| {row['name']} | {row['mode']} | {length(row)} | its own products | {most:g} x | {row['cost']:.2f} x |"
+        f"| {which(row)} | its own products | {most:g} x | {row['cost']:.2f} x |"
         for row in rows
         if (most := COSTS.get((row["part"], row["name"]), LONG)) < row.get("cost", 0)
     ]
     if below:
-        out += ["", "| below target | mode | s of speech | beside | wanted | measured |"]
-        out += ["|---|---|---|---|---|---|", *below]
+        out += ["", "| part | below target | mode | s of speech | threads | beside | wanted | measured |"]
+        out += ["|---|---|---|---|---|---|---|---|", *below]
     claims = [
-        f"| {claim} | {length(row)} | {100 - 100 / row['times_ours'][peer][0]:.0f} % less time than {peer} |"
+        f"| {claim} | {length(row)} | {row['threads']} "
+        f"| {100 - 100 / row['times_ours'][peer][0]:.0f} % less time than {peer} |"
         for claim, name, mode, peer in CLAIMS
         for row in rows
         if (row["part"], row["name"], row["mode"]) == ("encoders", name, mode) and peer in row["times_ours"]
     ]
     if claims:
-        out += ["", "| claimed | s of speech | measured: the encoder takes |", "|---|---|---|", *claims]
+        out += ["", "| claimed | s of speech | threads | measured: the encoder takes |", "|---|---|---|---|", *claims]
     return "\n".join(out)
 
 
