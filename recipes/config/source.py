@@ -1,7 +1,6 @@
 """Read recipe files: YAML text with its nodes, checked so that a slip is named with its file and line."""
 
 import functools
-import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +8,6 @@ from ruamel.yaml import YAML
 from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent
-from ruamel.yaml.main import CParser
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from recipes.config.messages import dotted, no_such_key
@@ -19,8 +17,6 @@ from recipes.errors import RecipeError
 
 STANDARD = "tag:yaml.org,2002:"  # prefix of the tags that plain YAML values have
 PLAIN_TAGS = tuple(f"{STANDARD}{kind}" for kind in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp"))
-# Characters, a tag with a second one in it, an anchor, no line end at the end.
-UNUSUAL = re.compile("[^\\n -~\\u00a1-\\u2027\\u2030-\\ud7ff]|!\\S+!|&|[^\\n]\\Z")
 SCALAR_TAGS = ("!ref", "!copy", "!PLACEHOLDER", "!tuple")
 
 
@@ -75,37 +71,6 @@ class _AliasError(Exception):
 @functools.lru_cache(maxsize=64)  # nodes are never changed, and the bases of recipes are read again and again
 def compose(text: str, name: str) -> Node | None:
     """The root node of a YAML text, None for an empty one. Raises RecipeError for broken YAML and for an alias."""
-    return _compose_fast(text) or _compose_slowly(text, name)
-
-
-def _compose_fast(text: str) -> Node | None:
-    """The root node by libyaml, seven times as fast as ruamel.yaml's own parser; None where the two may differ.
-
-    They differ in what is UNUSUAL, in errors, and in where an empty value stands; libyaml resolves aliases.
-    """
-    if CParser is None or UNUSUAL.search(text):
-        return None
-    try:
-        root = YAML(typ="safe").compose(text)
-    except YAMLError:
-        return None
-    if not isinstance(root, MappingNode):
-        return None
-    nodes: list[Node] = [root]
-    seen: set[int] = set()
-    while nodes:
-        node = nodes.pop()
-        if id(node) in seen or (node.tag == f"{STANDARD}null" and not node.value):
-            return None
-        seen.add(id(node))
-        if isinstance(node, MappingNode):
-            nodes += [part for pair in node.value for part in pair]
-        elif isinstance(node, SequenceNode):
-            nodes += node.value
-    return root
-
-
-def _compose_slowly(text: str, name: str) -> Node | None:
     yaml = YAML(typ="safe", pure=True)
     yaml.Composer = _NoAliases
     try:
