@@ -76,10 +76,10 @@ class Service:
         finally:
             client.outbox.close(drop=True)  # nothing more of it is computed
             reader.cancel()
-            await asyncio.gather(reader, return_exceptions=True)
             try:
+                await asyncio.gather(reader, return_exceptions=True)
                 await socket.close()
-            finally:
+            finally:  # also where aiohttp cancels this request, at any of the waits
                 self.streams.drop(client)
         return socket
 

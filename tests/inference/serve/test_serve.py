@@ -191,6 +191,31 @@ def test_clients_that_misbehave_leave_the_others_alone(open_stream, samples):
     assert told[-1][1] == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
 
 
+def test_a_connection_lost_while_its_stream_is_closed_frees_the_place(open_stream, monkeypatch):
+    """aiohttp's test server cancels the request then, wherever it waits."""
+    closing = asyncio.Event()
+
+    async def slow_to_end(socket, client):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            closing.set()
+            await asyncio.sleep(0.2)
+
+    monkeypatch.setattr("recipes.inference.serve.app.receive", slow_to_end)
+
+    async def talk():
+        async with serving(open_stream) as (streams, client):
+            socket = await client.ws_connect("/stream")
+            await socket.receive_json()
+            streams.clients[0].fail("the recogniser failed")
+            await closing.wait()
+            socket._response.connection.transport.abort()
+            await asyncio.wait_for(streams.is_empty.wait(), 60)
+
+    asyncio.run(talk())
+
+
 def test_a_stream_that_fails_is_told_and_the_next_one_goes_on(open_stream, samples, monkeypatch, caplog):
     async def talk():
         async with serving(open_stream) as (_, client):
