@@ -3,7 +3,7 @@
 recogniser              the model of the parts below
 features, utterance_norm, augment       log mel energies, normalisation, SpecAugment
 frontend, edges         convolutional subsampling, and what lies beyond the ends of an utterance
-encoder, conformer, branchformer, depthwise     the encoders around a mixer
+encoder, conformer, branchformer, depthwise, frame_wise     the encoders around a mixer
 decoder, language_model, attention_cache        Transformers over tokens
 transducer              prediction and joint network
 streaming, dynamic_chunks       states of several streams, training on chunks

@@ -9,6 +9,7 @@ from mixers.base import Context, Mixer, zero_padding
 from mixers.dropout import Dropout
 from recipes.models.depthwise import ConvState, DepthwiseConv
 from recipes.models.encoder import Block, BlockState, Encoder, FeedForward
+from recipes.models.frame_wise import frame_wise
 from recipes.models.options import ODD, SHARE, SIZE, check_options
 
 
@@ -30,7 +31,8 @@ class ConvModule(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None, context: Context | None = None) -> Tensor:
         """``[B, T, d_model]`` → the same shape, to be added to ``x``."""
-        return self.project_out(self.depthwise(zero_padding(self.project_in(x), mask), context))
+        convolved = self.depthwise(zero_padding(frame_wise(self.project_in, x), mask), context)
+        return frame_wise(self.project_out, convolved)
 
     def step(self, x: Tensor, state: ConvState) -> tuple[Tensor, ConvState]:
         """``forward`` of the next chunk ``[B, <= chunk, d_model]``."""

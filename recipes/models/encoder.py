@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 from mixers.base import Context, Mixer, lengths_to_mask, zero_padding
 from mixers.dropout import Dropout
 from recipes.models.depthwise import ConvState, DepthwiseConv
+from recipes.models.frame_wise import frame_wise
 
 
 class Encoded(NamedTuple):
@@ -144,6 +145,9 @@ class FeedForward(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[…, d_model]`` → the same shape, to be added to ``x``."""
+        """``[…, T, d_model]`` → the same shape, to be added to ``x``."""
+        return frame_wise(self.transform, x)
+
+    def transform(self, x: Tensor) -> Tensor:
         hidden = self.dropout(self.activation(self.up(self.norm(x))))
         return self.dropout(self.down(hidden))

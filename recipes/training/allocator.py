@@ -3,7 +3,7 @@
 import ctypes
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
-KEPT = 2**31 - 1  # bytes at the end of the heap that may lie idle: all that an int can say
+NEVER = -1  # give back idle memory at the end of the heap; a number of bytes ends at 2 GiB, which hours of audio exceed
 
 
 def keep_freed_memory() -> bool:
@@ -16,4 +16,4 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError):  # no glibc: macOS, musl, Windows
         return False
-    return bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, KEPT))
+    return bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, NEVER))

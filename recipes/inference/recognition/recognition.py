@@ -27,6 +27,7 @@ from recipes.inference.transcripts.alignment import align
 from recipes.inference.transcripts.transcript import Transcript
 from recipes.inference.transcripts.words import TokenSpan, greedy_path, spans_of_path, words_of
 from recipes.models import Encoded
+from recipes.models.frame_wise import frame_wise
 from recipes.scoring import ScoredText
 from recipes.scoring.transcription import distinct
 
@@ -108,8 +109,12 @@ class Recognition:
                 encoded = self.encode_audio(padded, lengths)
                 for number, row, length in zip(whole, encoded.frames, encoded.lengths.tolist(), strict=True):
                     frames[number] = row[:length]
-            logits = [self.model.ctc(frames[number]) for number in range(len(audios))]
-        return [Encoding(frames[number], row.float().log_softmax(-1)) for number, row in enumerate(logits)]
+            rows = [frames[number] for number in range(len(audios))]
+            return [Encoding(row, frame_wise(self.ctc_log_probs, row)) for row in rows]
+
+    def ctc_log_probs(self, frames: Tensor) -> Tensor:
+        """``[T, d_model]`` → ``[T, vocab_size]``, float32."""
+        return self.model.ctc(frames).float().log_softmax(-1)
 
     @property
     def input_is_local(self) -> bool:

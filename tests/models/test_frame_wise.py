@@ -1,0 +1,38 @@
+"""Long recordings: layers that treat every frame by itself compute them in pieces."""
+
+import pytest
+import torch
+
+from mixers import SummaryMixing
+from recipes.models import Branchformer, Conformer, frame_wise
+from recipes.models.encoder import FeedForward
+
+ENCODERS = {
+    "conformer": lambda: Conformer(16, [SummaryMixing] * 2, d_ffn=32, kernel_size=5),
+    "branchformer": lambda: Branchformer(16, [SummaryMixing] * 2, csgu_units=32, kernel_size=5),
+}
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_pieces_change_nothing(encoder, monkeypatch):
+    torch.manual_seed(0)
+    encoder = ENCODERS[encoder]().eval()
+    frames, lengths = torch.randn(2, 30, 16), torch.tensor([30, 17])
+    with torch.inference_mode():
+        expected = encoder(frames, lengths).frames
+        monkeypatch.setattr(frame_wise, "PIECE", 7)
+        torch.testing.assert_close(encoder(frames, lengths).frames, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_widest_tensor_is_as_long_as_a_piece(monkeypatch):
+    """Not with gradients, which need all of it anyway."""
+    monkeypatch.setattr(frame_wise, "PIECE", 7)
+    layer, widths = FeedForward(4, 64, 0.0, torch.nn.GELU), []
+    layer.up.register_forward_hook(lambda module, inputs, hidden: widths.append(tuple(hidden.shape)))
+    x = torch.randn(1, 20, 4)
+    with torch.no_grad():
+        layer(x)
+    assert widths == [(1, 7, 64), (1, 7, 64), (1, 6, 64)]
+    widths.clear()
+    layer(x)
+    assert widths == [(1, 20, 64)]
