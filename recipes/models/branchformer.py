@@ -10,6 +10,7 @@ from mixers.dropout import Dropout
 from recipes.models.depthwise import ConvState, DepthwiseConv
 from recipes.models.edges import ENDS, reflect_ends
 from recipes.models.encoder import Block, BlockState, Encoder
+from recipes.models.frame_wise import nearly_frame_wise
 from recipes.models.options import EVEN, ODD, SHARE, SIZE, check_options
 
 
@@ -71,6 +72,11 @@ class ConvGatingMLP(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None, context: Context | None = None) -> Tensor:
         """``[B, T, d_model]`` → the same shape."""
+        if context is not None or self.csgu.ends != "zeros":  # the ends of a chunk and of an utterance are no piece's
+            return self.transform(x, mask, context)
+        return nearly_frame_wise(self.transform, x, mask, self.csgu.depthwise.reach)
+
+    def transform(self, x: Tensor, mask: Tensor | None, context: Context | None = None) -> Tensor:
         return self.down(self.csgu(self.activation(self.up(self.norm(x))), mask, context))
 
     def step(self, x: Tensor, state: ConvState) -> tuple[Tensor, ConvState]:

@@ -1,4 +1,4 @@
-"""Layers that treat every frame by itself, over recordings of hours."""
+"""Layers in which a frame sees few others or none, over recordings of hours."""
 
 from collections.abc import Callable
 
@@ -14,6 +14,27 @@ def frame_wise(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     Without gradients a long x goes through it in pieces, so that what is wide inside the layer (the hidden units of a
     feed-forward layer) stays small. An exported graph and a compiled one have no pieces.
     """
-    if x.shape[-2] <= PIECE or torch.is_grad_enabled() or torch.compiler.is_compiling():
+    if not is_cut(x):
         return layer(x)
     return torch.cat([layer(piece) for piece in x.split(PIECE, -2)], -2)
+
+
+def nearly_frame_wise(
+    layer: Callable[[Tensor, Tensor | None], Tensor], x: Tensor, mask: Tensor | None, reach: int
+) -> Tensor:
+    """``layer(x, mask)`` likewise, for a layer in which a frame sees ``reach`` frames to either side.
+
+    x: ``[B, T, size]``; mask: ``[B, T]`` or None. The pieces overlap.
+    """
+    if not is_cut(x):
+        return layer(x, mask)
+    outputs = []
+    for start in range(0, x.shape[1], PIECE):
+        seen = slice(max(start - reach, 0), start + PIECE + reach)
+        output = layer(x[:, seen], None if mask is None else mask[:, seen])
+        outputs.append(output[:, start - seen.start :][:, :PIECE])
+    return torch.cat(outputs, 1)
+
+
+def is_cut(x: Tensor) -> bool:
+    return x.shape[-2] > PIECE and not torch.is_grad_enabled() and not torch.compiler.is_compiling()

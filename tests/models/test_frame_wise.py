@@ -1,4 +1,4 @@
-"""Long recordings: layers that treat every frame by itself compute them in pieces."""
+"""Long recordings: layers in which a frame sees few others or none compute them in pieces."""
 
 import pytest
 import torch
@@ -17,6 +17,8 @@ ENCODERS = {
 def test_pieces_change_nothing(encoder, monkeypatch):
     torch.manual_seed(0)
     encoder = ENCODERS[encoder]().eval()
+    for block in encoder.blocks:  # Branchformer's starts at 1e-6
+        torch.nn.init.normal_(block.depthwise.weight)
     frames, lengths = torch.randn(2, 30, 16), torch.tensor([30, 17])
     with torch.inference_mode():
         expected = encoder(frames, lengths).frames
@@ -36,3 +38,15 @@ def test_the_widest_tensor_is_as_long_as_a_piece(monkeypatch):
     widths.clear()
     layer(x)
     assert widths == [(1, 20, 64)]
+
+
+def test_the_gate_of_the_branchformer_goes_in_pieces_too(monkeypatch):
+    """With the frames to either side that its kernel of five sees; not where the ends are mirrored."""
+    monkeypatch.setattr(frame_wise, "PIECE", 7)
+    for ends, expected in (("zeros", [9, 11, 8]), ("reflect", [20])):
+        encoder = Branchformer(16, [SummaryMixing], csgu_units=32, kernel_size=5, ends=ends).eval()
+        widths: list[int] = []
+        encoder.blocks[0].cgmlp.up.register_forward_hook(lambda module, inputs, y, w=widths: w.append(y.shape[1]))
+        with torch.no_grad():
+            encoder(torch.randn(1, 20, 16), torch.tensor([20]))
+        assert widths == expected
