@@ -87,7 +87,7 @@ def _other_header(path: str, start: bytes, size: int) -> Header | str:
     """By libsndfile. Of a FLAC file, the last sample is decoded too, which a file that is cut does not have."""
     if start[:4] == b"RIFF" and size < int.from_bytes(start[4:8], "little") < UNKNOWN_SIZE:
         return DAMAGED
-    with soundfile.SoundFile(path) as audio:
+    with soundfile.SoundFile(os.fsencode(path)) as audio:  # as bytes a name need not be UTF-8
         if audio.frames == 0:
             return EMPTY
         if audio.frames > LONGEST:

@@ -68,7 +68,7 @@ class Corpus:
 
     @property
     def root(self) -> Path:
-        """What `$data_root` stands for: the corpus, or what holds all own manifests where there is none.
+        """What `$data_root` stands for: the corpus, or what holds the own manifests where there is none.
 
         Raises DataError for a folder without corpus that is needed.
         """
@@ -80,7 +80,9 @@ class Corpus:
                     raise
         if self.data_folder is not None:
             return self.data_folder
-        folders = [path if path.is_dir() else path.parent for own in self.manifests.values() for path in own.values()]
+        # Tests may change between two commands of a run, and its training data may not change with them.
+        kept = {use: own for use, own in self.manifests.items() if use != "test"} or self.manifests
+        folders = [path if path.is_dir() else path.parent for own in kept.values() for path in own.values()]
         return Path(os.path.commonpath(folders))
 
     def check_named(self, uses: Sequence[str]) -> None:

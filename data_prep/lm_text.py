@@ -73,11 +73,15 @@ def _files(source: Path, use: str) -> list[Path]:
 
 
 def _trained_on(run: Path) -> set[str]:
-    """The names of the manifests that a run was trained and validated on. Raises DataError where they are not known."""
+    """The names of the manifests that a run was trained and validated on, before other data were allowed too.
+
+    Raises DataError where they are not known.
+    """
     path = run / RUN_DATA
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        return {*data["train"]["files"], *data["valid"]["files"]}
+        parts = [data, *data.get("earlier", [])]
+        return {name for part in parts for use in ("train", "valid") for name in part[use]["files"]}
     except (OSError, ValueError, KeyError, TypeError):
         raise DataError(
             f"{path} is missing or damaged, which says what the run was not trained on: name a file with the text"
@@ -107,11 +111,6 @@ def count(files: Iterable[Path]) -> TextSize:
     if not total:
         raise DataError(f"{', '.join(map(str, files[:3]))}: no sentence in it; give a text with words")
     return TextSize(total, words)
-
-
-def shard(items: Iterable, index: int, shards: int) -> Iterator:
-    """Every ``shards``-th item from ``index`` on: the share of a reader among several readers of the same text."""
-    return islice(items, index, None, shards)
 
 
 def shuffled(items: Iterable, buffer: int, key: str) -> Iterator[list]:

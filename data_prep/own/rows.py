@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from data_prep.text import is_utf8
+
 # Names of columns or keys, by what they hold: SpeechBrain's, Hugging Face's, NeMo's and plain ones.
 NAMES = {
     "id": ("id", "ID", "utt_id", "utterance"),
@@ -72,7 +74,10 @@ def _text(field: str, value: object) -> str:
         return ""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(f"{field} is no text")
-    return str(value).strip()
+    text = str(value).strip()
+    if not is_utf8(text):  # half an emoji, as JSON may hold it
+        raise ValueError(f"{field} holds a broken character")
+    return text
 
 
 def _seconds(field: str, value: object) -> float | None:

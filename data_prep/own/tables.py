@@ -17,7 +17,7 @@ Record = tuple[int, list[str]]  # number of the line, values
 
 def csv_rows(path: Path, content: str) -> Iterator[Row | BadRow]:
     """Raises DataError where the first line names no column for the audio, or for the text, or a column twice."""
-    is_tsv = path.name.removesuffix(".gz").lower().endswith(".tsv")
+    is_tsv = path.name.lower().removesuffix(".gz").endswith(".tsv")
     records = tsv_records(content) if is_tsv else csv_records(path, content)
     _, first = next(records, (1, []))
     columns = [name.strip() for name in first]

@@ -82,7 +82,7 @@ class ASRBrain(Trainer):
         batch = batch.to(self.device)
         # A test needs no loss, and its time is reported: no decoder pass over the transcripts.
         tokens = None if stage == Stage.TEST else pad(batch.tokens, (1, 0), value=START)
-        return self.modules.model(batch.audio, batch.lengths, tokens, self.context(stage), self.views(stage))
+        return self.model_of(stage)(batch.audio, batch.lengths, tokens, self.context(stage), self.views(stage))
 
     def views(self, stage: Stage) -> int:
         """How many times each utterance stands in the output of a batch."""

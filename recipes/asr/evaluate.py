@@ -2,7 +2,7 @@
 
 import shlex
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
@@ -133,10 +133,13 @@ class Evaluation:
             if (self.run.folder / name).is_file():
                 shutil.copyfile(self.run.folder / name, self.folder / name)
 
-    def prepare(self, valid: Sequence[str], test: Sequence[str]) -> Prepared:
-        """The manifests of these splits. Those of the run's own data are reused, and not made again."""
+    def prepare(self, valid: Sequence[str], test: Sequence[str], data: Mapping | None = None) -> Prepared:
+        """The manifests of these splits. Those of the run's own data are reused, and not made again.
+
+        data: the keys that name the data, where they are not the run's.
+        """
         folder = self.run.folder / "manifests"
-        corpus = Corpus.named_by(self.run.hparams)
+        corpus = Corpus.named_by(data or self.run.hparams)
         if OTHER_DATA & {*self.run.overrides}:
             own = [str(path) for names in corpus.manifests.values() for path in names.values()]
             place = [str(corpus.root), *own] if own else str(corpus.root)

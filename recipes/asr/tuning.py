@@ -74,7 +74,7 @@ def development(evaluation: Evaluation, splits: Sequence[str] | None) -> Prepare
         )
     if not roles.valid:
         raise RecipeError("--tune: the run has no validation split (valid_splits is []): give splits to --tune_split")
-    return evaluation.prepare(valid=roles.valid, test=[])
+    return evaluation.prepare(valid=roles.valid, test=[], data=named)
 
 
 def word_error_rate(evaluation: Evaluation, prepared: Prepared) -> float:

@@ -3,11 +3,13 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
+from data_prep.audio import DAMAGED, EMPTY, NOT_FINITE
 from recipes.asr.audio import AudioError
 from recipes.asr.data import Unusable
 from recipes.asr.remarks import NAMES_SHOWN, Remarks
 from recipes.training.processes import gathered
 
+KINDS = {DAMAGED, EMPTY, NOT_FINITE}
 LEFT_OUT_AT_MOST = 0.1  # of a split, as in its preparation
 
 
@@ -27,6 +29,8 @@ class UnusableAudio:
 
     def report(self, remarks: Remarks, total: int) -> None:
         """Name the utterances if there are new ones. total: utterances of the split. Raises as `check`."""
+        for kind in KINDS - {utterance.kind for utterance in self.utterances.values()}:
+            remarks.left_out(self.split, kind, {}, total)  # what an earlier start named may have been repaired
         if self.utterances.keys() - self.reported:
             self.reported = frozenset(self.utterances)
             by_kind: dict[str, list[Unusable]] = defaultdict(list)

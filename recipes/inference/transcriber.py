@@ -164,7 +164,7 @@ def usable_device(name: str | None) -> torch.device:
     """Raises RecipeError for a device that torch does not know or that this machine lacks."""
     try:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.ones(1, device=device).item()  # the device meta has no values
+    except (RuntimeError, AssertionError, ImportError) as error:
         raise RecipeError(f"device {name} cannot be used: {str(error).splitlines()[0]}") from None
     return device

@@ -78,7 +78,7 @@ class LanguageModelBrain(Trainer):
         return self.measured
 
     def compute_forward(self, batch: TextBatch, stage: Stage) -> Tensor:
-        return self.modules.model(batch.to(self.device).inputs)
+        return self.model_of(stage)(batch.to(self.device).inputs)
 
     def compute_objectives(self, logits: Tensor, batch: TextBatch, stage: Stage) -> Tensor:
         """Mean over the tokens of the batch, in nats."""

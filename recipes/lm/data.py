@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from data_prep.errors import DataError
-from data_prep.lm_text import TextSize, sentences, shard, shuffled
+from data_prep.lm_text import TextSize, sentences, shuffled
 from data_prep.tokenizer import END, IGNORED, START, UNKNOWN
 from recipes.training.signals import outlive_first_signal
 
@@ -43,9 +43,8 @@ class TextBatch(NamedTuple):
 class TextBatches(IterableDataset):
     """The sentences of `files` in batches of similar lengths, each sentence once in a pass.
 
-    The text is dealt into as many streams as there are loading ``workers`` (one for none), sentence by sentence;
-    each stream is shuffled about ``buffer`` sentences at a time and cut into batches, and the batches of all streams
-    come in turn. The order follows from (seed, epoch, workers) alone.
+    The text is shuffled about ``buffer`` sentences at a time and cut into batches. The order follows from (seed, epoch)
+    alone: each of the loading ``workers`` goes through all of it, and tokenises the batches whose turn is its own.
 
     size: what ``data_prep.lm_text.count`` says of the files. longest: tokens that are kept of a sentence.
     rank, ranks: of several processes each takes every ``ranks``-th batch. even: all get equally many, as training
@@ -70,17 +69,13 @@ class TextBatches(IterableDataset):
     ):
         self.files, self.tokenizer, self.batch_sentences = files, tokenizer, batch_sentences
         self.buffer = max(buffer // batch_sentences, 1) * batch_sentences  # else every buffer had a short batch
-        self.longest, self.seed, self.workers, self.streams = longest, seed, workers, max(workers, 1)
+        self.longest, self.seed, self.workers = longest, seed, workers
         self.rank, self.ranks, self.even, self.sentences = rank, ranks, even, size.sentences
         self.epoch, self.skip = 0, 0
 
     def total(self) -> int:
         """Batches of the whole epoch, those of every process."""
-        return sum(-(-self.stream_size(stream) // self.batch_sentences) for stream in range(self.streams))
-
-    def stream_size(self, stream: int) -> int:
-        """Sentences of a stream."""
-        return len(range(stream, self.sentences, self.streams))
+        return -(-self.sentences // self.batch_sentences)
 
     def __len__(self) -> int:
         """Batches that this process has still to do."""
@@ -88,24 +83,21 @@ class TextBatches(IterableDataset):
         return -(-left // self.ranks) if self.even else len(range(self.rank, left, self.ranks))
 
     def __iter__(self) -> Iterator[TextBatch]:
-        # The loader asks its processes in turn, so that this one makes every `streams`-th of this rank's batches.
-        # Those all come from one stream, since a stream has every `streams`-th batch of all.
+        # The loader asks its processes in turn, so that this one makes every `workers`-th of this rank's batches.
         worker = get_worker_info()
         first = self.skip + (worker.id if worker else 0) * self.ranks + self.rank
         end = self.skip + len(self) * self.ranks if self.even else self.total()
-        own = range(first, end, self.streams * self.ranks)
-        total, stream = self.total(), first % self.streams
-        for number, batch in zip(count(stream, self.streams), self.stream(stream), strict=False):
+        own = range(first, end, max(self.workers, 1) * self.ranks)
+        for number, batch in enumerate(self.batches()):
             if number in own:
                 yield self.collate(batch)
-        if own and own[-1] >= total:  # the last round has fewer batches than processes
-            yield self.collate(next(self.stream(0)))
+        if own and own[-1] >= self.total():  # the last round has fewer batches than processes
+            yield self.collate(next(self.batches()))
 
-    def stream(self, stream: int) -> Iterator[list[str]]:
-        """The batches of a stream, as lists of sentences."""
-        own = shard(sentences(self.files), stream, self.streams)
-        key, size = f"{self.seed} {self.epoch} {stream}", self.batch_sentences
-        for part in shuffled(own, self.buffer, key):
+    def batches(self) -> Iterator[list[str]]:
+        """All batches of the epoch, as lists of sentences."""
+        key, size = f"{self.seed} {self.epoch} 0", self.batch_sentences
+        for part in shuffled(sentences(self.files), self.buffer, key):
             part.sort(key=len)  # in characters, so that a resumed run need not tokenise what it passes over
             batches = [part[start : start + size] for start in range(0, len(part), size)]
             random.Random(key).shuffle(batches)

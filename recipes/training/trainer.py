@@ -102,10 +102,15 @@ class Trainer(Brain):
 
         A wrapper has other names in its state dict, and distributed training hides all methods but ``forward``.
         """
-        model = self.modules["model"]
-        if isinstance(model, (DistributedDataParallel, DataParallel)):  # around torch.compile's wrapper
-            model = model.module
+        model = self.model_of(Stage.TEST)
         return getattr(model, "_orig_mod", model)  # where torch.compile's wrapper has it
+
+    def model_of(self, stage: Stage) -> nn.Module:
+        """The model to call: the wrapper of distributed training waits for all processes at each call, but
+        validation and tests may have more batches for one of them than for another."""
+        model = self.modules["model"]
+        wrapped = isinstance(model, (DistributedDataParallel, DataParallel))  # around torch.compile's wrapper
+        return model.module if wrapped and stage != Stage.TRAIN else model
 
     @property
     def shows_progress(self) -> bool:
@@ -295,8 +300,8 @@ class Trainer(Brain):
             name for batch, loss in zip(group, losses, strict=True) if not loss.isfinite() for name in self.name(batch)
         ]
         names = gathered(names)
-        if not names and self.scaler.is_enabled():
-            return  # float16 overflowed and the scaler lowers its scale, which is normal
+        if not names and self.scaler.is_enabled() and self.scaler.get_scale() >= 1:
+            return  # float16 overflowed and the scaler lowers its scale, which is normal, down to 1
         self.skipped_in_a_row += 1
         cause = f"the loss of {', '.join(names[:20])}" if names else "the gradient"
         self.logger.info(f"epoch {self.epoch}, step {self.optimizer_step + 1} skipped: {cause} is not finite")

@@ -146,6 +146,15 @@ def test_a_search_is_tuned_on_the_own_validation_manifest(own, finished, tmp_pat
     assert list(summary(tmp_path / "out").splits) == ["my_test"]
 
 
+def test_a_search_is_tuned_on_the_split_that_is_asked_for(corpus, own, tmp_path):
+    """Also where the run was validated on an own manifest."""
+    manifests = ["--data_folder", str(corpus), "--valid_manifest", str(own["valid"])]
+    assert main([str(RECIPE), *TINY, *manifests, "--output_folder", str(tmp_path / "run")]) == 0
+    options = ["--device", "cpu", "--tune", "--tune_split", "dev-clean", "--test_search.lm_weight", "0.0"]
+    assert evaluate.main([str(tmp_path / "run"), *options, "--output", str(tmp_path / "out")]) == 0
+    assert json.loads((tmp_path / "out" / "tuned.json").read_text())["splits"] == ["dev-clean"]
+
+
 def test_a_comparison_takes_own_manifests(own, tmp_path):
     manifests = [text for use, path in own.items() for text in (f"--{use}_manifest", str(path))]
     plan = make_plan([str(RECIPE), *manifests], ["attention"], [1], folder=tmp_path / "out")

@@ -10,7 +10,12 @@ import pytest
 import soundfile
 
 import evaluate
+from data_prep.audio import DAMAGED
+from recipes.asr.data import Unusable
+from recipes.asr.remarks import Remarks
+from recipes.asr.unusable import UnusableAudio
 from recipes.scoring import RunSummary
+from recipes.training.logger import RunLogger
 from tests.support.corpus import write_corpus
 from tests.support.runs import epochs, summary, train
 
@@ -145,3 +150,14 @@ def test_a_warm_up_longer_than_the_run_is_said(corpus, tmp_path, capsys):
         capsys.readouterr().out
     )
     assert not (tmp_path / "run" / "utterances.json").exists(), "there is nothing to name"
+
+
+def test_audio_that_was_repaired_is_named_no_more(tmp_path):
+    remarks = Remarks(tmp_path, RunLogger(tmp_path))
+    found = UnusableAudio("test-clean")
+    found.add([Unusable("u1", 1.0, DAMAGED, "u1.flac cannot be read")])
+    found.report(remarks, 20)
+    assert remarks.counts() == {"test-clean": {DAMAGED: 1}}
+    later = Remarks(tmp_path, RunLogger(tmp_path))
+    UnusableAudio("test-clean").report(later, 20)
+    assert later.counts() == Remarks(tmp_path, RunLogger(tmp_path)).counts() == {}

@@ -246,6 +246,32 @@ def test_manifest_stays_until_it_or_its_audio_or_the_normalizer_changes(folder, 
     assert prepared(manifest, out)[0]["wrd"] == "No"
 
 
+def test_half_a_character_is_a_bad_row(folder, tmp_path):
+    """JSON can hold one half of an emoji, which no UTF-8 file can."""
+    good = [{"id": name, "audio": "audio/long.wav", "text": "yes", "start": 0, "end": 1} for name, *_ in good_rows(30)]
+    bad = [{"audio": "audio/a.wav", "text": "\ud83d"}, {"audio": "audio/\ud83d.wav", "text": "yes"}]
+    rows = prepared(write_lines(folder / "mine.jsonl", *good, *bad), tmp_path / "out")
+    assert len(rows) == 30
+    assert len(json.loads((tmp_path / "out" / "mine.json").read_text())["problems"]["row that cannot be used"]) == 2
+
+
+def test_other_tests_leave_the_training_manifest_as_it_is(folder, tmp_path):
+    """Its paths and so its checksum, by which a run knows its data."""
+    (folder / "elsewhere").mkdir()
+    train = write_csv(folder / "lists.csv", "audio text", ["audio/a.wav", "Yes"])
+    (folder / "project").mkdir()
+    train = train.rename(folder / "project" / "train.csv")
+    (folder / "audio").rename(folder / "project" / "audio")
+    here = write_csv(folder / "project" / "test.csv", "audio text", ["audio/b.flac", "Yes"])
+    there = write_csv(folder / "elsewhere" / "test.csv", "audio text", [folder / "project" / "audio" / "b.flac", "Yes"])
+    made = [
+        Corpus(None, train=str(train), valid=str(here), test=str(test)).prepare(tmp_path / name, progress=False)
+        for name, test in (("here", here), ("there", there))
+    ]
+    assert made[0].train["train"].read_bytes() == made[1].train["train"].read_bytes()
+    assert [row["wrd"] for row in read_manifest(made[1].test["elsewhere-test"])] == ["Yes"]
+
+
 def test_data_may_move(folder, tmp_path):
     manifest = write_csv(folder / "mine.csv", "audio text", ["audio/a.wav", "Yes"])
     prepared(manifest, tmp_path / "out")
@@ -283,6 +309,8 @@ def test_quotes_in_a_table_of_tabs_are_text(folder):
     lines = ["id\taudio\ttext", *(f"{name}\taudio/a.wav\t{text}" for name, text in texts.items())]
     (folder / "mine.tsv").write_text("\n".join(lines) + "\n", encoding="utf-16")  # as Excel writes it
     assert main([str(folder / "mine.tsv"), str(folder / "out")]) == 0
+    (folder / "MINE.TSV.GZ").write_bytes(gzip.compress((folder / "mine.tsv").read_bytes()))
+    assert main([str(folder / "MINE.TSV.GZ"), str(folder / "capitals")]) == 0
     words = {row["ID"]: row["wrd"] for row in read_manifest(folder / "out" / "mine.csv")}
     assert words == {**texts, "u4": 'he said "hi"', "u5": "Good day"}
 

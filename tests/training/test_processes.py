@@ -81,6 +81,13 @@ def test_two_processes_equal_accumulation_and_may_take_turns_with_it(corpus, tmp
         assert (tmp_path / "by-two" / name).read_bytes() == (tmp_path / "by-one" / name).read_bytes()
 
 
+def test_a_process_may_be_without_a_batch_to_validate_on(tmp_path):
+    write_corpus(tmp_path / "corpus", {"train-clean-5": (2, 4), "dev-clean": (1, 1), "test-clean": (1, 1)})
+    by_two = arguments(tmp_path / "corpus", tmp_path / "run", *OPTIONS, "--number_of_epochs", "1")
+    statuses, printed = together.run("train", by_two, tmp_path / "screen")
+    assert statuses == [0, 0], printed
+
+
 def test_language_models_too(texts, tmp_path):
     """Bit for bit. The text has 5 batches: in the last step one process is without a batch of its own."""
     options = ["--dropout", "0.1", "--batch_sentences", "5"]

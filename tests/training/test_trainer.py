@@ -216,6 +216,20 @@ def test_too_many_in_a_row_end_the_run_with_the_last_good_checkpoint_named(tmp_p
     assert weights(second).isfinite().all()
 
 
+def test_float16_that_does_not_mend_by_a_lower_scale_ends_the_run_too(tmp_path):
+    """The scaler halves its scale at each overflow; a gradient that is NaN for another reason stays so."""
+    brain = toy(tmp_path, Data(12))
+    brain.scaler, brain.epoch = torch.amp.GradScaler("cpu", init_scale=4.0), 1
+    brain.scaler.scale(torch.tensor(1.0))  # it knows its scale from the first use on
+    finite = [torch.tensor(1.0)]
+    brain.skip_step([None], finite)
+    assert brain.skipped_in_a_row == 0, "an overflow"
+    brain.scaler.update(new_scale=0.5)
+    with pytest.raises(RecipeError, match="steps in a row were not finite"):
+        for _ in range(10):
+            brain.skip_step([None], finite)
+
+
 # --- stopping and resuming ----------------------------------------------------------------------------------
 
 

@@ -1,7 +1,9 @@
 """Audio files, and bare samples, as 16 kHz mono float32: anything that libsndfile reads. Imports no torch."""
 
 import io
+import os
 from os import PathLike
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -9,6 +11,7 @@ import soundfile
 
 from data_prep.audio import BLOCK, DAMAGED, EMPTY, read_header
 from data_prep.errors import DataError
+from data_prep.text import printable
 from recipes.inference.audio.samples import SAMPLE_RATE, check_scale, mono
 
 # Of the files that libsndfile reads, all but MP3 without a tag, which begins as samples may.
@@ -17,18 +20,25 @@ BEGINNINGS = (b"RIFF", b"RIFX", b"RF64", b"riff", b"fLaC", b"OggS", b"FORM", b".
 
 def read_audio(path: str | PathLike) -> np.ndarray:
     """The samples of a file, ``[samples]``. Raises DataError, one line with the name, for what holds no speech."""
+    name = printable(str(path))
+    if is_pipe(path):  # its header could be read, but then not its audio
+        raise DataError(f"{name}: a pipe or a device, not a file: give - and the audio on standard input")
     try:
         with open(path, "rb"):
             pass
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from None
+        raise DataError(f"{name}: {error.strerror}") from None
     problem = read_header(str(path))
     if problem == EMPTY:
-        raise DataError(f"{path}: {EMPTY}")
-    audio = decode_audio(str(path), str(path))
+        raise DataError(f"{name}: {EMPTY}")
+    audio = decode_audio(os.fsencode(path), name)
     if problem == DAMAGED:
-        raise DataError(f"{path}: {DAMAGED}, cut short after {len(audio) / SAMPLE_RATE:.1f} s")
+        raise DataError(f"{name}: {DAMAGED}, cut short after {len(audio) / SAMPLE_RATE:.1f} s")
     return audio
+
+
+def is_pipe(path: str | PathLike) -> bool:
+    return not Path(path).is_file() and not Path(path).is_dir() and Path(path).exists()
 
 
 def parse_audio(content: bytes, name: str, rate: int | None = None) -> np.ndarray:
@@ -46,7 +56,7 @@ def parse_audio(content: bytes, name: str, rate: int | None = None) -> np.ndarra
 
 def is_mp3(content: bytes) -> bool:
     """Whether it begins with a frame of MP3, and libsndfile finds that it goes on so."""
-    if len(content) < 2 or content[0] != 0xFF or content[1] & 0xE6 != 0xE2:
+    if not may_be_mp3(content):
         return False
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as audio:
@@ -55,7 +65,12 @@ def is_mp3(content: bytes) -> bool:
         return False
 
 
-def decode_audio(file: str | BinaryIO, name: str) -> np.ndarray:
+def may_be_mp3(content: bytes) -> bool:
+    """Whether it begins as a frame of MP3 does; bare samples may too."""
+    return len(content) > 1 and content[0] == 0xFF and content[1] & 0xE6 == 0xE2
+
+
+def decode_audio(file: bytes | BinaryIO, name: str) -> np.ndarray:
     try:
         with soundfile.SoundFile(file) as audio:
             # In blocks, so that of an hour in stereo one channel at a time is held.

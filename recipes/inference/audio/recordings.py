@@ -12,8 +12,9 @@ import numpy as np
 
 from data_prep.audio import FORMATS, Header, read_header
 from data_prep.errors import DataError
+from data_prep.text import printable
 from recipes.errors import RecipeError
-from recipes.inference.audio.reading import parse_audio, read_audio
+from recipes.inference.audio.reading import is_pipe, parse_audio, read_audio
 from recipes.inference.audio.samples import SAMPLE_RATE, as_array, check_scale, mono
 
 STDIN = "-"
@@ -22,7 +23,10 @@ STDIN_NAME = "standard input"
 
 @dataclass(frozen=True)
 class Recording:
-    """What can be transcribed. id: for its output; path: of a file; samples: 16 kHz mono where it is no file."""
+    """What can be transcribed.
+
+    id: for its output, in UTF-8 whatever the file is called; path: of a file; samples: 16 kHz mono where it is no file.
+    """
 
     id: str
     path: str | None = None
@@ -31,7 +35,7 @@ class Recording:
     @property
     def name(self) -> str:
         """The name of the recording in messages."""
-        return self.path or self.id
+        return printable(self.path) if self.path else self.id
 
     def read(self) -> np.ndarray:
         """``[samples]`` at 16 kHz. Raises DataError, one line with the name, for what cannot be used."""
@@ -44,6 +48,8 @@ class Recording:
         """As the file's header says; 0 where it says nothing of use."""
         if self.samples is not None:
             return len(self.samples) / SAMPLE_RATE
+        if is_pipe(str(self.path)):
+            return 0.0
         header = read_header(str(self.path))
         return header.frames / header.rate if isinstance(header, Header) and header.rate else 0.0
 
@@ -51,7 +57,7 @@ class Recording:
 def recording_of(audio: Any, rate: int | None, name: str) -> Recording:
     """A path, or samples at a rate. Raises DataError for samples that cannot be used."""
     if isinstance(audio, (str, PurePath)):
-        return Recording(PurePath(audio).stem, str(audio))
+        return Recording(printable(PurePath(audio).stem), str(audio))
     samples = as_array(audio, name)
     if rate is None:
         raise DataError(f"{name}: samples need their rate: transcribe(samples, rate=16000)")
@@ -112,13 +118,13 @@ def with_own_ids(paths: Iterable[tuple[str, str]], stdin: Iterable[Recording] = 
     """Each file once. Those that would be called alike get their whole path as the ID, and a number if need be."""
     files: dict[Path, Recording] = {}
     for path, name in paths:
-        files.setdefault(Path(path).parent.resolve() / Path(path).name, Recording(name, path))
+        files.setdefault(Path(path).parent.resolve() / Path(path).name, Recording(printable(name), path))
     recordings = [*files.values(), *stdin]
     count, taken = Counter(recording.id for recording in recordings), set[str]()
     result = []
     for recording in recordings:
         shared = count[recording.id] > 1 and recording.path is not None
-        wanted = own = path_as_id(str(recording.path)) if shared else recording.id
+        wanted = own = printable(path_as_id(str(recording.path))) if shared else recording.id
         number = 1
         while own in taken:
             number += 1

@@ -13,13 +13,14 @@ import numpy as np
 from data_prep.errors import DataError
 from recipes.config.split import split
 from recipes.errors import RecipeError
-from recipes.inference.audio.reading import BEGINNINGS, parse_audio
+from recipes.inference.audio.reading import BEGINNINGS, is_mp3, may_be_mp3, parse_audio
 from recipes.inference.audio.recordings import STDIN, STDIN_NAME, Recording, find_recordings
 from recipes.inference.audio.samples import SAMPLE_RATE
 from recipes.inference.command.options import USAGE, Request
 from recipes.inference.streams.chunks import CHUNK, check_chunks
 from recipes.inference.streams.text_stream import StreamedText, TextStream
 
+MP3_BYTES = 8192  # by which MP3 is told from bare samples that begin alike: a quarter of a second of these
 SAMPLES_AT_ONCE = SAMPLE_RATE // 10  # samples fed at a time
 
 
@@ -112,7 +113,9 @@ def standard_input() -> Iterator[np.ndarray]:
     """Bare samples as they come: 16 kHz, 16-bit, little-endian, one channel; or a file, read to its end first."""
     pipe = cast(BufferedReader, sys.stdin.buffer)
     content = pipe.read(4)
-    if content.startswith(BEGINNINGS):
+    if may_be_mp3(content):
+        content += pipe.read(MP3_BYTES)
+    if content.startswith(BEGINNINGS) or is_mp3(content):
         yield from in_pieces(parse_audio(content + pipe.read(), STDIN_NAME))
         return
     while True:

@@ -75,17 +75,23 @@ class Part(nn.Module):
             expected = self(*example)
             inputs = {name: value.numpy() for name, value in zip(self.inputs, example, strict=True)}
             results = [torch.from_numpy(result) for result in run(**inputs)]
-            if [result.shape for result in results] != [value.shape for value in expected]:
-                return math.inf
             if self.timed:
                 (values, lengths), (onnx_values, onnx_lengths) = expected, results
-                if not onnx_lengths.equal(lengths):
+                if onnx_values.shape != values.shape or not onnx_lengths.equal(lengths):
                     return math.inf
                 real = lengths_to_mask(lengths, values.shape[1])
                 expected, results = [values[real]], [onnx_values[real]]
-            differences = [(result - value).abs().max() for result, value in zip(results, expected, strict=True)]
-            largest = max(largest, torch.stack(differences).max().item())
+            for result, value in zip(results, expected, strict=True):
+                largest = max(largest, largest_distance(result, value))
         return largest
+
+
+def largest_distance(result: Tensor, expected: Tensor) -> float:
+    """Between two numbers of the same place; infinite where shapes differ or one is no number."""
+    if result.shape != expected.shape:
+        return math.inf
+    largest = (result - expected).abs().max().item()
+    return math.inf if math.isnan(largest) else largest
 
 
 class CtcPart(Part):

@@ -1,6 +1,5 @@
 """The next chunk of streams as a module from tensors to tensors, with all state outside."""
 
-import math
 import re
 from typing import Any, NamedTuple, cast
 
@@ -12,7 +11,7 @@ from torch.utils._pytree import keystr, tree_flatten_with_path, tree_leaves, tre
 from mixers import Context
 from mixers.base import lengths_to_mask, zero_padding
 from recipes.errors import RecipeError
-from recipes.inference.export.parts import DftLogMel, Part, transducer_of
+from recipes.inference.export.parts import DftLogMel, Part, largest_distance, transducer_of
 from recipes.inference.onnx.info import CTC, TRANSDUCER
 from recipes.inference.onnx.steps import RunGraph, Steps
 from recipes.inference.streams.chunks import Chunks
@@ -144,7 +143,4 @@ class TransducerStreamPart(StreamPart):
 
 
 def distance(values: np.ndarray, expected: Tensor) -> float:
-    """The largest difference; infinite where shapes differ."""
-    if values.shape != expected.shape:
-        return math.inf
-    return float(np.abs(values - expected.numpy()).max())
+    return largest_distance(torch.from_numpy(values), expected)

@@ -181,7 +181,7 @@ class Recognition:
             words=words_of(spans, self.tokenizer, self.frame_seconds, duration),
             score=readings[0].score if readings else None,
             nbest=distinct(readings)[:nbest] if nbest > 1 else [],
-            audio=recording.path,
+            audio=recording.path and recording.name,
         )
 
 

@@ -2,11 +2,13 @@
 
 import re
 
+from hyperpyyaml import load_hyperpyyaml
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from recipes.config.merge import dump
 from recipes.config.references import REFERENCE_TAGS
 from recipes.config.source import STANDARD, Source
+from recipes.errors import RecipeError
 from recipes.release_files import LM_WEIGHTS, TOKENIZER, WEIGHTS
 
 HEAD = """\
@@ -91,11 +93,27 @@ def references(node: Node | None) -> list[str]:
 
 
 def resolved(node: Node, recipe: Source) -> Node:
-    """The value with the values themselves in the place of its references to top-level keys."""
+    """The value with the values themselves in the place of its references to top-level keys. Raises RecipeError."""
     if isinstance(node, ScalarNode):
-        key = re.fullmatch(r"<(\w+)>", node.value) if node.tag in REFERENCE_TAGS else None
-        value = recipe.find(key[1]) if key else None
+        if node.tag not in REFERENCE_TAGS:
+            return node
+        key = re.fullmatch(r"<(\w+)>", node.value)
+        value = recipe.find(key[1]) if key else calculated(node, recipe)
         return node if value is None else resolved(value, recipe)
     if isinstance(node, MappingNode):
         return MappingNode(node.tag, [(key, resolved(value, recipe)) for key, value in node.value], flow_style=False)
     return SequenceNode(node.tag, [resolved(item, recipe) for item in node.value], flow_style=True)
+
+
+def calculated(node: ScalarNode, recipe: Source) -> ScalarNode:
+    """The number that an expression such as `<d_model> * 4` stands for. Raises RecipeError for what is no number."""
+    found = {name: recipe.find(name) for name in references(node)}
+    values = {name: resolved(value, recipe) for name, value in found.items() if value is not None}
+    numbers = "".join(f"{name}: {value.value}\n" for name, value in values.items() if isinstance(value, ScalarNode))
+    try:
+        result = load_hyperpyyaml(f"{numbers}result: {node.tag} {node.value}\n")["result"]
+    except Exception as error:  # whatever the expression makes HyperPyYAML do
+        raise RecipeError(f"{node.value}: {error}") from None
+    if isinstance(result, bool) or not isinstance(result, int | float):
+        raise RecipeError(f"{node.value} in the language model's recipe is no number: write what it stands for")
+    return ScalarNode(f"{STANDARD}{type(result).__name__}", repr(result))

@@ -74,8 +74,13 @@ def limits_of(own: argparse.Namespace) -> Limits:
 
 def allowed_origins(own: argparse.Namespace, port: int) -> set[str]:
     """The origins of the server's own page, as browsers write them, and those given by --origin."""
-    names = {"localhost", LOOPBACK, "[::1]", f"[{own.host}]" if ":" in own.host else own.host}
+    names = {"localhost", LOOPBACK, "[::1]", in_address(own.host)}
     return {f"http://{name}" + f":{port}" * (port != 80) for name in names} | set(own.origin)
+
+
+def in_address(host: str) -> str:
+    """A host as addresses have it: with brackets around one of IPv6."""
+    return f"[{host}]" if ":" in host else host
 
 
 async def serve(own: argparse.Namespace, limits: Limits, open_stream: Callable[[], "Stream"]) -> None:
@@ -93,17 +98,16 @@ async def serve(own: argparse.Namespace, limits: Limits, open_stream: Callable[[
     try:
         try:
             await web.TCPSite(runner, own.host, own.port).start()
-        except OSError as error:
-            reason = (
-                os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-            )  # the latter of names
+        except (OSError, UnicodeError) as error:  # UnicodeError: a name such as a..b
+            number = getattr(error, "errno", None)
+            reason = os.strerror(number) if number and number > 0 else getattr(error, "strerror", "no name of a host")
             raise RecipeError(f"--host {own.host} --port {own.port}: {reason}; give another") from None
         port = runner.addresses[0][1]
         origins |= allowed_origins(own, port)
         stopped = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-        print(f"http://{own.host}:{port}", flush=True)
+        print(f"http://{in_address(own.host)}:{port}", flush=True)
         await stopped.wait()
         print(f"finishing {len(streams.clients)} streams", file=sys.stderr, flush=True)
         await streams.stop(PATIENCE)

@@ -15,7 +15,6 @@ from recipes.inference.serve.outbox import Message
 
 PAGE = Path(__file__).with_name("page.html")
 MESSAGE_BYTES = 2**20  # of a message at most: half a minute of audio
-HEARTBEAT = 20.0  # seconds between pings, of which the next finds a client that is gone
 SEND_SECONDS = 10.0  # that a message may take to leave; then its client has stopped reading
 CLOSE_SECONDS = 2.0
 # The page takes nothing from elsewhere, and stands in no frame of another page.
@@ -59,9 +58,9 @@ class Service:
         origin = request.headers.get("Origin")
         if origin is not None and origin not in self.origins:
             return web.Response(status=403, text=f"pages of {origin} may not use this server: start it with --origin\n")
-        socket = web.WebSocketResponse(
-            max_msg_size=MESSAGE_BYTES, heartbeat=HEARTBEAT, timeout=CLOSE_SECONDS, compress=False
-        )
+        # No pings: the answer of a client whose audio waits for room is not read, and it would be taken for gone.
+        # One that is gone sends nothing until `Limits.idle` ends its stream.
+        socket = web.WebSocketResponse(max_msg_size=MESSAGE_BYTES + 1, timeout=CLOSE_SECONDS, compress=False)
         await socket.prepare(request)
         try:
             client = self.streams.open()

@@ -42,7 +42,8 @@ class Client:
             raise DataError(f"a message of {len(content)} bytes: samples are 16-bit, two bytes each")
         most = int(60 * self.limits.minutes * SAMPLE_RATE)
         samples = np.frombuffer(content, "<i2")[: most - self.samples]
-        self.incoming.append(samples)
+        if len(samples):
+            self.incoming.append(samples)
         self.samples += len(samples)
         self.waiting += len(samples)
         if self.waiting >= self.limits.buffer * SAMPLE_RATE:

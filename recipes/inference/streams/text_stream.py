@@ -44,6 +44,7 @@ class TextStream:
         self.tokenizer, self.chunks, self.latency_ms, self.endpoint = tokenizer, chunks, latency_ms, endpoint
         self.utterance, self.finished, self.samples = StreamUtterance(0), False, 0
         self.waiting: list[np.ndarray] = []
+        self.used = 0  # of the samples; the others wait
         self.needed = chunks.samples + chunks.first_samples
         # Seconds that the last chunks took, and all of them together.
         self.computing: deque[float] = deque(maxlen=RECENT)
@@ -96,7 +97,7 @@ class TextStream:
         return self.samples_waiting() >= self.needed
 
     def samples_waiting(self) -> int:
-        return sum(map(len, self.waiting))
+        return self.samples - self.used
 
     def next_chunk(self) -> np.ndarray:
         """Take the samples of the next chunk out of those that wait."""
@@ -111,7 +112,9 @@ class TextStream:
             pieces.append(piece[:count])
             self.waiting[:1] = [piece[count:]] if len(piece) > count else []
             count -= len(pieces[-1])
-        return np.concatenate(pieces)
+        samples = np.concatenate(pieces)
+        self.used += len(samples)
+        return samples
 
     # --- text -----------------------------------------------------------------------------------------------
 
@@ -129,10 +132,14 @@ class TextStream:
         return texts
 
     def cut(self) -> float:
-        """Where to end an utterance: after it if silence follows, else before its last word, which may go on."""
+        """Where to end an utterance: after it if an endpoint's silence follows, else before its last word.
+
+        That word may go on: most frames within a word have no token.
+        """
         utterance = self.utterance
         starts = [group[0].start for group in word_groups(utterance.spans, self.tokenizer)]
-        return starts[-1] if len(starts) > 1 and not utterance.silence else utterance.end
+        is_over = utterance.silence * self.chunks.frame_seconds >= self.endpoint.after_speech
+        return utterance.end if is_over or len(starts) < 2 else starts[-1]
 
     def end_utterance(self, place: float) -> list[StreamedText]:
         """End the utterance at this place in the stream; what comes after it begins the next one."""

@@ -1,6 +1,8 @@
 """What a command line names: files, folders, patterns; and what the outputs are called."""
 
 import io
+import os
+import shutil
 import sys
 from types import SimpleNamespace
 
@@ -11,6 +13,8 @@ import torch
 
 from data_prep.errors import DataError
 from recipes.inference.audio.recordings import Recording, find_recordings, recording_of
+from recipes.inference.transcripts.formats import FORMATS
+from recipes.inference.transcripts.transcript import Transcript
 
 
 @pytest.fixture
@@ -38,6 +42,31 @@ def test_files_folders_and_patterns(tree):
         ("talks/monday/a.wav", "talks/monday/a.wav"),
     ]
     assert named("c [1].wav", "gone.wav") == [("c [1]", "c [1].wav"), ("gone", "gone.wav")]
+
+
+def test_names_need_not_be_utf8(tree):
+    """As a disk of another machine may have them. What is printed and written is UTF-8."""
+    for name in (b"caf\xe9.wav", b"caf\xea.wav"):
+        shutil.copyfile(tree / "c [1].wav", os.fsdecode(name))
+    recordings = find_recordings(["*.wav"])
+    assert [recording.id for recording in recordings] == ["c [1]", "caf\\udce9", "caf\\udcea"]
+    for recording in recordings:
+        assert len(recording.read()) == 8000 and recording.seconds() == 0.5
+        assert recording.name.encode()
+    transcript = Transcript(recordings[1].id, "", 0.5, audio=recordings[1].name)
+    for write in FORMATS.values():
+        write(transcript).encode()
+
+
+def test_a_pipe_is_no_recording(tree):
+    """Its header could be read, and then it would be waited for without end."""
+    os.mkfifo(tree / "pipe.wav")
+    (recording,) = find_recordings(["pipe.wav"])
+    assert recording.seconds() == 0
+    with pytest.raises(
+        DataError, match=r"^pipe\.wav: a pipe or a device, not a file: give - and the audio on standard"
+    ):
+        recording.read()
 
 
 def test_equal_names_become_whole_paths(tree):

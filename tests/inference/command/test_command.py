@@ -7,10 +7,12 @@ import shutil
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import soundfile
 
 from recipes.inference import Transcriber
+from recipes.inference.command.stream import standard_input
 from transcribe import main
 
 ON = ("--device", "cpu")
@@ -77,6 +79,21 @@ def test_a_stream_gives_the_text_of_its_file(run, recordings, monkeypatch, capsy
         monkeypatch.setattr(sys, "stdin", stdin_of(content))
         assert main([str(run), "-", *options, *ON]) == 0
         assert capsys.readouterr().out == expected
+
+
+def test_an_mp3_without_a_tag_is_no_bare_samples_to_a_stream_either(monkeypatch):
+    """Bare samples may begin as it does: they are told from it by what follows."""
+    noise = (np.random.default_rng(0).standard_normal(32000) * 0.05).astype(np.float32)
+    mp3 = io.BytesIO()
+    soundfile.write(mp3, noise, 16000, format="MP3")
+    content = mp3.getvalue()
+    assert content[0] == 0xFF
+    bare = content[:2] + (noise * 2**15).astype("<i2").tobytes()
+    for given, seconds in ((content, 2.0), (bare, 2.0)):
+        pipe = io.BufferedReader(io.BytesIO(given))
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=pipe))
+        heard = sum(len(piece) for piece in standard_input())
+        assert heard / 16000 == pytest.approx(seconds, abs=0.15)
 
 
 def test_nbest(run, recordings, capsys):

@@ -1,6 +1,7 @@
 """A run as an ONNX file: what it gives equals torch, and transcribing with it needs no torch."""
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ from recipes.inference.audio.reading import read_audio  # noqa: E402
 from recipes.inference.audio.recordings import find_recordings  # noqa: E402
 from recipes.inference.export import files, graph  # noqa: E402
 from recipes.inference.export.__main__ import main as export  # noqa: E402
+from recipes.inference.export.parts import largest_distance  # noqa: E402
 from recipes.inference.long_recordings.windows import Windows  # noqa: E402
 from recipes.inference.onnx.engine import OnnxEngine  # noqa: E402
 from recipes.inference.onnx.info import OnnxInfo  # noqa: E402
@@ -130,6 +132,13 @@ def test_metadata_say_what_the_file_is(model, loaded, run):
     assert info.linear and info.vocabulary[:3] == ["<unk>", "<s>", "</s>"]
     assert len(info.vocabulary) == loaded.tokenizer.vocab_size()
     assert OnnxInfo.from_metadata(info.to_metadata(), "x.onnx") == info
+
+
+def test_what_is_no_number_is_far_from_everything():
+    """A graph that gives NaN must not pass for equal."""
+    one, none = torch.ones(2, 3), torch.tensor([[1.0, 1.0, 1.0], [1.0, math.nan, 1.0]])
+    assert largest_distance(none, one) == largest_distance(one, one[:1]) == math.inf
+    assert largest_distance(one, one + 0.5) == 0.5
 
 
 def test_int8_holds_weights_in_a_byte_and_hardly_changes_the_output(exported, loaded, tmp_path, monkeypatch):

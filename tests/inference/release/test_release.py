@@ -17,10 +17,13 @@ from data_prep.files import checksum
 from evaluate import main as evaluate
 from mixers import Context
 from recipes.asr import SavedRun
+from recipes.config.merge import dump
+from recipes.config.source import Source, compose
 from recipes.decoding.ctc import greedy_ctc
 from recipes.errors import RecipeError
 from recipes.inference import Transcriber
 from recipes.inference.release.__main__ import main
+from recipes.inference.release.hyperparams import resolved
 from recipes.inference.release.loading import load_release
 from recipes.release_files import is_release
 from recipes.training.tensors import load_weights, save_weights
@@ -272,6 +275,22 @@ def test_a_language_model_is_part_of_the_release(with_language_model, released):
     assert str(folder.parent) not in (folder / "recipe.yaml").read_text() + (folder / "hyperparams.yaml").read_text()
     card = " ".join((folder / "README.md").read_text().split())
     assert re.search(r"Search: BeamSearch \(.*\), with the language model of this folder \([\d,]+ parameters\)\.", card)
+
+
+def test_expressions_keep_their_value_in_another_recipe():
+    """A language model's `<d_model> * 4` would mean the recogniser's d_model once both are one recipe."""
+
+    def value(text: str):
+        recipe = Source("lm.yaml", text, compose(text, "lm.yaml"))
+        return dump(resolved(recipe.find("lm"), recipe)).split()
+
+    numbers = "d_model: 128\nheads: !ref <d_model> // 32\n"
+    assert value(numbers + "lm:\n  ffn: !ref <d_model> * 4\n  heads: [!ref <heads>, !ref <heads> + 0.5]\n") == [
+        *("ffn:", "512"),
+        *("heads:", "[4,", "4.5]"),
+    ]
+    with pytest.raises(RecipeError, match=r"<name>_<name> in the language model's recipe is no number"):
+        value("name: a\nlm: !ref <name>_<name>\n")
 
 
 # --- what is not run, and what goes wrong ---------------------------------------------------------------------------

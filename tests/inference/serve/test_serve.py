@@ -169,6 +169,7 @@ def test_clients_that_misbehave_leave_the_others_alone(open_stream, samples):
                     nonsense(client, "[" * 5000),
                     nonsense(client, '{"type": "start", "rate": 16000}', '{"type": "start", "rate": 48000}'),
                     nonsense(client, bytes(MESSAGE_BYTES + 2)),
+                    nonsense(client, *[b""] * 100, bytes(MESSAGE_BYTES), b"odd"),
                 ),
                 flood(client),
                 vanish(client),
@@ -188,7 +189,9 @@ def test_clients_that_misbehave_leave_the_others_alone(open_stream, samples):
         strict=False,
     ):
         assert message["type"] == "error" and message["message"].startswith(expected)
-    assert told[-1][1] == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
+    too_big, largest = told[-2:]
+    assert too_big[1] == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
+    assert largest[0]["message"].startswith("a message of 3 bytes")
 
 
 def test_a_connection_lost_while_its_stream_is_closed_frees_the_place(open_stream, monkeypatch):

@@ -16,6 +16,7 @@ from mixers import Context
 from recipes.decoding.ctc import greedy_ctc
 from recipes.errors import RecipeError
 from recipes.inference.streams.endpoint import Endpoint
+from recipes.inference.streams.frame_tokens import FrameTokens
 from recipes.inference.streams.listening import CtcListener
 from recipes.inference.streams.stream import advance
 from recipes.inference.streams.utterance import StreamUtterance
@@ -59,6 +60,18 @@ def test_endpoints_lose_and_repeat_nothing(transcriber, samples, endpoint):
     assert joined(finals).replace(" ", "") == expected
     assert all(before.end <= after.start + 1e-6 for before, after in pairwise(finals))
     assert max(text.end - text.start for text in finals) <= endpoint.longest + 0.041
+
+
+def test_an_utterance_that_grows_too_long_is_cut_between_words(transcriber):
+    """Not within one, where most frames of CTC have no token either."""
+    stream, tokenizer = transcriber.stream(chunk=4, endpoint=Endpoint(2.4, 1.2, 4.0)), transcriber.recognise.tokenizer
+    words = ["THE", "RIVER"] * 20
+    tokens = tokenizer.encode(" ".join(words))
+    heard = [FrameTokens(((token, 0.9),) if frame == 0 else ()) for token in tokens for frame in range(4)]
+    stream.samples = 640 * len(heard)
+    texts = [text.text for text in stream.hear(heard) if text.final]
+    assert len(texts) > 2
+    assert " ".join([*texts, *(text.text for text in stream.end_utterance(stream.utterance.end))]).split() == words
 
 
 def test_rules_of_the_endpoint():
