@@ -1,6 +1,7 @@
 """A row of a user's manifest, whatever its format."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -18,6 +19,7 @@ NAMES = {
     "duration": ("duration",),
 }
 NEEDED = ("audio", "text")
+LIBRISPEECH = re.compile(r"\d+-\d+")  # speaker and chapter
 
 
 class Row(NamedTuple):
@@ -47,6 +49,8 @@ def row_of(place: str, values: Mapping[str, object]) -> Row | BadRow:
         start, end, duration = (_seconds(field, fields[field]) for field in ("start", "end", "duration"))
     except ValueError as error:
         return BadRow(place, str(error))
+    if LIBRISPEECH.fullmatch(texts["speaker"]) and "spk_id" in values:  # as SpeechBrain and this project write it
+        texts["speaker"] = texts["speaker"].partition("-")[0]
     if not texts["audio"]:
         return BadRow(place, "no audio")
     if end is None and start is not None and duration is not None:

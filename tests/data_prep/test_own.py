@@ -11,7 +11,7 @@ import soundfile
 
 from data_prep.corpus import Corpus
 from data_prep.errors import DataError
-from data_prep.manifest import read_manifest
+from data_prep.manifest import read_manifest, speaker_of
 from data_prep.own.__main__ import main
 from data_prep.segments import parse_segment
 
@@ -244,6 +244,16 @@ def test_manifest_stays_until_it_or_its_audio_or_the_normalizer_changes(folder, 
     assert prepared(manifest, out)[0]["duration"] == "3.0"
     write_csv(manifest, "audio text", ["audio/a.wav", "No"])
     assert prepared(manifest, out)[0]["wrd"] == "No"
+
+
+def test_a_manifest_of_librispeech_names_speakers_with_their_chapters(folder, tmp_path):
+    """SpeechBrain's, and this project's own. Chapters are not speakers of their own."""
+    rows = [["u1", 2.0, "audio/a.wav", "103-1240", "YES"], ["u2", 1.5, "audio/b.flac", "103-1241", "NO"]]
+    made = prepared(write_csv(folder / "mine.csv", "ID duration wav spk_id wrd", *rows), tmp_path / "out")
+    assert {speaker_of(row["spk_id"]) for row in made} == {"103"}
+    rows = [["u1", "audio/a.wav", "103-1240", "YES"], ["u2", "audio/b.flac", "103-1241", "NO"]]
+    made = prepared(write_csv(folder / "other.csv", "id audio speaker text", *rows), tmp_path / "out")
+    assert {speaker_of(row["spk_id"]) for row in made} == {"103_1240", "103_1241"}, "a name that the user gave"
 
 
 def test_half_a_character_is_a_bad_row(folder, tmp_path):
