@@ -134,7 +134,7 @@ class SummaryMixing(Mixer):
         if self.variant == "windowed":
             return WindowedMean(window)
         if rotary:
-            return RotaryMean(2 * round(rotary * size / 2))
+            return RotaryMean(2 * min(round(rotary * size / 2), size // 2))
         if not directional:
             return Mean()
         if size % len(directions):

@@ -67,7 +67,9 @@ def main(argv=None):
     for mixer in options.mixers:
         for mode in options.modes:
             for minutes in options.minutes:
-                row = {"mixer": mixer, "mode": mode, "minutes": minutes}
+                row = {"recipe": options.recipe.stem, "mixer": mixer, "mode": mode, "minutes": minutes}
+                if mode == "windows":
+                    row["window"] = options.window
                 if os.environ.get("THP_MEM_ALLOC_ENABLE") == "1":
                     row["huge_pages"] = True
                 rows.append(row | in_own_process(options, row))
@@ -75,8 +77,8 @@ def main(argv=None):
     if options.out:
         from recipes.provenance import machine
 
-        values = {"recipe": options.recipe.stem, "machine": machine("cpu"), "threads": 1, "rows": rows}
-        write_part(options.out, PART, values, key=("mixer", "mode", "minutes", "huge_pages"))
+        values = {"machine": machine("cpu"), "threads": 1, "rows": rows}
+        write_part(options.out, PART, values, key=("recipe", "mixer", "mode", "window", "minutes", "huge_pages"))
 
 
 def in_own_process(options: argparse.Namespace, row: dict) -> dict:

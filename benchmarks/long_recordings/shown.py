@@ -3,14 +3,17 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-NAMES = {"pass": "one pass", "windows": "windows of 30 s", "stream": "stream, chunks of 16"}
+NAMES = {"pass": "one pass", "windows": "windows of {window:g} s", "stream": "stream, chunks of 16"}
 
 
 def groups(rows: Iterable[dict]) -> dict[str, dict[float, dict]]:
     """The rows by mixer and mode in words, then by minutes."""
-    grouped: dict[str, dict[float, dict]] = {}
+    rows, grouped = list(rows), dict[str, dict[float, dict]]()
+    several = len({row["recipe"] for row in rows}) > 1
     for row in sorted(rows, key=lambda row: row["minutes"]):
-        name = f"{row['mixer']}, {NAMES[row['mode']]}" + ", huge pages" * row.get("huge_pages", False)
+        name = f"{row['mixer']}, {NAMES[row['mode']].format_map(row)}" + ", huge pages" * row.get("huge_pages", False)
+        if several:
+            name = f"{row['recipe']}, {name}"
         grouped.setdefault(name, {})[row["minutes"]] = row
     return grouped
 

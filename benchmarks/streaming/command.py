@@ -66,7 +66,7 @@ def rows_of(own: argparse.Namespace, rest: list[str]):
 
 def key(row: dict) -> tuple:
     model = tuple(row.get(name) for name in ("recipe", "mixer", "search", "seed"))
-    return *model, row.get("left_chunks") if "minutes" in row else None
+    return *model, (row["chunk"], row["left_chunks"]) if "minutes" in row else None
 
 
 @command_line

@@ -23,7 +23,7 @@ class Streamed:
     """A stream of a recipe's model with random weights, at several ages: minutes."""
 
     def __init__(self, recipe: Path, mixer: str, context: Context, minutes: Sequence[float]):
-        self.mixer, self.context = mixer, context
+        self.recipe, self.mixer, self.context = recipe.stem, mixer, context
         model = load(recipe, {"mixer": mixer, "data_folder": "unused"}).hparams["model"].eval()
         self.model: Recogniser = model
         self.samples = 0.1 * torch.randn(1, context.chunk * model.frame_samples)
@@ -41,6 +41,7 @@ class Streamed:
     def rows(self) -> list[dict]:
         return [
             {
+                "recipe": self.recipe,
                 "mixer": self.mixer,
                 "chunk": self.context.chunk,
                 "left_chunks": self.context.left_chunks,

@@ -62,10 +62,19 @@ def mean_and_deviation(rates: list[float]) -> str:
 def costs(rows: list[dict]) -> list[dict[str, str]]:
     """State and CPU time of a chunk, by the minutes that have passed."""
     shown = []
-    for mixer in dict.fromkeys(row["mixer"] for row in rows):
-        line = {"mixer": f"`{mixer}`"}
-        own = [row for row in rows if row["mixer"] == mixer]
+    streams = list(dict.fromkeys(stream_of(row) for row in rows))
+    several = len({(recipe, chunk, left) for recipe, _, chunk, left in streams}) > 1
+    for stream in streams:
+        recipe, mixer, chunk, left = stream
+        of = f", {recipe}, chunks of {chunk}, {'all' if left is None else left} to the left" if several else ""
+        line = {"mixer": f"`{mixer}`{of}"}
+        own = [row for row in rows if stream_of(row) == stream]
         line |= {f"state after {row['minutes']:g} min": f"{row['state_bytes'] / 1e3:,.0f} kB" for row in own}
         line |= {f"a chunk after {row['minutes']:g} min": f"{row['chunk_ms']:.1f} ms" for row in own}
         shown.append(line)
     return shown
+
+
+def stream_of(row: dict) -> tuple:
+    """What the costs of a row are those of, at some age."""
+    return row["recipe"], row["mixer"], row["chunk"], row["left_chunks"]

@@ -61,23 +61,26 @@ def learning_curves(comparison: Comparison, runs: Sequence[FinishedRun]) -> list
 
 
 def learning_curve(name: str, metric: str, runs: Sequence[FinishedRun]) -> Series:
-    """An entry's mean over the seeds that have a value at that step; empty where none has any."""
-    values: dict[int, list[float]] = {}
+    """An entry's mean over the seeds that have a value of that epoch, at their mean step: epochs of two seeds may have
+    different numbers of steps. Empty where none has any."""
+    points: dict[int, list[tuple[int, float]]] = {}
     for run in runs:
         for epoch in run.epochs if run.name == name else ():
             if (value := epoch.metrics.get(metric)) is not None:
-                values.setdefault(epoch.steps, []).append(value)
-    steps = sorted(values)
-    low, mean, high = ([function(values[step]) for step in steps] for function in (min, fmean, max))
-    return Series(name, steps, mean, low, high)
+                points.setdefault(epoch.epoch, []).append((epoch.steps, value))
+    steps, values = ([[point[part] for point in points[epoch]] for epoch in sorted(points)] for part in (0, 1))
+    low, mean, high = ([function(of_epoch) for of_epoch in values] for function in (min, fmean, max))
+    return Series(name, [fmean(of_epoch) for of_epoch in steps], mean, low, high)
 
 
 def time_against_length(benchmark: Path) -> Figure:
     """A plot of a file that `benchmarks.memory --out` wrote. Raises RecipeError if it holds no times."""
     rows = timed_rows(benchmark)
     by_mixer: dict[str, list[tuple[float, float]]] = {}
+    one_recipe = len({row.get("recipe") for row in rows}) == 1
     for row in rows:
-        by_mixer.setdefault(row["mixer"], []).append((row["frames"] * SECONDS_PER_FRAME, row["step_s"]))
+        name = row["mixer"] if one_recipe else f"{row['recipe']}, {row['mixer']}"
+        by_mixer.setdefault(name, []).append((row["frames"] * SECONDS_PER_FRAME, row["step_s"]))
     series = [Series(name, *zip(*sorted(points), strict=True)) for name, points in by_mixer.items()]
     title = "Time of one training step"
     plot = line_plot(series, title=title, x_label="seconds of speech", y_label="seconds a step", zero_y=True)

@@ -92,6 +92,8 @@ def make_plan(
     check_seconds(seconds, recipe.run_options.optimizer_step_limit)
     content = content_of(arguments)
     entries = make_entries(arguments, mixers)
+    for entry in entries:
+        check_seconds(seconds, parse_arguments([*arguments, *entry.arguments]).run_options.optimizer_step_limit)
     hparams = build(tuple(arguments)).hparams
     check_trains(arguments, entries)
     seeds = make_seeds(seeds, hparams["seed"])

@@ -8,6 +8,7 @@ import numpy as np
 from recipes.bakeoff.record import SIZE_TOLERANCE, ComparisonRecord, EntryRecord
 from recipes.bakeoff.results import HOMOPHONE_SCORES, Comparison, MixerSummary, PairTest, Problem, SplitStatistics
 from recipes.bakeoff.runs import FinishedRun
+from recipes.scoring.results import EpochRecord
 from recipes.scoring.significance import bootstrap_interval, holm, matched_pairs, paired_bootstrap, spread
 
 SAMPLES = 10_000  # of a paired bootstrap: with fewer, p corrected for 36 pairs could not go below 0.05
@@ -130,19 +131,31 @@ def errors_by_run(split: str, runs: Sequence[FinishedRun]) -> np.ndarray:
 
 def budget(record: ComparisonRecord, runs: Sequence[FinishedRun]) -> str:
     """What all entries had alike, in a sentence."""
-    last = {run.name: run.epochs[-1] for run in runs if run.epochs}
-    alike = distinct((epoch.epoch, epoch.steps) for epoch in last.values())
-    steps = ", ".join(f"{name} {epoch.steps:,}" for name, epoch in last.items()) or "none yet"
+    last: dict[str, list[EpochRecord]] = {}
+    for run in runs:
+        if run.epochs:
+            last.setdefault(run.name, []).append(run.epochs[-1])
+    alike = distinct(
+        (from_to(epoch.epoch for epoch in of), from_to(epoch.steps for epoch in of)) for of in last.values()
+    )
+    steps = ", ".join(f"{name} {from_to(epoch.steps for epoch in of)}" for name, of in last.items()) or "none yet"
     if record.seconds:
         text = f"Same data, about {record.seconds:g} seconds of training a run; steps by timing runs: {steps}"
     elif len(alike) == 1:
-        text = f"Same data, {alike[0][0]} epoch{'s' * (alike[0][0] > 1)} and {alike[0][1]:,} steps a run"
+        epochs, each = alike[0]
+        text = f"Same data, {epochs} epoch{'s' * (epochs != '1')} and {each} steps a run"
     else:
         text = f"Same data; steps a run: {steps}"
     if record.match_parameters:
         size = f"the parameters of {record.match_parameters} within {100 * SIZE_TOLERANCE:g} %"
         text += f"; feed-forward layers sized so that each has {size}"
     return f"{text}."
+
+
+def from_to(values: Iterable[int]) -> str:
+    """The value, or the least and the largest of several."""
+    values = set(values)
+    return " to ".join(f"{value:,}" for value in sorted({min(values), max(values)}))
 
 
 def mean(values: Sequence[float], digits: int) -> float | None:

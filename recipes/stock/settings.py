@@ -25,6 +25,10 @@ FIXED = {
     "Transformer.conformer_activation": ("Swish", "Swish"),
     "Transformer.gate_activation": ("Identity", "Identity"),
     "compute_features.sample_rate": ("16000", "16000"),
+    "compute_features.hop_length": ("10", "10"),
+    "compute_features.f_min": ("0", "0"),
+    "compute_features.f_max": ("8000", "8000"),
+    "compute_features.filter_shape": ("triangular", "triangular"),
     "normalize.norm_type": ("global", "global"),
     "bos_index": ("1", "1"),
     "eos_index": ("2", "2"),
@@ -56,6 +60,14 @@ def kind_of_weights(names: Iterable[str], file: Path) -> Kind:
             "Conformer (RelPosMHAXL, RoPEMHA, hypermixing) or a Branchformer (RelPosMHAXL, hypermixing)"
         )
     return Kind(encoder, mixer)
+
+
+def is_same(value: str, needed: str) -> bool:
+    """Also where both are numbers, written in two ways."""
+    try:
+        return float(value) == float(needed)
+    except ValueError:
+        return value == needed
 
 
 class Hyperparameters:
@@ -94,7 +106,7 @@ class Hyperparameters:
                 raise RecipeError(f"{self.path} has no {name}: is it the file of this model?")
         for name, (needed, otherwise) in FIXED.items():
             value = self.value(name)
-            if (value or otherwise) != needed:
+            if not is_same(value or otherwise, needed):
                 shown = value or f"not set, which means {otherwise}"
                 raise RecipeError(f"{self.path}: {name} is {shown}; we can only take {needed}")
 

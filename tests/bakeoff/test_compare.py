@@ -121,6 +121,11 @@ MISTAKES = {
         {"seconds": 9, "options": ["--optimizer_step_limit", "5"]},
         "--seconds 9 is one budget too many beside --optimizer_step_limit",
     ),
+    "a budget of its own": (
+        ["xnor,optimizer_step_limit=5"],
+        {"seconds": 9},
+        "--seconds 9 is one budget too many beside --optimizer_step_limit",
+    ),
     "mixer": (["xnor"], {"options": ["--mixer", "xnor"]}, "a comparison sets --mixer itself: give --mixers"),
     "output folder": (
         ["xnor"],

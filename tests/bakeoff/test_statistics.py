@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from recipes.bakeoff import ComparisonRecord, write_results
+from recipes.bakeoff.figures import learning_curve
 from recipes.scoring.significance import bootstrap_interval, holm, matched_pairs, paired_bootstrap
 from tests.bakeoff.conftest import SEEDS, UTTERANCES, drawn, results_of
 from tests.support.bakeoff_folders import WORDS, log_epoch, write_comparison, write_run
@@ -108,6 +109,20 @@ def test_budget_in_words(tmp_path, budget):
     assert results_of(tmp_path)[0].budget == text
 
 
+def test_seeds_of_unequal_steps(tmp_path):
+    """As batches of drawn lengths give. The curve is over epochs, and the budget names the range."""
+    write_comparison(tmp_path, ("good",), (1, 2))
+    for seed, steps in ((1, 210), (2, 220)):
+        run = write_run(tmp_path, "good", seed, {"test-clean": drawn("good", seed)})
+        for epoch in (1, 2):
+            log_epoch(run, epoch, epoch * steps // 2, valid_wer=100.0 * seed / epoch)
+    comparison, runs = results_of(tmp_path)
+    assert comparison.budget == "Same data, 2 epochs and 210 to 220 steps a run."
+    curve = learning_curve("good", "valid_wer", runs)
+    assert (curve.x, curve.y) == ([107.5, 215.0], [150.0, 75.0])
+    assert (curve.low, curve.high) == ([100.0, 50.0], [200.0, 100.0])
+
+
 def test_unequal_steps_are_listed(folder):
     log_epoch(folder / "runs" / "bad" / "3", 3, 1300)
-    assert results_of(folder)[0].budget == "Same data; steps a run: good 200, same 200, bad 1,300."
+    assert results_of(folder)[0].budget == "Same data; steps a run: good 200, same 200, bad 200 to 1,300."

@@ -59,17 +59,27 @@ def test_time_and_memory_of_every_mode(tmp_path, own_limits, monkeypatch, capsys
     assert len(rows) == 6 and read_part(out, "accuracy") == {"rows": []}
     assert rows[0]["tokens"] == rows[2]["tokens"] > 0
     assert rows[0]["state"] == rows[1]["state"] > 0 and all(row["cpu_seconds"] >= 0 for row in rows)
+    longer = ["hparams/conformer.yaml", "--minutes", "0.1", "--modes", "windows", "--window", "60", "--out", str(out)]
+    assert cost.main(longer) == 0 and len(read_part(out, "cost")["rows"]) == 7
     capsys.readouterr()
     assert cost.main(["--table", str(out), "--plot", str(tmp_path / "plots")]) == 0
     table = capsys.readouterr().out
-    assert "| summarymixing, stream, chunks of 16 |" in table
+    assert "| summarymixing, stream, chunks of 16 |" in table and "| summarymixing, windows of 30 s |" in table
     assert len(list((tmp_path / "plots").glob("long_form_*.svg"))) == 2
 
 
 def test_what_does_not_fit_says_so_in_the_table(tmp_path, capsys):
     rows = [
-        {"mixer": "attention", "mode": "pass", "minutes": 1.0, "cpu_seconds": 2.0, "memory_mb": 70.0, "state": 3000},
-        {"mixer": "attention", "mode": "pass", "minutes": 60.0, "problem": cost.DOES_NOT_FIT},
+        {
+            "recipe": "r",
+            "mixer": "attention",
+            "mode": "pass",
+            "minutes": 1.0,
+            "cpu_seconds": 2.0,
+            "memory_mb": 70.0,
+            "state": 3000,
+        },
+        {"recipe": "r", "mixer": "attention", "mode": "pass", "minutes": 60.0, "problem": cost.DOES_NOT_FIT},
     ]
     (tmp_path / "rows.json").write_text(json.dumps({"cost": {"rows": rows}}))
     assert cost.main(["--table", str(tmp_path / "rows.json")]) == 0

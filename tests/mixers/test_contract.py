@@ -43,6 +43,7 @@ VARIANTS = {
     "summarymixing-directions": partial(SummaryMixing, directions=["future", "whole", "whole", "past"]),
     "summarymixing-past-lite": partial(SummaryMixing, variant="lite", directions=["past"]),
     "summarymixing-rotary": partial(SummaryMixing, rotary=0.5),
+    "summarymixing-rotary-odd": partial(SummaryMixing, summary_size=7, rotary=1.0),
     "local_only": LocalOnly,
     "conv_only": ConvOnly,
     "hypermixing": HyperMixing,

@@ -213,6 +213,11 @@ def test_errors_of_folders(tmp_path, capsys):
     expected = f"{settings}: Transformer.causal is not set, which means True; we can only take False"
     assert error(folder) == expected
     settings.write_text(settings.read_text().replace("_before: True", "_before: True\n    causal: False"))
+    settings.write_text(
+        settings.read_text().replace("win_length: 25", "win_length: 25\n    hop_length: 20\n    f_min: 0.0")
+    )
+    assert error(folder) == f"{settings}: compute_features.hop_length is 20; we can only take 10"
+    settings.write_text(settings.read_text().replace("hop_length: 20", "hop_length: 10.0"))
     settings.write_text(settings.read_text().replace("win_length: 25", "win_length: !ref <n_fft> / 16"))
     assert error(folder) == f"{settings}, line 7: write the value itself in the place of <n_fft> / 16"
     settings.write_text(settings.read_text().replace("!ref <n_fft> / 16", "25").replace("400", "512"))
