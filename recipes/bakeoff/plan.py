@@ -89,7 +89,6 @@ def make_plan(
     for key in OWN_OPTIONS.keys() & recipe.overrides.keys():
         raise RecipeError(f"a comparison sets --{key} itself: give {OWN_OPTIONS[key]}")
     check_run_options(recipe.run_options)
-    check_seconds(seconds, recipe.run_options.optimizer_step_limit)
     content = content_of(arguments)
     entries = make_entries(arguments, mixers)
     for entry in entries:
