@@ -8,7 +8,7 @@ from .attention import SoftmaxAttention
 from .base import check_even
 from .dropout import dropout
 from .positions import sinusoids
-from .scaled_dot_product import as_scores
+from .scaled_dot_product import as_scores, blocks_of_rows, join, rows_of
 
 
 class RelposAttention(SoftmaxAttention):
@@ -37,15 +37,24 @@ class RelposAttention(SoftmaxAttention):
         distances = torch.arange(keys.shape[2], device=keys.device)
         vectors = self.position_projection(sinusoids(distances, self.out.weight.shape[0], keys.dtype))
         vectors = torch.cat([vectors.flip(0), vectors[1 : queries.shape[2]]])
-        vectors = vectors.unflatten(-1, (self.heads, -1)).transpose(0, 1)
-        by_distance = (queries + self.position_bias[:, None]) * self.scale @ vectors.transpose(-1, -2)
-        by_distance = per_pair(by_distance, keys.shape[2])
-        if visible is not None:
-            by_distance = by_distance + as_scores(visible, by_distance)
-        queries = queries + self.content_bias[:, None]
+        vectors = vectors.unflatten(-1, (self.heads, -1)).permute(1, 2, 0)
+        by_position = (queries + self.position_bias[:, None]) * self.scale
+        by_content = (queries + self.content_bias[:, None]) * self.scale
+        mixed = []
+        for rows in blocks_of_rows(queries, keys):
+            # Half of the distances occur in short blocks of rows, all in one block.
+            first, last = queries.shape[2] - rows.stop, queries.shape[2] - rows.start + keys.shape[2] - 1
+            added = per_pair(by_position[:, :, rows] @ vectors[..., first:last], keys.shape[2])
+            if visible is not None:
+                added = added + as_scores(rows_of(visible, rows), added)
+            mixed.append(self.mix(by_content[:, :, rows], keys, values, added))
+        return join(mixed)
+
+    def mix(self, scaled_queries: Tensor, keys: Tensor, values: Tensor, added: Tensor) -> Tensor:
+        """The weighted values of some queries, whose scores are their products with the keys and what is ``added``."""
         if not (self.training or torch.is_grad_enabled()):  # torch's kernel has no gradient for what is added to scores
-            return functional.scaled_dot_product_attention(queries, keys, values, by_distance, scale=self.scale)
-        scores = (queries * self.scale @ keys.transpose(-1, -2)).add_(by_distance)
+            return functional.scaled_dot_product_attention(scaled_queries, keys, values, added, scale=1.0)
+        scores = (scaled_queries @ keys.transpose(-1, -2)).add_(added)
         weights = scores.softmax(-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(values.dtype)
         return dropout(weights, self.dropout, self.training) @ values
 
