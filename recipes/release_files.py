@@ -18,11 +18,14 @@ CARD, SPEECHBRAIN = "README.md", "hyperparams.yaml"
 
 
 class ReleaseInfo(NamedTuple):
-    """What a loader needs of `release.json`. files: SHA-256 of all weights and of the tokenizer, by name."""
+    """What a loader needs of `release.json`. files: SHA-256 of all weights and of the tokenizer, by name; recipe: its
+    name and hash, empty where it was not written."""
 
     format: int
     name: str
     files: dict[str, str]
+    recipe: str
+    recipe_hash: str
 
 
 def is_release(folder: Path) -> bool:
@@ -44,7 +47,7 @@ def read_info(folder: Path) -> ReleaseInfo:
     name, files = values.get("name"), values.get("files")
     if not isinstance(name, str) or not isinstance(files, dict):
         raise RecipeError(f"{path} is damaged: it says no name and no sums of files")
-    return ReleaseInfo(number, name, files)
+    return ReleaseInfo(number, name, files, str(values.get("recipe", "")), str(values.get("recipe_hash", "")))
 
 
 def check_complete(folder: Path, info: ReleaseInfo) -> None:

@@ -30,6 +30,7 @@ from recipes.models.language_model import TransformerLM
 from recipes.models.recogniser import Output
 from recipes.scoring import ScoredText, Transcription, align_words, character_error_rate, homophone_scores
 from recipes.training.forks import cores, forked
+from recipes.training.logger import loss_text
 from recipes.training.processes import all_sum, gathered, ranks
 from recipes.training.trainer import Trainer
 
@@ -184,6 +185,12 @@ class ASRBrain(Trainer):
             self.model.augment.train(epoch >= self.hparams.masks_from_epoch)
         split = self.split if stage == Stage.TEST else stage.name.lower()
         self.unusable = self.unusable_by_split.setdefault(split, UnusableAudio(split))
+        if stage == Stage.TRAIN:  # of an epoch that goes on: what it met before it was stopped
+            self.unusable.add([Unusable(*row) for row in self.progress.left_out])
+
+    def _save_intra_epoch_ckpt(self):
+        self.progress.left_out = self.unusable_by_split["train"].as_rows()
+        super()._save_intra_epoch_ckpt()
 
     def search_of(self, stage: Stage, epoch: int | None):
         """The search beside greedy CTC; None if the recipe has none for this stage, or not in this epoch."""
@@ -265,7 +272,3 @@ class ASRBrain(Trainer):
     def may_fork(self) -> bool:
         """Not under torchrun, which has divided the cores already, nor with torch.compile, which fixes the threads."""
         return self.device == "cpu" and ranks() == 1 and self.modules["model"] is self.model
-
-
-def loss_text(loss: float | None) -> str:
-    return "-" if loss is None else f"{loss:.3f}"

@@ -261,13 +261,12 @@ class ASRExperiment(Experiment):
     def test(self) -> RunSummary:
         """Decode the test sets with the average of the best checkpoints; returns the summary, also written."""
         self.load_tested_weights()
-        seconds = round(self.clock.seconds(), 1)
         summary = summarise(
             self.recipe,
             self.brain,
             decode_splits(self.brain, self.data, self.folder),
             self.folder,
-            seconds=seconds,
+            seconds=self.training_seconds(),
             decoded_by=shlex.join(["python", "train.py", str(self.folder / "recipe.yaml"), "--test_only"]),
         )
         self.logger.info(f"alignments, summary and logs: {self.folder}")

@@ -12,6 +12,7 @@ from recipes.asr.utterances import Utterances
 from recipes.cost import TensorWatch, available_memory
 from recipes.errors import RecipeError
 from recipes.models import Transducer
+from recipes.training.processes import ranks
 
 GB = 1e9
 USABLE = 0.85  # share of the free memory that a proposal may take: batches differ, and allocators keep some for later
@@ -86,7 +87,7 @@ def step_memory(brain: ASRBrain, batch: Batch) -> int:
 
 
 def run_step(brain: ASRBrain, batch: Batch) -> None:
-    brain.noted, brain.batch_weight = {}, 0
+    brain.noted, brain.batch_weight = [{}], 0
     drawn, brain.streaming = brain.streaming, brain.streaming and brain.streaming.smallest()
     try:
         run_forward_and_backward(brain, batch)
@@ -146,10 +147,17 @@ def propose_batch_seconds(brain: ASRBrain, training_set: TrainingSet) -> str:
         raise RecipeError(
             f"--find_batch: not even the longest utterance ({longest:.0f} s) fits {brain.device}: lower --max_seconds"
         )
-    accumulate = max(1, round(asked / fits))
-    keep = f" and --grad_accumulation_factor {accumulate}" if accumulate > 1 else ""
+    keep = same_steps(brain, asked / fits) if fits < asked else ""
     return (
         f"{free / GB:.1f} GB free on {brain.device}, {each / GB:.3f} GB a second of padded audio: batch_seconds up to "
         f"about {fits}; the recipe has {asked:g}. For steps of the recipe's size: --batch_seconds "
         f"{min(fits, int(asked))}{keep}"
     )
+
+
+def same_steps(brain: ASRBrain, smaller: float) -> str:
+    """The option by which a step stays as large as the recipe's, with batches so many times smaller."""
+    together = getattr(brain.hparams, "global_batch", None)
+    if together is None:
+        return f" and --grad_accumulation_factor {max(1, round(smaller * brain.grad_accumulation_factor))}"
+    return f" and --global_batch {max(1, round(smaller * together / ranks())) * ranks()}"

@@ -18,12 +18,14 @@ def read_starting_point(folder: Path) -> StartingPoint:
     Raises RecipeError or DataError for a folder that is neither, and for what is missing or damaged.
     """
     if is_release(folder):
-        check_files(folder, read_info(folder))
-        weights = read_weights(folder / release_files.WEIGHTS)
-        return StartingPoint(folder, weights, "weights of the release", folder / release_files.TOKENIZER)
+        info = read_info(folder)
+        check_files(folder, info)
+        weights, tokenizer = read_weights(folder / release_files.WEIGHTS), folder / release_files.TOKENIZER
+        return StartingPoint(folder, weights, "weights of the release", tokenizer, info.recipe, info.recipe_hash)
     if (folder / RECIPE).is_file():
         run = SavedRun(folder, {"data_folder": "."})  # which a converted run has not, and nothing reads
-        return StartingPoint(folder, run.weights, run.weights_name, folder / TOKENIZER)
+        name, weights = run.weights_name, run.weights
+        return StartingPoint(folder, weights, name, folder / TOKENIZER, run.recipe.name, run.recipe.hash)
     if any((folder / name).is_file() for name in OF_SPEECHBRAIN):
         raise RecipeError(
             f"init_from: {folder} is a folder of SpeechBrain: turn it into a run first, "

@@ -17,12 +17,14 @@ PARTS_SHOWN = 12
 
 
 class StartingPoint(NamedTuple):
-    """A state dict, in words what it is, and the tokenizer whose tokens it knows."""
+    """A state dict, in words what it is, the tokenizer whose tokens it knows, and the recipe that trained it."""
 
     folder: Path
     weights: dict[str, Tensor]
     weights_name: str
     tokenizer: Path
+    recipe: str
+    recipe_hash: str
 
 
 class Transfer:
@@ -81,6 +83,8 @@ class Transfer:
         record = {
             "from": str(self.point.folder),
             "weights": self.point.weights_name,
+            "recipe": self.point.recipe,
+            "recipe_hash": self.point.recipe_hash,
             "loaded": parts_of(self.loaded, own),
             "new": parts_of(self.new, own),
             "left": parts_of(self.left, self.point.weights),

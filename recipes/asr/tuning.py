@@ -33,6 +33,8 @@ def tune(evaluation: Evaluation, prepared: Prepared) -> None:
             evaluation.logger.info(f"{in_words(settings)}: WER {wer:.2f} %")
         # Of equals the first that was tried.
         chosen = dict(zip(choices, min(wers, key=wers.__getitem__), strict=True))
+    for name, setting in chosen.items():
+        setattr(search, name, setting)
     tried = [{**dict(zip(choices, values, strict=True)), "wer": round(wer, 3)} for values, wer in wers.items()]
     lowest = min(wers.values())
     tuned_on = list(prepared.valid)

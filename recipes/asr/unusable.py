@@ -22,6 +22,10 @@ class UnusableAudio:
     def add(self, unusable: Sequence[Unusable]) -> None:
         self.utterances |= {utterance.id: utterance for utterance in unusable}
 
+    def as_rows(self) -> list[list]:
+        """The utterances of all processes, each of which must call this, as a checkpoint keeps them."""
+        return [list(utterance) for utterance in gathered(list(self.utterances.values()))]
+
     def gather(self) -> int:
         """Collect the utterances of all processes, each of which must call this; returns their number."""
         self.utterances = {utterance.id: utterance for utterance in gathered(list(self.utterances.values()))}

@@ -92,7 +92,7 @@ def make_plan(
     content = content_of(arguments)
     entries = make_entries(arguments, mixers)
     for entry in entries:
-        check_seconds(seconds, parse_arguments([*arguments, *entry.arguments]).run_options.optimizer_step_limit)
+        check_seconds(seconds, step_limit((*arguments, *entry.arguments)))
     hparams = build(tuple(arguments)).hparams
     check_trains(arguments, entries)
     seeds = make_seeds(seeds, hparams["seed"])
@@ -117,7 +117,7 @@ def make_plan(
         },
         seconds=seconds,
         match_parameters=baseline if match_parameters else None,
-        optimizer_step_limit=recipe.run_options.optimizer_step_limit,
+        optimizer_step_limit=step_limit(arguments),
         run_options=plain(changed_options(recipe.run_options)),
         baseline=baseline,
         mixers={entry.name: entry_record(arguments, entry, content, seeds) for entry in entries},
@@ -150,6 +150,12 @@ def check_seconds(seconds: float | None, step_limit: int | None) -> None:
         raise RecipeError(f"--seconds {seconds:g} is one budget too many beside --optimizer_step_limit")
     if not 0 < seconds < math.inf:
         raise RecipeError(f"--seconds {seconds:g} must be a number above 0")
+
+
+def step_limit(arguments: Sequence[str]) -> int | None:
+    """After how many optimizer steps a run ends; None where epochs end it. A recipe need not have the key."""
+    given = parse_arguments(arguments).run_options.optimizer_step_limit
+    return content_of(arguments).get("optimizer_step_limit") if given is None else given
 
 
 def changed_options(options: RunOptions) -> dict:
@@ -185,7 +191,7 @@ def entry_record(arguments: Sequence[str], entry: Entry, shared: dict, seeds: li
         mixer=content["mixer_name"],
         settings=entry.settings,
         content=plain({key: content[key] for key in sorted(differing - {"seed", *keys_of(Role.FILLED)})}),
-        steps=parse_arguments(arguments).run_options.optimizer_step_limit,
+        steps=step_limit(arguments),
         parameters=built.parameters,
         multiply_adds_10s=built.multiply_adds,
         seeds=seeds,

@@ -112,6 +112,7 @@ KEYS = {
     "batch_buckets": Key(Role.TRAINING, COUNT),
     "ascending_epochs": Key(Role.TRAINING, whole(0)),
     "grad_accumulation_factor": Key(Role.TRAINING, COUNT, free=True),  # with the number of processes; it is said
+    "optimizer_step_limit": Key(Role.TRAINING, or_null(COUNT), free=True, later=True),
     "find_batch": Key(Role.KEPT, FLAG),
     "allow_new_data": Key(Role.KEPT, FLAG),
     "global_batch": Key(Role.TRAINING, or_null(COUNT), free=True),
@@ -175,7 +176,6 @@ RUN_OPTIONS = {
     "debug_batches": COUNT,
     "distributed_backend": choice("nccl", "gloo", "mpi"),
     "debug_epochs": COUNT,
-    "optimizer_step_limit": COUNT,
     "nonfinite_patience": whole(0),
 }
 

@@ -14,6 +14,7 @@ from data_prep.tokenizer import IGNORED, UNKNOWN
 from recipes.config import Recipe
 from recipes.lm.data import TextBatch, TextBatches
 from recipes.scoring import TextResult
+from recipes.training.logger import loss_text
 from recipes.training.processes import all_sum
 from recipes.training.trainer import Trainer
 
@@ -121,7 +122,7 @@ class LanguageModelBrain(Trainer):
         }
         self.log_epoch(epoch, metrics)
         self.logger.info(
-            f"epoch {epoch}/{self.epochs}: train loss {train_loss:.3f}, valid loss {valid.loss:.3f}, "
+            f"epoch {epoch}/{self.epochs}: train loss {loss_text(train_loss)}, valid loss {valid.loss:.3f}, "
             f"valid perplexity {valid.per_token:.2f} per token, {valid.per_word:.2f} per word"
         )
         self.checkpointer.save_epoch(self.hparams.average_checkpoints, loss=valid.loss)

@@ -131,7 +131,7 @@ class LanguageModelExperiment(Experiment):
         data = RunData.read(self.folder)
         summary = LanguageModelSummary(
             **summary_fields(self.recipe, self.brain),
-            seconds=round(self.clock.seconds(), 1),
+            seconds=self.training_seconds(),
             texts={use: text.result() for use, text in perplexities.items()},
             train_text=data.train.counts if data else {},
         )

@@ -1,5 +1,6 @@
 """What runs of recognisers and of language models share: a folder, a log, checkpoints, their average, a summary."""
 
+import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +15,7 @@ from recipes.config.arguments import parse_arguments
 from recipes.cost import parameter_count
 from recipes.errors import RecipeError
 from recipes.provenance import commit, peak_memory_mb, versions
+from recipes.scoring.results import SUMMARY
 from recipes.training.allocator import keep_freed_memory
 from recipes.training.averaging import average_checkpoints, choose_checkpoints
 from recipes.training.checkpoints import AtomicCheckpointer, Clock
@@ -232,6 +234,14 @@ class Experiment:
         self.logger.info(f"testing with the average of {len(epochs)} checkpoint{'s' * (len(epochs) > 1)}")
         self.checkpointer.recover(["clock"])
         self.brain.model.load_state_dict(load_weights(self.folder / WEIGHTS))
+
+    def training_seconds(self) -> float | None:
+        """Of the whole training, once `load_tested_weights` was called. Without checkpoints, what an earlier test
+        wrote; None where the training was done elsewhere."""
+        if not self.weights_alone:
+            return round(self.clock.seconds(), 1)
+        summary = self.folder / SUMMARY
+        return json.loads(summary.read_bytes()).get("seconds") if summary.is_file() else None
 
     def write_average(self) -> list[int]:
         """The average of the best checkpoints, into the folder; the epochs of these."""

@@ -92,3 +92,8 @@ class EpochBar:
 
     def close(self) -> None:
         self.bar.close()
+
+
+def loss_text(loss: float | None) -> str:
+    """As it stands on the screen; None: of no batch, or of none that was finite."""
+    return "-" if loss is None else f"{loss:.3f}"

@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
@@ -24,6 +24,7 @@ from recipes.scoring import EpochRecord
 from recipes.training.checkpoints import AtomicCheckpointer, Clock
 from recipes.training.logger import EpochBar, RunLogger
 from recipes.training.processes import all_sum, gathered, rank, ranks
+from recipes.training.progress import Progress
 from recipes.training.signals import Stop, StopRequest
 
 CURVE_INTERVAL = 50  # optimizer steps between two points of a curve
@@ -38,17 +39,6 @@ class Batches(Sized, Protocol):
 
     def total(self) -> int:
         """How many the whole epoch has."""
-
-
-@dataclass
-class Progress:
-    """How far training is, as it is kept in a checkpoint."""
-
-    batches: int = 0  # of this epoch, done by all processes together
-    optimizer_steps: int = 0  # of the whole training
-    steps_before: int = 0  # of those, before this epoch
-    group: int = 1  # batches of an optimizer step: processes times accumulation
-    sums: dict[str, float] = field(default_factory=dict)  # over this epoch, all processes
 
 
 @register_checkpoint_hooks
@@ -102,15 +92,18 @@ class Trainer(Brain):
 
         A wrapper has other names in its state dict, and distributed training hides all methods but ``forward``.
         """
-        model = self.model_of(Stage.TEST)
+        model = self.modules["model"]
+        if isinstance(model, (DistributedDataParallel, DataParallel)):  # around torch.compile's wrapper
+            model = model.module
         return getattr(model, "_orig_mod", model)  # where torch.compile's wrapper has it
 
     def model_of(self, stage: Stage) -> nn.Module:
-        """The model to call: the wrapper of distributed training waits for all processes at each call, but
-        validation and tests may have more batches for one of them than for another."""
-        model = self.modules["model"]
-        wrapped = isinstance(model, (DistributedDataParallel, DataParallel))  # around torch.compile's wrapper
-        return model.module if wrapped and stage != Stage.TRAIN else model
+        """The model to call, with its wrappers in training alone.
+
+        That of distributed training waits for all processes at each call, but validation and tests may have more
+        batches for one of them than for another; that of torch.compile would compile anew for their shapes.
+        """
+        return self.modules["model"] if stage == Stage.TRAIN else self.model
 
     @property
     def shows_progress(self) -> bool:
@@ -128,8 +121,7 @@ class Trainer(Brain):
 
     def note(self, **values: Tensor) -> None:
         """Note means over the current training batch; the log has their averages over the epoch."""
-        for key, value in values.items():
-            self.noted[key] = self.noted.get(key, 0.0) + value.detach().double() * self.batch_weight
+        self.noted[-1] |= {key: value.detach().double() * self.batch_weight for key, value in values.items()}
 
     def end_epoch(self, epoch: int) -> None:
         """Called after validation: log the epoch, and save a checkpoint."""
@@ -150,7 +142,8 @@ class Trainer(Brain):
     def on_fit_start(self):
         super().on_fit_start()
         self.check_group()
-        if self._optimizer_step_limit_exceeded:  # a finished run: no epoch of no steps
+        # A finished run: no epoch of no steps. One that was stopped after its last step has its epoch still to end.
+        if self._optimizer_step_limit_exceeded and not self.progress.batches:
             self.epoch_counter.current = self.epoch_counter.limit
 
     def check_group(self) -> None:
@@ -253,10 +246,12 @@ class Trainer(Brain):
             self.progress.batches = min(self.progress.batches + len(group) * ranks(), total)
             return
         self.set_learning_rate(total_steps)
-        self.noted, losses = {}, []
+        self.noted: list[dict[str, Tensor]] = []  # of each batch
+        losses = []
         for batch, number, weight in zip(group, numbers, weights, strict=True):
             torch.manual_seed(hash((int(self.hparams.seed), self.epoch, number)) % 2**63)
             self.batch_weight = weight
+            self.noted.append({})
             with self.no_sync(number != numbers[-1]):
                 with self.training_ctx:
                     outputs = self.compute_forward(batch, Stage.TRAIN)
@@ -314,13 +309,13 @@ class Trainer(Brain):
             )
 
     def add_up(self, losses: list[Tensor], weights: list[int], norm: float | None) -> None:
-        """Add the values of this group to the sums of the epoch, over all processes."""
-        finite = [(float(loss), weight) for loss, weight in zip(losses, weights, strict=True) if loss.isfinite()]
-        own = {
-            "loss": sum(loss * weight for loss, weight in finite),
-            "weight": sum(weight for _, weight in finite),
-            **{key: float(value) if len(finite) == len(losses) else 0.0 for key, value in sorted(self.noted.items())},
-        }
+        """Add the values of this group to the sums of the epoch, over all processes, but for batches that have a
+        loss which is not finite."""
+        own = dict.fromkeys(("loss", "weight", *sorted(self.noted[0])), 0.0)
+        for loss, weight, noted in zip(losses, weights, self.noted, strict=True):
+            if loss.isfinite():
+                for key, value in {"loss": loss * weight, "weight": weight, **noted}.items():
+                    own[key] += float(value)
         shared = dict(zip(own, all_sum(list(own.values())), strict=True))
         shared |= {
             "steps": norm is not None,

@@ -150,7 +150,10 @@ def test_tuning_takes_the_best_of_development(run, monkeypatch):
     chosen = {**tuned["chosen"], "wer": pytest.approx(tuned["wer"], abs=0.001)}
     assert chosen in tuned["tried"]
     recipe = (folder / "recipe.yaml").read_text()
-    assert f"ctc_weight: {tuned['chosen']['ctc_weight']}\n" in recipe, "the kept recipe is what was run"
+    assert f"ctc_weight: {tuned['chosen']['ctc_weight']}\n" in recipe
+    settings = [f"--test_search.{name}={value}" for name, value in tuned["chosen"].items()]
+    assert evaluate(run, *settings, "--output", str(run / "direct")) == 0
+    assert results(folder) == results(run / "direct"), "the kept recipe is what was run"
 
 
 def test_mistakes_leave_no_folder(run, capsys, tmp_path):

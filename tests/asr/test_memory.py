@@ -88,6 +88,22 @@ def test_a_proposal_for_little_memory_keeps_the_steps(corpus, tmp_path, capsys, 
     assert re.search(r"--batch_seconds \d+ and --grad_accumulation_factor \d+$", capsys.readouterr().out, re.MULTILINE)
 
 
+@pytest.mark.parametrize(
+    ("given", "wanted"), [([], 2), (["--grad_accumulation_factor", "4"], 8), (["--global_batch", "4"], 8)]
+)
+def test_a_proposal_multiplies_what_the_recipe_accumulates(corpus, tmp_path, capsys, monkeypatch, given, wanted):
+    monkeypatch.setattr(memory, "step_memory", lambda brain, batch: round(1e6 * memory.padded_seconds(batch)))
+    monkeypatch.setattr(
+        memory,
+        "free_memory",
+        lambda brain: (8.5e6 + 3 * 4 * sum(weight.numel() for weight in brain.model.parameters())) / memory.USABLE,
+    )
+    with pytest.raises(SystemExit):
+        train(corpus, tmp_path / "run", "--find_batch", "true", "--batch_seconds", "16", *given)
+    option = "--global_batch" if "--global_batch" in given else "--grad_accumulation_factor"
+    assert capsys.readouterr().out.rstrip().endswith(f"--batch_seconds 8 and {option} {wanted}")
+
+
 def test_no_memory_at_all(corpus, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(memory, "free_memory", lambda brain: 1000)
     assert train(corpus, tmp_path / "run", "--find_batch", "true") == 2

@@ -11,6 +11,7 @@ import soundfile
 
 import evaluate
 from data_prep.audio import DAMAGED
+from recipes.asr.brain import ASRBrain
 from recipes.asr.data import Unusable
 from recipes.asr.remarks import Remarks
 from recipes.asr.unusable import UnusableAudio
@@ -71,6 +72,26 @@ def test_damaged_audio_is_left_out_of_training_by_name(data, tmp_path, capsys, w
     assert summary(tmp_path / "run").remarks["train"] == {"damaged audio file": 2}
     assert [epoch.steps for epoch in epochs(tmp_path / "run")] == [22, 44], "no step of what could not be read"
     assert all(epoch.metrics["skipped_steps"] == 0 for epoch in epochs(tmp_path / "run"))
+
+
+def test_damaged_audio_is_named_after_a_stop_too(data, tmp_path, monkeypatch):
+    broken = audio_of(data, "train-clean-5")[3:5]
+    for audio in broken:
+        corrupt(audio)
+    options, fit_group, met = ["--batch_seconds", "0.1", "--workers", "0"], ASRBrain.fit_group, []
+
+    def stop_after_both(brain, group, steps):
+        met.extend(utterance.id for batch in group for utterance in batch.unusable)
+        fit_group(brain, group, steps)
+        if len(met) == 2:
+            brain.stop.signal_name = "the test"
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ASRBrain, "fit_group", stop_after_both)
+        assert train(data, tmp_path / "run", *options) != 0
+    assert not epochs(tmp_path / "run"), "within the first epoch"
+    assert train(data, tmp_path / "run", *options) == 0
+    assert remarks(tmp_path / "run")["train"] == {"damaged audio file": [audio.stem for audio in broken]}
 
 
 def test_too_much_damaged_audio_is_refused(data, tmp_path, capsys):

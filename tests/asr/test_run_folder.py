@@ -260,6 +260,25 @@ def test_testing_reads_what_the_folder_has(finished, run, tmp_path, corpus):
     assert {path for path, content in owned(run).items() if before[path] != content} == {run / "recipe.yaml"}
 
 
+def test_a_run_without_checkpoints_is_tested_and_keeps_the_time_of_its_training(corpus, run):
+    trained = summary(run).seconds
+    shutil.rmtree(run / "checkpoints")
+    for expected in (trained, None):  # of a converted model there is no time of training
+        assert train(corpus, run, "--test_only") == 0
+        assert summary(run).seconds == expected
+        (run / "summary.json").unlink()
+
+
+def test_the_limit_of_steps_is_kept_with_the_recipe(corpus, tmp_path):
+    run = tmp_path / "run"
+    assert train(corpus, run, "--optimizer_step_limit", "2", "--number_of_epochs", "9") == 0
+    assert "\noptimizer_step_limit: 2 " in (run / "recipe.yaml").read_text()
+    log = epochs(run)
+    assert log[-1].steps == 2
+    assert main([str(run / "recipe.yaml"), "--device", "cpu", "--noprogressbar"]) == 0
+    assert epochs(run) == log, "the documented way to resume trains no further"
+
+
 @pytest.mark.parametrize("damage", ["replaced", "missing"])
 def test_another_tokenizer_is_found(corpus, run, capsys, damage):
     tokenizer = run / "tokenizer" / "tokenizer.model"

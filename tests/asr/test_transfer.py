@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from data_prep.files import checksum
+from recipes.asr.saved_run import SavedRun
 from recipes.stock.convert import main as convert
 from recipes.training.part_names import parts_of
 from recipes.training.run_data import RunData
@@ -114,6 +115,22 @@ def test_a_release_is_a_source_too(corpus, source, tmp_path, capsys):
     (tmp_path / "release" / "model.safetensors").write_bytes(b"")
     assert train(corpus, tmp_path / "other", *options) == 2
     assert "model.safetensors is damaged, or not the one that was released: copy it again" in capsys.readouterr().err
+
+
+def test_what_began_with_other_weights_is_released_with_their_name_and_trains_again(corpus, source, tmp_path):
+    from recipes.inference.release.__main__ import main as release
+
+    options = ["--mixer", "attention", "--init_from", str(source), "--new_tokenizer", "--freeze", "encoder.blocks.0"]
+    assert train(corpus, tmp_path / "run", *options) == 0
+    out = tmp_path / "release"
+    assert release([str(tmp_path / "run"), str(out)]) == 0
+    began, recipe = json.loads((out / "release.json").read_text())["began_with"], SavedRun(source, {}).recipe
+    assert (began["recipe"], began["recipe_hash"]) == (recipe.name, recipe.hash)
+    assert "ctc" in began["new"] and "encoder" in began["loaded"]
+    assert f"(hash {recipe.hash})" in (out / "README.md").read_text()
+    assert str(source) not in (out / "README.md").read_text() + (out / "release.json").read_text()
+    again = ["--data_folder", str(corpus), "--output_folder", str(tmp_path / "again"), "--device", "cpu"]
+    assert main([str(out / "recipe.yaml"), *again, "--noprogressbar"]) == 0
 
 
 WRONG = {

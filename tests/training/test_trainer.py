@@ -230,6 +230,22 @@ def test_float16_that_does_not_mend_by_a_lower_scale_ends_the_run_too(tmp_path):
             brain.skip_step([None], finite)
 
 
+def test_noted_values_are_means_over_the_batches_that_counted(tmp_path, monkeypatch):
+    """With accumulation too: a batch that is not finite leaves the others of its group in the mean."""
+    compute_objectives = Toy.compute_objectives
+
+    def noting(brain, output, batch, stage):
+        if brain.modules.training:
+            brain.note(constant_loss=torch.tensor(3.0))
+        return compute_objectives(brain, output, batch, stage)
+
+    monkeypatch.setattr(Toy, "compute_objectives", noting)
+    data = Data(12, bad=5)
+    brain = fit(toy(tmp_path, data, epochs=1, grad_accumulation_factor=3), data)
+    assert brain.train_metrics["train_constant_loss"] == pytest.approx(3.0)
+    assert brain.train_metrics["skipped_steps"] == 1
+
+
 # --- stopping and resuming ----------------------------------------------------------------------------------
 
 
@@ -274,6 +290,32 @@ def test_a_run_stopped_in_validation_is_saved_and_goes_on_with_it(tmp_path):
         fit(brain, data)
     resumed = fit(toy(tmp_path / "broken", data), data)
     assert torch.equal(weights(resumed), weights(fit(toy(tmp_path / "unbroken", data), data)))
+
+
+@pytest.mark.parametrize("where", ["in the last step", "in validation"])
+def test_a_run_with_a_limit_of_steps_that_is_stopped_after_its_last_one_ends_its_epoch(tmp_path, monkeypatch, where):
+    data, options = Data(8), {"epochs": 4, "optimizer_step_limit": 6}  # in the middle of the second epoch
+    unbroken, fit_group = fit(toy(tmp_path / "unbroken", data, **options), data), Toy.fit_group
+    broken = toy(tmp_path / "broken", data, **options)
+
+    def stopped(brain, group, total):
+        fit_group(brain, group, total)
+        if brain.optimizer_step == 6:
+            if where == "in validation":
+                brain.interrupt_validation = True
+            else:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Toy, "fit_group", stopped)
+        with pytest.raises(Stop):
+            fit(broken, data)
+    for _ in range(2):  # the second time there is nothing left to do
+        resumed = fit(toy(tmp_path / "broken", data, **options), data)
+        assert torch.equal(weights(resumed), weights(unbroken))
+        logs = [(tmp_path / name / "log.jsonl").read_text().splitlines() for name in ("unbroken", "broken")]
+        assert [strip(line) for line in logs[0]] == [strip(line) for line in logs[1]]
+        assert len(logs[0]) == 2
 
 
 def test_a_resumed_run_does_not_read_what_it_passes_over(tmp_path, monkeypatch):

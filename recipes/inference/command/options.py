@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from recipes.config.split import split
 from recipes.errors import ArgumentParser, RecipeError
 from recipes.inference.audio.recordings import STDIN
 from recipes.inference.streams.chunks import CHUNK
@@ -99,3 +100,16 @@ def parse(argv: Sequence[str]) -> Request:
     if own.nbest > 1 and own.format != "json":
         raise RecipeError(f"--nbest {own.nbest}: only --format json holds more than the best reading")
     return request
+
+
+def check_stream_keys(rest: Sequence[str], rescore: bool) -> None:
+    """Raises RecipeError for keys of the recipe that a stream would not heed. rest: of the command line."""
+    keys = split(rest, usage=USAGE)[1]
+    for key in ("test_chunk", "test_left_chunks"):
+        if key in keys:
+            raise RecipeError(f"--{key} is for tests: give a stream --{key.removeprefix('test_')}")
+    if keys.get("test_search") == "null":  # greedy, as streams are
+        del keys["test_search"]
+    searches = [key for key in keys if key == "lm_folder" or key.partition(".")[0] == "test_search"]
+    if searches and not rescore:
+        raise RecipeError(f"--{searches[0]} is for a search, and streams are decoded greedily: give --rescore too")

@@ -11,12 +11,11 @@ from typing import cast
 import numpy as np
 
 from data_prep.errors import DataError
-from recipes.config.split import split
 from recipes.errors import RecipeError
 from recipes.inference.audio.reading import BEGINNINGS, is_mp3, may_be_mp3, parse_audio
 from recipes.inference.audio.recordings import STDIN, STDIN_NAME, Recording, find_recordings
 from recipes.inference.audio.samples import SAMPLE_RATE
-from recipes.inference.command.options import USAGE, Request
+from recipes.inference.command.options import Request, check_stream_keys
 from recipes.inference.streams.chunks import CHUNK, check_chunks
 from recipes.inference.streams.text_stream import StreamedText, TextStream
 
@@ -76,11 +75,11 @@ def check_stream_options(request: Request) -> None:
         if getattr(own, name) != unset:
             raise RecipeError(f"--{name} is not for streams, which write their text as they hear it")
     if not own.rescore and own.onnx is None:
-        keys = split(request.rest, usage=USAGE)[1]
         given = [name for name in ("ngram", "piece", "batch_seconds") if getattr(own, name) is not None]
-        given += [name for name in keys if name == "lm_folder" or name.startswith("test_search.")]
         if given:
             raise RecipeError(f"--{given[0]} is for a search, and streams are decoded greedily: give --rescore too")
+    if own.onnx is None:
+        check_stream_keys(request.rest, own.rescore)
     if own.rate not in (None, SAMPLE_RATE):
         raise RecipeError(f"--rate {own.rate}: a stream of bare samples must have {SAMPLE_RATE} Hz")
     if own.microphone and own.audio:

@@ -8,12 +8,15 @@ MARGIN = 1 / 8  # of a window, on each side, only serves as context
 
 
 class Windows:
-    """Parts of a long recording, of ``frames`` encoder frames each, that overlap by twice ``margin`` frames."""
+    """Parts of a long recording, of ``frames`` encoder frames each, that overlap by twice ``margin`` frames.
 
-    def __init__(self, seconds: float, frame_seconds: float):
-        self.frames = max(round(seconds / frame_seconds), 3)
+    chunk: frames of a model that sees chunks: windows begin where chunks do, so that the chunks are the whole's.
+    """
+
+    def __init__(self, seconds: float, frame_seconds: float, chunk: int = 1):
+        self.frames = max(round(seconds / (frame_seconds * chunk)), 3) * chunk
         self.seconds = self.frames * frame_seconds
-        self.margin = round(MARGIN * self.frames)
+        self.margin = max(round(MARGIN * self.frames / chunk), 1) * chunk
 
     def starts(self, total: int) -> list[int]:
         """The first frames of the windows over so many frames."""

@@ -63,7 +63,7 @@ class OnnxEngine:
             text=detokenize(tokenizer, [span.token for span in spans]),
             duration=duration,
             words=words_of(spans, tokenizer, self.model.frame_seconds, duration),
-            audio=recording.path,
+            audio=recording.path and recording.name,
         )
         return Outcome(recording, transcript)
 

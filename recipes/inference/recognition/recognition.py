@@ -75,7 +75,8 @@ class Recognition:
         self.frame_seconds = self.hop / SAMPLE_RATE
         self.linear = self.model.is_linear
         longest = window if window is not None or self.linear else WINDOW
-        self.windows = Windows(longest, self.frame_seconds) if longest is not None else None
+        chunk = self.context.chunk if self.context else 1
+        self.windows = Windows(longest, self.frame_seconds, chunk) if longest is not None else None
         self.input_windows = Windows(WINDOW, self.frame_seconds)
         self.cuts = choose_cuts(piece, loaded.utterance_seconds)
         safe = self.search is None or self.search.thread_safe

@@ -7,6 +7,7 @@ transcribe.py, or SpeechBrain's EncoderDecoderASR; see docs/release.md.
 """
 
 import datetime
+import json
 import shutil
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from data_prep.files import checksum, write_atomically
 from recipes.asr.saved_run import SavedRun
+from recipes.asr.transfer import RECORD as INIT_FROM
 from recipes.config import read_recipe
 from recipes.config.flattening import flattened
 from recipes.config.merge import set_keys
@@ -47,7 +49,8 @@ NULL = ScalarNode(f"{STANDARD}null", "null")
 ELSEWHERE = {
     "data_folder": ScalarNode("!PLACEHOLDER", ""),
     "output_folder": ScalarNode("!ref", "runs/<recipe>/<mixer_name>/<seed>"),
-    **dict.fromkeys(("lm_folder", "train_manifest", "valid_manifest", "test_manifest", "init_from"), NULL),
+    **dict.fromkeys(("lm_folder", "train_manifest", "valid_manifest", "test_manifest"), NULL),
+    **dict.fromkeys(("init_from", "new_tokenizer", "freeze"), NULL),  # the others are for init_from alone
 }
 
 
@@ -76,6 +79,7 @@ def write_release(
         "mixer": run.hparams["mixer_name"],
         "parameters": size_of(run.hparams["model"]),
         "weights": run.weights_name,
+        "began_with": began_with(run.folder),
         "language_model_parameters": size_of(language_model) if language_model else None,
         "about_data": data,
         "data": to_json(RunData.read(run.folder)),
@@ -102,6 +106,15 @@ def results_of(run: SavedRun) -> dict | None:
     summary = RunSummary.read(run.folder)
     values = {key: value for key, value in to_json(summary).items() if key not in OF_THIS_MACHINE}
     return values if summary.recipe_hash == run.recipe.hash else None
+
+
+def began_with(folder: Path) -> dict | None:
+    """Which weights the training of a run began with; None: with random ones."""
+    record = folder / INIT_FROM
+    if not record.is_file():
+        return None
+    began = json.loads(record.read_bytes())
+    return {key: began.get(key) for key in ("recipe", "recipe_hash", "weights", "loaded", "new")}
 
 
 def check_search(run: SavedRun) -> None:

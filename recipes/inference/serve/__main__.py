@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recipes.errors import ArgumentParser, RecipeError, command_line
-from recipes.inference.command.options import check_threads
+from recipes.inference.command.options import check_stream_keys, check_threads
 from recipes.inference.serve.limits import Limits
 from recipes.inference.streams.chunks import CHUNK
 
@@ -121,6 +121,7 @@ async def serve(own: argparse.Namespace, limits: Limits, open_stream: Callable[[
 def main(argv=None):
     own, other = parse(argv)
     limits = limits_of(own)
+    check_stream_keys(other, own.rescore)
     try:
         import aiohttp  # noqa: F401
     except ImportError:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import sys
 from types import SimpleNamespace
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from recipes.errors import RecipeError
 from recipes.inference import Transcriber
+from recipes.inference.command.options import check_stream_keys
 from recipes.inference.command.stream import standard_input
 from transcribe import main
 
@@ -149,3 +152,24 @@ def test_a_run_that_is_incomplete(run, recordings, tmp_path, capsys):
     folder = shutil.copytree(run, tmp_path / "run")
     (folder / "tokenizer" / "tokenizer.model").unlink()
     assert "tokenizer.model is missing: it is the one that" in mistake(capsys, folder, recordings[0], *ON)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--test_chunk", "32"], "--test_chunk is for tests: give a stream --chunk"),
+        (["--test_left_chunks", "4"], "--test_left_chunks is for tests: give a stream --left_chunks"),
+        (["--test_search.beam", "2"], "--test_search.beam is for a search, and streams are decoded greedily: give"),
+        (["--test_search", "!new:recipes.decoding.BeamSearch {beam: 2}"], "--test_search is for a search, and streams"),
+        (["--lm_folder", "runs/lm"], "--lm_folder is for a search, and streams are decoded greedily: give --rescore"),
+    ],
+)
+def test_a_stream_refuses_what_it_would_not_heed(run, recordings, capsys, options, message):
+    assert mistake(capsys, run, recordings[0], *ON, "--stream", *options).startswith(f"error: {message}")
+    with pytest.raises(RecipeError, match=re.escape(message)):
+        check_stream_keys(options, rescore=False)  # what the server asks
+
+
+def test_greedy_ctc_may_be_said_to_a_stream():
+    check_stream_keys(["--test_search", "null", "--lr", "1"], rescore=False)
+    check_stream_keys(["--test_search.beam", "3"], rescore=True)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -214,3 +215,12 @@ def test_the_benchmark_times_every_engine_and_search(exported, run, corpus, tmp_
     paths = results["paths"]
     assert paths["batched"] == paths["onnx"] == {"texts_that_differ": 0, "times_that_differ": 0}
     assert paths["recordings"] == len(list(corpus.rglob("*.flac"))) and paths["words"] >= paths["recordings"]
+
+
+def test_a_name_that_is_not_utf8_is_written_as_with_a_run(exported, recordings, tmp_path):
+    audio = os.fsencode(tmp_path) + b"/caf\xe9.flac"
+    os.symlink(recordings[0], audio)
+    words = [str(exported), os.fsdecode(audio), "--format", "json", "--out", str(tmp_path / "out")]
+    assert main(["--onnx", *words]) == 0
+    (written,) = (tmp_path / "out").iterdir()
+    assert json.loads(written.read_text())["audio"].endswith("caf\\udce9.flac")

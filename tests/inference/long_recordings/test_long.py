@@ -1,5 +1,6 @@
 """Long recordings: windows that give the frames of one pass, and searches cut where nobody speaks."""
 
+import functools
 from itertools import pairwise
 
 import numpy as np
@@ -8,6 +9,7 @@ import soundfile
 import torch
 
 from data_prep.tokenizer import BLANK
+from mixers import Context
 from recipes.config import load
 from recipes.inference import Transcriber
 from recipes.inference.long_recordings.encoding import encode_in_windows
@@ -37,6 +39,24 @@ def test_windows_give_the_frames_of_one_pass(samples):
     for at_once in (1, 3):
         frames = encode_in_windows(windows, model.encode, audio, 640, at_once)
         torch.testing.assert_close(frames, whole, atol=2e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("seconds", [24.0, 0.1])
+@torch.inference_mode()
+def test_windows_begin_where_chunks_do(seconds, run):
+    """Under `test_chunk`, attention to one chunk before the own sees no farther than the margin."""
+    settings = {"test_search": None, "test_chunk": 16, "test_left_chunks": 1}
+    windows = Windows(seconds, 0.04, chunk=16)
+    assert [windows.frames % 16, windows.margin % 16] == [0, 0] and 0 < 2 * windows.margin < windows.frames
+    model, context = model_with("attention"), Context(16, 1)
+    audio = 0.1 * torch.randn(640 * 1000 + 17, generator=torch.Generator().manual_seed(0))
+    whole = model.encode(audio[None], torch.tensor([len(audio)]), context).frames[0]
+    encode = functools.partial(model.encode, context=context)
+    frames = encode_in_windows(windows, encode, audio, 640, 3)
+    if seconds > 1:  # a margin of one chunk is less than two layers see
+        torch.testing.assert_close(frames, whole, atol=2e-4, rtol=1e-4)
+    recognise = Transcriber.load(run, device="cpu", window=seconds, settings=settings).recognise
+    assert (recognise.windows.frames, recognise.windows.margin) == (windows.frames, windows.margin)
 
 
 @torch.inference_mode()
