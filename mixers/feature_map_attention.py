@@ -74,7 +74,7 @@ class FeatureMapAttention(Mixer):
     ):
         super().__init__()
         check_heads(type(self).__name__, heads, d_model=d_model)
-        if isinstance(feature_map, str):
+        if not callable(feature_map):
             check_option(type(self).__name__, "feature_map", feature_map, tuple(FEATURE_MAPS))
             feature_map = FEATURE_MAPS[feature_map]
         self.heads = heads

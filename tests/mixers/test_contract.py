@@ -186,6 +186,10 @@ ERRORS = {
         lambda: LinearAttention(16, feature_map="gelu"),
         "LinearAttention: unknown feature_map 'gelu'; it is one of softmax, sigmoid, relu, elu",
     ),
+    "linear_attention-feature_map-number": (
+        lambda: LinearAttention(16, feature_map=3),
+        "LinearAttention: unknown feature_map '3'; it is one of softmax, sigmoid, relu, elu",
+    ),
     "directional_attention-unknown": (
         lambda: DirectionalAttention(16, directions=["past", "left"]),
         "DirectionalAttention: unknown direction 'left'; it is one of past, whole, future",
