@@ -42,7 +42,7 @@ class RelposAttention(SoftmaxAttention):
         by_content = (queries + self.content_bias[:, None]) * self.scale
         mixed = []
         for rows in blocks_of_rows(queries, keys):
-            # Half of the distances occur in short blocks of rows, all in one block.
+            # A short block meets half of the distances that all rows together meet.
             first, last = queries.shape[2] - rows.stop, queries.shape[2] - rows.start + keys.shape[2] - 1
             added = per_pair(by_position[:, :, rows] @ vectors[..., first:last], keys.shape[2])
             if visible is not None:
