@@ -45,7 +45,14 @@ def main(argv=None):
         action="store_true",
         help="decode all audio to find damage inside files: about 3 minutes per 100 hours and core",
     )
-    parser.add_argument("--normalizer", default="none", choices=NORMALIZERS, help="of the words (default: none)")
+    parser.add_argument(
+        "--text_normalizer",
+        "--normalizer",
+        dest="normalizer",
+        default="none",
+        choices=NORMALIZERS,
+        help="of the words (default: none)",
+    )
     options = parser.parse_args(argv)
     root = find_corpus(options.data_folder)
     splits = available_splits(root)

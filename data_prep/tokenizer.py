@@ -141,7 +141,7 @@ def main(argv=None):
     parser.add_argument("manifest", help="CSV file with the training transcripts in the column wrd")
     parser.add_argument("out_folder", help="where tokenizer.model goes")
     parser.add_argument("--kind", default="unigram", choices=KINDS)
-    parser.add_argument("--vocab-size", type=int, default=5000, help="number of pieces (default: 5000)")
+    parser.add_argument("--vocab_size", "--vocab-size", type=int, default=5000, help="number of pieces (default: 5000)")
     arguments = parser.parse_args(argv)
     print(train_tokenizer(arguments.manifest, arguments.out_folder, arguments.kind, arguments.vocab_size))
 

@@ -111,10 +111,10 @@ class SavedRun:
     def search_language_model(self) -> TransformerLM | None:
         """The language model of the test search: that in `lm_folder`, or the release's own. Raises RecipeError."""
         own, search = self.hparams.get("language_model"), self.hparams["test_search"]
+        if "lm_folder" not in self.overrides and (search is None or not search.takes_lm):
+            return None  # the search was chosen in place of one with a language model
         if not self.released or own is None or "lm_folder" in self.overrides:
             return load_search_language_model(self.hparams, self.tokenizer_file)
-        if search is None or not search.takes_lm:
-            return None
         put_weights(own, self.folder / release_files.LM_WEIGHTS)
         return own.eval()
 
@@ -125,13 +125,13 @@ class SavedRun:
 
 
 def load_search_language_model(hparams: Mapping, tokenizer: Path) -> TransformerLM | None:
-    """The language model in `lm_folder` for the test search; None where the recipe names none.
+    """The language model in `lm_folder` for the test search; None where the recipe names none, or decodes greedily.
 
     tokenizer: the recogniser's `tokenizer.model`. Raises RecipeError for a folder without a language model, and for
     one that does not fit the recogniser or its search.
     """
     folder, search = hparams["lm_folder"], hparams["test_search"]
-    if folder is None:
+    if folder is None or search is None:
         return None
     if search is not None and not search.takes_lm:
         raise RecipeError(f"{type(search).__name__} takes no language model: give --lm_folder null")

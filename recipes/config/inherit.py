@@ -51,7 +51,8 @@ def _with_base(path: Path, above: tuple[Path, ...], trust: Trust) -> Source:
     base_path = path.parent / base_node.value if isinstance(base_node, ScalarNode) else path.parent
     above = (*above, path.resolve())
     if not base_path.is_file():
-        hint = nearest(base_path.name, [file.name for file in base_path.parent.glob("*.yaml")])
+        beside = sorted(file.name for file in base_path.parent.glob("[!.]*.yaml") if file.resolve() not in above)
+        hint = nearest(base_path.name, beside) or "; a base is looked for beside the file that names it"
         raise RecipeError(f"{source.at(base_node)}: there is no base '{base_path}'{hint}")
     if base_path.resolve() in above:
         raise RecipeError(f"{source.at(base_node)}: the base '{base_path}' builds on this file in turn")
@@ -93,8 +94,10 @@ def _check_exists(path: Path) -> None:
         return
     if (path / "recipe.yaml").is_file():
         raise RecipeError(f"{path} is the folder of a run: give {path / 'recipe.yaml'}")
+    if (ours := Path("hparams", f"{path.stem}.yaml")).is_file():
+        raise RecipeError(f"there is no recipe '{path}'; did you mean '{ours}'?")
     for folder in (path.parent, Path("hparams")):
-        names = sorted(file.stem for file in folder.glob("*.yaml"))
+        names = sorted(file.stem for file in folder.glob("[!.]*.yaml"))
         if names:
             hint = nearest(path.stem, names) or ";"
             raise RecipeError(f"there is no recipe '{path}'{hint} recipes in {folder}: {', '.join(names)}")

@@ -7,6 +7,7 @@ above all those beside `!new:` lines.)
 
 import io
 import re
+from collections.abc import Iterator
 
 from ruamel.yaml import YAML
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -94,8 +95,17 @@ def _merge_mapping(
             edits.append(_insert(base.text, old, key, value, _own_comment(difference, key, value)))
         else:
             names = [*old_pairs, *(name for name in accepted if name not in old_pairs)]
-            raise RecipeError(f"{difference.at(key)}: {no_such_key(path, key.value, names)}")
+            deeper = [] if path else [*_keys_below(base.root, key.value)]
+            raise RecipeError(f"{difference.at(key)}: {no_such_key(path, key.value, names, deeper)}")
     return edits
+
+
+def _keys_below(node: Node, name: str, path: tuple[str, ...] = ()) -> Iterator[str]:
+    """The dotted paths of all keys of this name."""
+    for key, value in node.value if isinstance(node, MappingNode) else ():
+        if path and key.value == name:
+            yield ".".join((*path, name))
+        yield from _keys_below(value, name, (*path, key.value))
 
 
 def _merge_value(

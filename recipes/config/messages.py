@@ -9,9 +9,28 @@ def dotted(path: tuple[str, ...], name: str) -> str:
     return ".".join((*path, name))
 
 
-def no_such_key(path: tuple[str, ...], name: str, names: Sequence[str]) -> str:
-    """The message for the unknown key `name` below `path`, with the nearest of `names`, or all of a few."""
-    near = difflib.get_close_matches(name, names, n=1)
+SYNONYMS = {  # what other toolkits call a key: ours
+    "epochs": "number_of_epochs",
+    "max_epochs": "number_of_epochs",
+    "learning_rate": "lr",
+    "batch_size": "batch_seconds",
+    "num_workers": "workers",
+    "accumulate_grad_batches": "grad_accumulation_factor",
+    "max_steps": "optimizer_step_limit",
+}
+DEEPER_SHOWN = 4
+
+
+def no_such_key(path: tuple[str, ...], name: str, names: Sequence[str], deeper: Sequence[str] = ()) -> str:
+    """The message for the unknown key `name` below `path`, with the nearest of `names`, or all of a few.
+
+    deeper: keys of this name that stand below others, dotted.
+    """
+    synonym = "" if path else SYNONYMS.get(name, "")
+    near = [synonym] if synonym in names else difflib.get_close_matches(name, names, n=1)
+    if deeper and synonym not in names:
+        shown = ", ".join(f"'{key}'" for key in deeper[:DEEPER_SHOWN]) + (", …" if len(deeper) > DEEPER_SHOWN else "")
+        return f"no such key '{name}'; did you mean {shown}?"
     if near:
         return f"no such key '{dotted(path, name)}'; did you mean '{dotted(path, near[0])}'?"
     listed = f"; it takes: {', '.join(names)}" if path and 0 < len(names) <= 20 else ""

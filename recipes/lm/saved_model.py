@@ -20,7 +20,9 @@ def load_language_model(folder: Path, tokenizer_model: Path | None = None) -> Tr
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise RecipeError(f"there is no folder {folder} with a language model: train one with train_lm.py")
+        raise RecipeError(
+            f"there is no folder {folder} with a language model: train one with train_lm.py, or give --lm_folder null"
+        )
     for name in ("recipe.yaml", WEIGHTS, TOKENIZER):
         if not (folder / name).is_file():
             hint = "train it to the end" if name == WEIGHTS else "is it the output folder of train_lm.py?"

@@ -146,9 +146,9 @@ class Experiment:
     def prepare(self) -> None:
         """Read the data, and make the Brain."""
         self.data = on_main_process(self.prepare_data)
-        on_main_process(lambda: keep_recipe(self.folder, self.recipe))
         self.tokenizer = tokenizer_of(self.folder)
         self.make_brain()
+        on_main_process(lambda: keep_recipe(self.folder, self.recipe))  # not of a command that was refused so far
 
     def prepare_data(self):
         """Find the data and see that they are the run's; returns what `make_brain` and the other stages need of them.

@@ -9,6 +9,7 @@ from recipes.config import Recipe, recipe_content
 from recipes.config.keys import Role, free_keys, keys_of
 from recipes.errors import RecipeError
 from recipes.files import LOCK
+from recipes.release_files import is_release
 
 RECIPE = "recipe.yaml"
 WEIGHTS = "averaged.ckpt"  # the model that is tested
@@ -32,7 +33,8 @@ def has_weights(folder: Path) -> bool:
 def is_kept_recipe(recipe: Path) -> bool:
     """Whether this is the `recipe.yaml` that a run keeps in its folder; training with it resumes the run there."""
     files = (CHECKPOINTS, WEIGHTS, TOKENIZER, "manifests")
-    return recipe.name == RECIPE and any((recipe.parent / name).exists() for name in files)
+    own = recipe.name == RECIPE and any((recipe.parent / name).exists() for name in files)
+    return own and not is_release(recipe.parent)  # which stays as it is
 
 
 def debug_folder(folder: Path) -> Path:

@@ -156,6 +156,15 @@ def test_tuning_takes_the_best_of_development(run, monkeypatch):
     assert results(folder) == results(run / "direct"), "the kept recipe is what was run"
 
 
+def test_greedy_ctc_needs_no_language_model(run, capsys):
+    recipe = run / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("lm_folder: null", "lm_folder: gone"))
+    assert evaluate(run, "--test_search", "null") == 0
+    hint = "train one with train_lm.py, or give --lm_folder null"
+    assert error_of(capsys, run) == f"there is no folder gone with a language model: {hint}"
+    assert evaluate(run, "--lm_folder", "null") == 0
+
+
 def test_mistakes_leave_no_folder(run, capsys, tmp_path):
     (tmp_path / "bad.arpa").write_text("no n-gram")
     for options, message in [

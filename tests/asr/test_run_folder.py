@@ -269,6 +269,13 @@ def test_a_run_without_checkpoints_is_tested_and_keeps_the_time_of_its_training(
         (run / "summary.json").unlink()
 
 
+def test_a_command_that_is_refused_leaves_the_recipe_as_it_was(corpus, run, capsys):
+    before = owned(run)
+    assert train(corpus, run, "--lm_folder", "gone") == 2
+    assert capsys.readouterr().err.startswith("error: there is no folder gone with a language model: ")
+    assert owned(run) == before
+
+
 def test_the_limit_of_steps_is_kept_with_the_recipe(corpus, tmp_path):
     run = tmp_path / "run"
     assert train(corpus, run, "--optimizer_step_limit", "2", "--number_of_epochs", "9") == 0

@@ -117,7 +117,9 @@ def test_a_release_is_a_source_too(corpus, source, tmp_path, capsys):
     assert "model.safetensors is damaged, or not the one that was released: copy it again" in capsys.readouterr().err
 
 
-def test_what_began_with_other_weights_is_released_with_their_name_and_trains_again(corpus, source, tmp_path):
+def test_what_began_with_other_weights_is_released_with_their_name_and_trains_again(
+    corpus, source, tmp_path, monkeypatch
+):
     from recipes.inference.release.__main__ import main as release
 
     options = ["--mixer", "attention", "--init_from", str(source), "--new_tokenizer", "--freeze", "encoder.blocks.0"]
@@ -129,8 +131,11 @@ def test_what_began_with_other_weights_is_released_with_their_name_and_trains_ag
     assert "ctc" in began["new"] and "encoder" in began["loaded"]
     assert f"(hash {recipe.hash})" in (out / "README.md").read_text()
     assert str(source) not in (out / "README.md").read_text() + (out / "release.json").read_text()
-    again = ["--data_folder", str(corpus), "--output_folder", str(tmp_path / "again"), "--device", "cpu"]
-    assert main([str(out / "recipe.yaml"), *again, "--noprogressbar"]) == 0
+    (out / "manifests").mkdir()  # as an evaluation leaves them
+    before = sorted(out.rglob("*"))
+    monkeypatch.chdir(tmp_path)
+    assert main([str(out / "recipe.yaml"), "--data_folder", str(corpus), "--device", "cpu", "--noprogressbar"]) == 0
+    assert list(tmp_path.glob("runs/*/attention/*/summary.json")) and sorted(out.rglob("*")) == before
 
 
 WRONG = {

@@ -263,4 +263,4 @@ def test_command_shows_one_line_and_no_traceback(write):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr == f"error: {path}, line 3: no such key 'learning_rate'\n"
+    assert done.stderr == f"error: {path}, line 3: no such key 'learning_rate'; did you mean 'lr'?\n"

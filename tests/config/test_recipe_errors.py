@@ -11,6 +11,8 @@ from tests.support.recipe_files import CLASSES, cases, error_of, flatten, load
         {
             "typo": ("sed: 2", "no such key 'sed'; did you mean 'seed'?"),
             "nothing near": ("qqqq: 2", "no such key 'qqqq'"),
+            "of another toolkit": ("max_epochs: 2", "no such key 'max_epochs'"),  # which this base has not either
+            "deeper": ("beam: 2", "no such key 'beam'; did you mean 'parts.search.beam'?"),
             "nested": ("parts: {dropot: 2}", "no such key 'parts.dropot'; did you mean 'parts.dropout'?"),
             "twice nested": (
                 "parts: {search: {beams: 2}}",
@@ -131,6 +133,8 @@ def test_missing_recipe_names_the_nearest(write, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     message = "there is no recipe 'elsewhere/qq.yaml'; recipes in hparams: base, conformer"
     assert error_of(load, "elsewhere/qq.yaml") == message
+    message = "there is no recipe 'conformer'; did you mean 'hparams/conformer.yaml'?"
+    assert error_of(load, "conformer") == message, "a name as --help lists it"
 
 
 def test_the_folder_of_a_run_is_no_recipe(write):
@@ -142,6 +146,9 @@ def test_missing_base_and_circular_bases(write):
     path = write("# head\nbase: bse.yaml\n")
     expected = f"{path}, line 2: there is no base '{path.parent / 'bse.yaml'}'; did you mean 'base.yaml'?"
     assert error_of(flatten, path) == expected
+    (path.parent / ".hidden.yaml").write_text("lr: 1\n")
+    lonely = write("base: zzzz.yaml\n", "zzzz1")
+    assert error_of(flatten, lonely).endswith("'; a base is looked for beside the file that names it"), "never itself"
     first = write("base: b.yaml\n", "a")
     second = write("x: 1\nbase: a.yaml\n", "b")
     assert error_of(flatten, first) == f"{second}, line 2: the base '{first}' builds on this file in turn"

@@ -16,6 +16,8 @@ def check_exported_options(own: Namespace, rest: Sequence[str]) -> None:
     """Raises RecipeError for what only a run has. own: the options of transcribe.py itself; rest: those of a recipe."""
     given = [f"--{name}" for name in OF_A_RUN if getattr(own, name) is not None]
     given += ["--nbest"] * (own.nbest > 1) + ["--rescore"] * own.rescore
+    if rest and not rest[0].startswith("-"):
+        raise RecipeError(f"'{rest[0]}': --onnx FILE takes the place of RUN: transcribe.py AUDIO… --onnx FILE")
     if given or rest:
         raise RecipeError(f"{(given or rest)[0]} needs a run: an exported model decodes greedily, on the CPU alone")
 

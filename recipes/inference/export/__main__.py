@@ -54,7 +54,7 @@ def main(argv=None):
         from recipes.inference.export.files import export_model, export_stream, export_transducer
     except ImportError as error:
         raise RecipeError(f"{error.name or error} is not installed: {INSTALL}") from None
-    loaded, int8 = load_model(options.run, Settings(average=options.average)), options.int8
+    loaded, int8 = load_model(options.run, Settings({"lm_folder": None}, average=options.average)), options.int8
     if options.part == STREAM:
         context, transducer = Context(options.chunk, options.left_chunks), options.out.suffix != ".onnx"
         if transducer and not isinstance(loaded.model.decoder, Transducer):

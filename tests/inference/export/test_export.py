@@ -224,3 +224,9 @@ def test_a_name_that_is_not_utf8_is_written_as_with_a_run(exported, recordings, 
     assert main(["--onnx", *words]) == 0
     (written,) = (tmp_path / "out").iterdir()
     assert json.loads(written.read_text())["audio"].endswith("caf\\udce9.flac")
+
+
+def test_a_file_takes_the_place_of_the_run(run, exported, recordings, capsys):
+    assert main([str(run), "--onnx", str(exported), recordings[0]]) == 2
+    message = f"error: '{recordings[0]}': --onnx FILE takes the place of RUN: transcribe.py AUDIO… --onnx FILE\n"
+    assert capsys.readouterr().err == message
