@@ -46,9 +46,9 @@ REPEAT = """\
 `--mixer linear_attention`, `cosformer` or `attention` |
 
 Batch, accumulation and schedule are those of the published recipes, for one process. On N GPUs \
-(`torchrun --nproc_per_node N train.py …`, [training](../docs/training.md)) a step is over N times as many batches: divide \
-`batch_seconds` by N to keep it as it is, or set by `--global_batch` how many batches a step has on all of them together. \
-Figures with a Transformer language model need one, `hparams/lm_transformer.yaml`, and a wide beam: \
+(`torchrun --nproc_per_node N train.py …`, [training](../docs/training.md)) a step is over N times as many batches: \
+divide `batch_seconds` by N to keep it as it is, or set by `--global_batch` how many batches a step has on all of them \
+together. Figures with a Transformer language model need one, `hparams/lm_transformer.yaml`, and a wide beam: \
 [decoding](../docs/decoding.md#language-models). Precision is fp32 unless `--precision bf16` or `fp16` is given.
 
 None of them has been run by us.
