@@ -76,10 +76,12 @@ class Mixer(Streaming):
 def zero_padding(x: Tensor, mask: Tensor | None) -> Tensor:
     """``x`` with padded frames set to zero. x: ``[B, T, …]``; mask: ``[B, T]`` or None; or both in chunks.
 
-    ``masked_fill`` and not a product, because infinity times zero is not zero.
+    ``masked_fill`` and not a product, because infinity times zero is not zero. Raises ValueError for another mask.
     """
     if mask is None:
         return x
+    if not torch.compiler.is_compiling():
+        check_mask(x, mask)
     mask = mask.view(mask.shape + (1,) * (x.dim() - mask.dim()))
     if x.device.type != "cpu" or x.element_size() not in BITS or torch.compiler.is_compiling():
         return x.masked_fill(~mask, 0.0)
@@ -101,6 +103,17 @@ class MaskedBits(torch.autograd.Function):
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
         (bits,) = ctx.saved_tensors
         return MaskedBits.apply(gradient, bits), None
+
+
+def check_mask(x: Tensor, mask: Tensor) -> None:
+    """Raise ValueError unless ``mask`` is bool and has the first dimensions of ``x``. Lengths are a common mistake."""
+    frames = list(x.shape[: max(mask.dim(), 2)])
+    if mask.dtype != torch.bool or list(mask.shape) != frames:
+        kind = str(mask.dtype).removeprefix("torch.")
+        raise ValueError(
+            f"mask must be bool {frames}, True for a real frame, not {kind} {list(mask.shape)}; "
+            "of lengths in frames: torch.arange(T) < lengths[:, None]"
+        )
 
 
 def lengths_to_mask(lengths: Tensor, frames: int) -> Tensor:

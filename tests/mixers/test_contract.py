@@ -1,11 +1,13 @@
 """The contract, on every mixer and its variants; and the errors of their constructors."""
 
+import re
 from functools import partial
 
 import pytest
 import torch
 
 from mixers import (
+    MIXERS,
     XNOR,
     Attention,
     Context,
@@ -26,6 +28,7 @@ from mixers import (
     RotaryLinearAttention,
     SummaryMixing,
     TaylorAttention,
+    build,
 )
 from mixers.testing import CHECKS
 from mixers.testing.cost import count_allocations
@@ -254,6 +257,21 @@ def test_errors_say_what_is_wrong(make, message):
     with pytest.raises(ValueError) as error:
         make()
     assert str(error.value) == message
+
+
+WRONG_MASKS = {
+    "relative lengths": (torch.tensor([0.5, 1.0]), "float32 [2]"),
+    "lengths": (torch.tensor([4, 9]), "int64 [2]"),
+    "numbers": (torch.ones(2, 9), "float32 [2, 9]"),
+    "another length": (torch.ones(2, 8, dtype=torch.bool), "bool [2, 8]"),
+}
+
+
+@pytest.mark.parametrize(("mask", "given"), WRONG_MASKS.values(), ids=WRONG_MASKS)
+@pytest.mark.parametrize("name", MIXERS)
+def test_a_wrong_mask_is_one_line(name, mask, given):
+    with pytest.raises(ValueError, match=re.escape(f"mask must be bool [2, 9], True for a real frame, not {given}; ")):
+        build(name, 16)(torch.randn(2, 9, 16), mask)
 
 
 def test_unknown_option_is_named():
