@@ -28,7 +28,6 @@ from mixers import (
     RotaryLinearAttention,
     SummaryMixing,
     TaylorAttention,
-    build,
 )
 from mixers.testing import CHECKS
 from mixers.testing.cost import count_allocations
@@ -271,7 +270,7 @@ WRONG_MASKS = {
 @pytest.mark.parametrize("name", MIXERS)
 def test_a_wrong_mask_is_one_line(name, mask, given):
     with pytest.raises(ValueError, match=re.escape(f"mask must be bool [2, 9], True for a real frame, not {given}; ")):
-        build(name, 16)(torch.randn(2, 9, 16), mask)
+        MIXERS[name](16)(torch.randn(2, 9, 16), mask)
 
 
 def test_unknown_option_is_named():
