@@ -177,7 +177,7 @@ ROWS = [
     BadInput("--max_grad_norm null", "argument --max_grad_norm: invalid float value: 'null'"),
     BadInput("--grad_accumulation_factor 1.5", "argument --grad_accumulation_factor: invalid int value: '1.5'"),
     *values("debug_batches", UP_FROM_1, "0", "-1", recipe="command line"),
-    *values("optimizer_step_limit", UP_FROM_1, "0", recipe="command line"),
+    *values("optimizer_step_limit", f"{UP_FROM_1}, or null", "0", recipe="command line"),
     # Decoding.
     *values("test_batch_seconds", POSITIVE, "0", "null"),
     *values("test_chunk", f"{UP_FROM_1}, or null", "0", "0.5"),
