@@ -155,6 +155,7 @@ PRINTED_TABLES = {  # by the command that prints a results file as a table, or t
     "bakeoff_context": RESULTS / "bakeoff_context" / "table.md",
     "bakeoff_linear": RESULTS / "bakeoff_linear" / "table.md",
     "bakeoff_order": RESULTS / "bakeoff_order" / "table.md",
+    "bakeoff_order_published": RESULTS / "bakeoff_order_published" / "table.md",
     "bakeoff_real": RESULTS / "bakeoff_real" / "table.md",
     "probes": ("benchmarks.probes", "--table", "results/probes.json"),
     "mixers": ("benchmarks.memory", "--table", "results/mixers.json"),
