@@ -9,9 +9,9 @@ from pathlib import Path
 from data_prep.errors import ArgumentParser, DataError, command_line
 from data_prep.pairing import pair
 from data_prep.source import list_source
-from data_prep.split_manifest import SplitWriter
+from data_prep.split_manifest import SplitWriter, add_options
 from data_prep.splits import available_splits, find_corpus, named_splits
-from data_prep.text import NORMALIZERS, is_utf8, printable
+from data_prep.text import is_utf8, printable
 
 
 def prepare_split(
@@ -39,20 +39,7 @@ def main(argv=None):
     parser.add_argument("data_folder", help="folder that holds train*, dev* (or valid*) and test*, or its parent")
     parser.add_argument("out_folder", help="where <split>.csv and the report <split>.json go")
     parser.add_argument("--splits", nargs="+", metavar="NAME", help="only these (default: all that are there)")
-    parser.add_argument("--workers", type=int, help="files read at a time (default: number of cores)")
-    parser.add_argument(
-        "--check",
-        action="store_true",
-        help="decode all audio to find damage inside files: about 3 minutes per 100 hours and core",
-    )
-    parser.add_argument(
-        "--text_normalizer",
-        "--normalizer",
-        dest="normalizer",
-        default="none",
-        choices=NORMALIZERS,
-        help="of the words (default: none)",
-    )
+    add_options(parser)
     options = parser.parse_args(argv)
     root = find_corpus(options.data_folder)
     splits = available_splits(root)

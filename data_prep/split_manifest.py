@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from data_prep import audio
 from data_prep.cores import usable_cores
-from data_prep.errors import DataError
+from data_prep.errors import ArgumentParser, DataError
 from data_prep.files import checksum, write_atomically
 from data_prep.manifest import csv_blocks, located, speaker_of
 from data_prep.problems import BEYOND_END, NO_LENGTH, NO_WORDS
@@ -221,3 +221,21 @@ def locate(utterance: Utterance, header: audio.Header) -> Located | str:
     if start < 0 or not first < last:
         return NO_LENGTH
     return Located(segment, round(segment.end - segment.start, DECIMALS))
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """What all programs that write manifests take: `workers`, `check` and `normalizer`."""
+    parser.add_argument("--workers", type=int, help="files read at a time (default: number of cores)")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="decode all audio to find damage inside files: about 3 minutes per 100 hours and core",
+    )
+    parser.add_argument(
+        "--text_normalizer",
+        "--normalizer",
+        dest="normalizer",
+        default="none",
+        choices=NORMALIZERS,
+        help="of the words (default: none)",
+    )
