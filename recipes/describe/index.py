@@ -45,7 +45,7 @@ REPEAT = """\
 | XNOR-Former, [2210.16643](https://arxiv.org/abs/2210.16643) | `conformer_xnor` beside the same with \
 `--mixer linear_attention`, `cosformer` or `attention` |
 
-Batch, accumulation and schedule are those of the published recipes, for one process. On N GPUs \
+A recipe's batch and accumulation are those of one process. On N GPUs \
 (`torchrun --nproc_per_node N train.py …`, [training](../docs/training.md)) a step is over N times as many batches: \
 divide `batch_seconds` by N to keep it as it is, or set by `--global_batch` how many batches a step has on all of them \
 together. Figures with a Transformer language model need one, `hparams/lm_transformer.yaml`, and a wide beam: \
