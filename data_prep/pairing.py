@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from sys import intern
 from typing import NamedTuple
@@ -11,13 +11,14 @@ from typing import NamedTuple
 from data_prep.audio import FORMATS
 from data_prep.manifest import DATA_ROOT, UNKNOWN_SPEAKER
 from data_prep.problems import DUPLICATE, MALFORMED_LINE, NO_AUDIO, NO_LINE, NO_TRANSCRIPT, NO_WORDS, NOT_UTF8
+from data_prep.reading import by_threads_if_slow
 from data_prep.source import Folder
 from data_prep.split_manifest import Content, Utterance
 from data_prep.text import is_utf8
 from data_prep.transcripts import Line, read_transcript, utterance_id
 
 THREE_PARTS = re.compile(r"([^\s_-]+)([_-])([^\s_-]+)\2[^\s_-]+")
-FOLDERS_AT_A_TIME = 256  # whose transcripts are in memory
+FOLDERS_AT_A_TIME = 32  # whose transcripts a thread has in memory
 CHARACTERS_SHOWN = 60  # of a line
 
 
@@ -104,11 +105,9 @@ def _groups(split: Path, folders: Iterable[Folder], workers: int) -> Iterator[_G
         return [(name, line) for name in transcripts for line in read_transcript(split / name)]
 
     paths = list(members)
-    with ThreadPoolExecutor(workers) as pool:
-        for start in range(0, len(paths), FOLDERS_AT_A_TIME):
-            batch = paths[start : start + FOLDERS_AT_A_TIME]
-            for path, lines in zip(batch, pool.map(read, batch), strict=True):
-                yield _Group(members[path], path is not None, lines)
+    lines = chain.from_iterable(by_threads_if_slow(read, paths, workers, FOLDERS_AT_A_TIME))
+    for path, of_path in zip(paths, lines, strict=True):
+        yield _Group(members[path], path is not None, of_path)
 
 
 def _nearest(path: str, places: set[str]) -> str | None:

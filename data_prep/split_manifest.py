@@ -7,11 +7,10 @@ out, is refused. Only headers of audio files are read, unless all audio is to be
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from tqdm import tqdm
 
@@ -21,16 +20,15 @@ from data_prep.errors import ArgumentParser, DataError
 from data_prep.files import checksum, write_atomically
 from data_prep.manifest import csv_blocks, located, speaker_of
 from data_prep.problems import BEYOND_END, NO_LENGTH, NO_WORDS
+from data_prep.reading import by_threads, by_threads_if_slow
 from data_prep.report import print_report, read_report, refusal
 from data_prep.segments import DECIMALS, Segment
 from data_prep.text import NORMALIZERS, printable
 
 LEFT_OUT_AT_MOST = 0.1  # of a split's utterances
-FILES_AT_A_TIME = 256  # per task of a thread
+FILES_AT_A_TIME = 256
 DECODED_PER_SECOND = 2500  # seconds of speech that a core decodes in a second, about
 ROUNDING = 0.05  # seconds that a segment may reach beyond its file, where it is cut
-
-Result = TypeVar("Result")
 
 
 class Utterance(NamedTuple):
@@ -146,7 +144,7 @@ class SplitWriter:
     def read_headers(self, content: Content) -> dict[str, audio.Header | str]:
         """Header or kind of problem of each file, once for all of its segments."""
         names = list(dict.fromkeys(utterance.audio for utterance in content.utterances))
-        headers = self.map_files(lambda name: audio.read_header(located(name, content.root)), names)
+        headers = self.map_files(by_threads_if_slow, lambda name: audio.read_header(located(name, content.root)), names)
         if self.check:
             self.check_audio([located(name, content.root) for name in names], headers)
         return dict(zip(names, headers, strict=True))
@@ -157,20 +155,16 @@ class SplitWriter:
         seconds = sum(header.frames / header.rate for _, header in sound)
         minutes = seconds / DECODED_PER_SECOND / min(self.workers, usable_cores()) / 60
         print(f"{self.split}: decoding {seconds / 3600:.1f} hours of audio, about {math.ceil(minutes)} min")
-        outcomes = self.map_files(audio.check, [paths[index] for index, _ in sound])
+        outcomes = self.map_files(by_threads, audio.check, [paths[index] for index, _ in sound])
         for (index, header), problem in zip(sound, outcomes, strict=True):
             headers[index] = problem or header
 
-    def map_files(self, function: Callable[[str], Result], files: list[str]) -> list[Result]:
-        """`function` of each file, in order, by threads: what takes time in it releases Python's lock."""
-        batches = [files[start : start + FILES_AT_A_TIME] for start in range(0, len(files), FILES_AT_A_TIME)]
-        results: list[Result] = []
+    def map_files(self, spread, function, files: list[str]) -> list:
+        """`function` of each file, in order. spread: how over threads, of `data_prep.reading`."""
+        results: list = []
         shows = self.progress and bool(files)
-        with (
-            ThreadPoolExecutor(self.workers) as pool,
-            tqdm(total=len(files), desc=self.split, unit="file", disable=not shows, leave=False) as bar,
-        ):
-            for batch in pool.map(lambda batch: [function(file) for file in batch], batches):
+        with tqdm(total=len(files), desc=self.split, unit="file", disable=not shows, leave=False) as bar:
+            for batch in spread(function, files, self.workers, FILES_AT_A_TIME):
                 results += batch
                 bar.update(len(batch))
         return results
