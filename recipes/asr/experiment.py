@@ -178,7 +178,7 @@ class ASRExperiment(Experiment):
 
     def make_remarks(self) -> Remarks:
         """Name the utterances that the tokenizer cannot spell."""
-        remarks, recorded = Remarks(self.folder, self.logger), RunData.read(self.folder)
+        remarks, recorded = Remarks(self.folder, self.logger), self.run_data or RunData.read(self.folder)
         splits = {**self.data.valid, **self.data.test}
         if self.keeps_tokenizer() or (recorded and recorded.earlier):  # it does not come from these training data
             splits |= self.data.train

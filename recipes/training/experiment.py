@@ -56,6 +56,7 @@ class Experiment:
     wrong_recipe: str  # what to say of a recipe without the key
     data_keys: frozenset[str]  # that may change where new data are allowed
     brain: Trainer
+    run_data: RunData | None = None  # where it is yet to be recorded
 
     def __init__(self, recipe: Recipe, run_options: RunOptions):
         self.recipe, self.hparams, self.run_options = recipe, recipe.hparams, run_options
@@ -144,11 +145,16 @@ class Experiment:
         return
 
     def prepare(self) -> None:
-        """Read the data, and make the Brain."""
-        self.data = on_main_process(self.prepare_data)
+        """Read the data, and make the Brain. What the run is then made of is recorded, not of a refused command."""
+        self.data, self.run_data = on_main_process(lambda: (self.prepare_data(), self.run_data))
         self.tokenizer = tokenizer_of(self.folder)
         self.make_brain()
-        on_main_process(lambda: keep_recipe(self.folder, self.recipe))  # not of a command that was refused so far
+        on_main_process(self.keep)
+
+    def keep(self) -> None:
+        if self.run_data is not None:
+            self.run_data.write(self.folder)
+        keep_recipe(self.folder, self.recipe)
 
     def prepare_data(self):
         """Find the data and see that they are the run's; returns what `make_brain` and the other stages need of them.
@@ -181,13 +187,13 @@ class Experiment:
         }
 
     def own_data(self, now: RunData) -> None:
-        """Make these the data of the run; called in the main process alone.
+        """Make these the data of the run, `run_data`; called in the main process alone.
 
         Raises RecipeError if the run was trained on other data, unless new data are allowed. Even then it raises if the
         run stopped within an epoch, which would mix both.
         """
         if self.newest is None:
-            now.write(self.folder)
+            self.run_data = now
             return
         recorded = RunData.read(self.folder)
         differing = recorded.differences(now) if recorded else [f"it has no {DATA}"]
@@ -205,7 +211,7 @@ class Experiment:
                 "began with, and give --allow_new_data true after it"
             )
         epoch = epoch_of(self.newest)
-        (recorded.followed_by(now, epoch) if recorded else now).write(self.folder)
+        self.run_data = recorded.followed_by(now, epoch) if recorded else now
         self.logger.info(f"after epoch {epoch} the run goes on with other data ({named}) and its own tokenizer")
 
     def check_warmup(self) -> None:

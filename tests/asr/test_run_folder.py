@@ -237,6 +237,17 @@ def test_more_data_may_follow_with_the_old_tokenizer(corpus, run, tmp_path, caps
     assert "train-other-5" in capsys.readouterr().err
 
 
+def test_a_refused_command_does_not_record_new_data(corpus, run, tmp_path, capsys):
+    before = owned(run)
+    data = with_split(corpus, tmp_path / "data")
+    options = "--number_of_epochs 2 --allow_new_data true --lm_folder".split()
+    assert train(data, run, *options, str(tmp_path / "no-model")) == 2
+    assert "no-model" in capsys.readouterr().err
+    changed = {path.parent.name for path, content in owned(run).items() if content != before[path]}
+    assert changed == {"merged"}, "which every command that trains makes of its own data"
+    assert train(corpus, run, "--number_of_epochs", "2") == 0
+
+
 def test_new_data_may_not_follow_within_an_epoch(corpus, run, tmp_path, capsys):
     newest = max((run / "checkpoints").glob("CKPT*"))
     index = newest / "CKPT.yaml"
