@@ -47,7 +47,7 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, Arguments]:
         metavar="N",
         help="keep the N best sentences with their scores, at most the beam",
     )
-    parser.add_argument("--output", type=Path, help="folder for the results")
+    parser.add_argument("--out", "--output", type=Path, metavar="FOLDER", help="for the results")
     arguments, rest = parser.parse_known_args(argv)
     if arguments.nbest < 1:
         raise RecipeError(f"--nbest must be 1 or more, not {arguments.nbest}")
@@ -85,7 +85,7 @@ def main(argv=None):
     evaluation = Evaluation(
         run,
         start(arguments.run_options),
-        output=own.output,
+        output=own.out,
         label="tuned" if wants_tuning else "",
         command=shlex.join(["python", "evaluate.py", *argv]),
     )

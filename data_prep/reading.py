@@ -1,4 +1,4 @@
-"""A function of many files, in batches and in order: by threads, or by a single one where others only get in its way."""
+"""A function of many files, in order and in batches: by threads, or by one where more would only get in its way."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence

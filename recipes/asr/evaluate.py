@@ -37,13 +37,13 @@ OTHER_DATA = frozenset({"data_folder", "test_manifest"})
 def check_output(folder: Path, run: Path) -> None:
     """Raises RecipeError for a folder that holds something else than an evaluation: it would be written over."""
     if folder.resolve() == run.resolve() or (folder / CHECKPOINTS).exists():
-        raise RecipeError(f"--output {folder} holds a trained run, which would be lost: give another folder")
+        raise RecipeError(f"--out {folder} holds a trained run, which would be lost: give another folder")
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     names = {name for name in names if not name.startswith(("wer_", "decoded_"))}
     summary = read_summary(folder)
     unfinished = names <= UNFINISHED and (names <= {LOCK} or "log.txt" in names)
     if summary.settings is None if summary else not unfinished:
-        raise RecipeError(f"--output {folder} holds other files than an evaluation: give another folder")
+        raise RecipeError(f"--out {folder} holds other files than an evaluation: give another folder")
 
 
 def remove_other_splits(folder: Path, splits: Collection[str]) -> None:

@@ -82,7 +82,7 @@ def test_other_settings_have_their_own_folder_and_recipe(run):
     assert [[text.score for text in utterance.nbest] for utterance in decoded(folder)] == [
         [utterance.score] for utterance in decoded(folder)
     ]
-    assert evaluate(run, "--test_search", "null", "--output", str(run / "greedy")) == 0
+    assert evaluate(run, "--test_search", "null", "--out", str(run / "greedy")) == 0
     greedy = summary(run / "greedy").splits["test-clean"]
     assert greedy.wer == greedy.wer_greedy_ctc and decoded(run / "greedy")[0].score is None
 
@@ -95,7 +95,7 @@ def test_splits_join_those_tested_before(run):
 
 
 def test_splits_of_other_settings_do_not_join(run):
-    output = ("--output", str(run / "results"))
+    output = ("--out", str(run / "results"))
     assert evaluate(run, *output, "--split", "dev-clean", "--test_search.beam", "1") == 0
     assert evaluate(run, *output, "--split", "test-clean", "--test_search", "null") == 0
     assert list(results(run / "results")) == ["test-clean"]
@@ -152,7 +152,7 @@ def test_tuning_takes_the_best_of_development(run, monkeypatch):
     recipe = (folder / "recipe.yaml").read_text()
     assert f"ctc_weight: {tuned['chosen']['ctc_weight']}\n" in recipe
     settings = [f"--test_search.{name}={value}" for name, value in tuned["chosen"].items()]
-    assert evaluate(run, *settings, "--output", str(run / "direct")) == 0
+    assert evaluate(run, *settings, "--out", str(run / "direct")) == 0
     assert results(folder) == results(run / "direct"), "the kept recipe is what was run"
 
 
@@ -196,8 +196,8 @@ def test_a_search_without_weights_has_nothing_to_tune(run, capsys, monkeypatch):
 @pytest.mark.parametrize("options", [(), ("--average", "1")], ids=["as trained", "average"])
 def test_a_trained_run_is_not_overwritten(run, capsys, options):
     weights = (run / "averaged.ckpt").read_bytes()
-    message = f"--output {run} holds a trained run, which would be lost: give another folder"
-    assert error_of(capsys, run, "--output", str(run), *options) == message
+    message = f"--out {run} holds a trained run, which would be lost: give another folder"
+    assert error_of(capsys, run, "--out", str(run), *options) == message
     assert (run / "averaged.ckpt").read_bytes() == weights
 
 
@@ -206,8 +206,8 @@ def test_other_files_are_not_overwritten(run, capsys, tmp_path):
     output = tmp_path / "of others"
     output.mkdir()
     (output / "recipe.yaml").write_text("mine: 1\n")
-    message = f"--output {output} holds other files than an evaluation: give another folder"
-    assert error_of(capsys, run, "--output", str(output), "--data_folder", str(tmp_path)) == message
+    message = f"--out {output} holds other files than an evaluation: give another folder"
+    assert error_of(capsys, run, "--out", str(output), "--data_folder", str(tmp_path)) == message
     assert [path.name for path in output.iterdir()] == ["recipe.yaml"]
     (output / "log.txt").write_text("stopped")
     check_output(output, run)

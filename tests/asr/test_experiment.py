@@ -241,7 +241,10 @@ def test_runs_lie_under_recipe_mixer_and_seed(corpus, tmp_path, monkeypatch):
 
 
 # conv_only returns zeros whatever comes in, so that the norm before it has nothing to learn.
-UNUSED = (f"blocks.{MIXERS.index('conv_only')}.mixer_norm.weight", f"blocks.{MIXERS.index('conv_only')}.mixer_norm.bias")
+UNUSED = (
+    f"blocks.{MIXERS.index('conv_only')}.mixer_norm.weight",
+    f"blocks.{MIXERS.index('conv_only')}.mixer_norm.bias",
+)
 
 
 def test_every_mixer_trains(corpus, tmp_path):

@@ -88,10 +88,10 @@ def test_evaluation_of_other_manifests(own, finished, tmp_path, corpus):
     first = json.loads(own["test"].read_text().splitlines()[0])
     other.write_text(json.dumps({**first, "audio": str(own["test"].parent / audio)}) + "\n")
     output = tmp_path / "output"
-    assert evaluate.main([str(run), "--device", "cpu", "--test_manifest", str(other), "--output", str(output)]) == 0
+    assert evaluate.main([str(run), "--device", "cpu", "--test_manifest", str(other), "--out", str(output)]) == 0
     assert RunSummary.read(output).splits["mine"].utterances == 1
     assert list(read_manifest(run / "manifests" / "my_test.csv"))  # stays the run's own
-    tested = ["--data_folder", str(corpus), "--split", "test-clean", "--output", str(tmp_path / "librispeech")]
+    tested = ["--data_folder", str(corpus), "--split", "test-clean", "--out", str(tmp_path / "librispeech")]
     assert evaluate.main([str(run), "--device", "cpu", *tested]) == 0
     assert results(tmp_path / "librispeech")["test-clean"].errors == results(run)["my_test"].errors
 
@@ -128,7 +128,7 @@ def test_the_reader_reads_segments_sample_by_sample(tmp_path):
 
 
 def test_a_score_normalizer_is_named_in_table_summary_and_report(own, finished, tmp_path, capsys):
-    options = ["--device", "cpu", "--score_normalizer", "basic", "--output", str(tmp_path / "out")]
+    options = ["--device", "cpu", "--score_normalizer", "basic", "--out", str(tmp_path / "out")]
     assert evaluate.main([str(finished), *options]) == 0
     result = summary(tmp_path / "out").splits["my_test"]
     assert (result.wer, result.normalizer) == (summary(finished).splits["my_test"].wer, "basic")
@@ -140,7 +140,7 @@ def test_a_score_normalizer_is_named_in_table_summary_and_report(own, finished, 
 
 
 def test_a_search_is_tuned_on_the_own_validation_manifest(own, finished, tmp_path, capsys):
-    options = ["--device", "cpu", "--tune", "--test_search.lm_weight", "0.0", "--output", str(tmp_path / "out")]
+    options = ["--device", "cpu", "--tune", "--test_search.lm_weight", "0.0", "--out", str(tmp_path / "out")]
     assert evaluate.main([str(finished), *options]) == 0
     assert json.loads((tmp_path / "out" / "tuned.json").read_text())["splits"] == ["my_valid"]
     assert list(summary(tmp_path / "out").splits) == ["my_test"]
@@ -151,7 +151,7 @@ def test_a_search_is_tuned_on_the_split_that_is_asked_for(corpus, own, tmp_path)
     manifests = ["--data_folder", str(corpus), "--valid_manifest", str(own["valid"])]
     assert main([str(RECIPE), *TINY, *manifests, "--output_folder", str(tmp_path / "run")]) == 0
     options = ["--device", "cpu", "--tune", "--tune_split", "dev-clean", "--test_search.lm_weight", "0.0"]
-    assert evaluate.main([str(tmp_path / "run"), *options, "--output", str(tmp_path / "out")]) == 0
+    assert evaluate.main([str(tmp_path / "run"), *options, "--out", str(tmp_path / "out")]) == 0
     assert json.loads((tmp_path / "out" / "tuned.json").read_text())["splits"] == ["dev-clean"]
 
 

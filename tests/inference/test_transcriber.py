@@ -56,7 +56,7 @@ def test_words_are_those_of_the_text_and_in_order(transcriber, recordings):
 
 
 def test_it_writes_what_evaluate_writes(run, corpus, transcriber, greedy, tmp_path):
-    command = [str(run), "--output", str(tmp_path), "--device", "cpu", "--noprogressbar", "--workers", "0"]
+    command = [str(run), "--out", str(tmp_path), "--device", "cpu", "--noprogressbar", "--workers", "0"]
     assert evaluate.main([*command, "--nbest", "2"]) == 0
     for utterance in DecodedUtterance.read_all(decoded_file(tmp_path, "test-clean")):
         audio = tmp_path / utterance.audio
@@ -70,7 +70,7 @@ def test_a_recipe_that_tests_as_a_stream_transcribes_so(run, transcriber, record
     """Under the context of its tests, as evaluate.py does."""
     keys = {"test_chunk": 2, "test_left_chunks": 1}
     options = [f"--{key}={value}" for key, value in keys.items()] + ["--device", "cpu", "--noprogressbar"]
-    assert evaluate.main([str(run), "--output", str(tmp_path), "--workers", "0", *options]) == 0
+    assert evaluate.main([str(run), "--out", str(tmp_path), "--workers", "0", *options]) == 0
     model = Transcriber.load(run, device="cpu", settings=keys)
     for utterance in DecodedUtterance.read_all(decoded_file(tmp_path, "test-clean")):
         assert model.transcribe(tmp_path / utterance.audio).text == utterance.hypothesis

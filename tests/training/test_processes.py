@@ -72,8 +72,8 @@ def test_two_processes_equal_accumulation_and_may_take_turns_with_it(corpus, tmp
         "--average",
         "2",
     ]
-    assert evaluate_alone([*evaluate, "--output", str(tmp_path / "by-one")]) == 0
-    by_two = [*evaluate, "--output", str(tmp_path / "by-two")]
+    assert evaluate_alone([*evaluate, "--out", str(tmp_path / "by-one")]) == 0
+    by_two = [*evaluate, "--out", str(tmp_path / "by-two")]
     statuses, printed = together.run("evaluate", by_two, tmp_path / "evaluate.screen")
     assert statuses == [0, 0], printed
     assert printed.count("everything is written") == 1 and results(tmp_path / "by-two") == results(tmp_path / "by-one")

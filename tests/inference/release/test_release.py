@@ -226,8 +226,8 @@ def test_a_release_of_greedy_ctc(run, tmp_path):
 def test_a_release_is_evaluated_like_its_run(run, folder, corpus, capsys):
     """Only the corpus must be named. The rates are those of the run; another average there is none."""
     options = ["--data_folder", str(corpus), "--device", "cpu", "--noprogressbar", "--workers", "0"]
-    assert evaluate([str(run), "--output", str(folder.parent / "run"), *options]) == 0
-    assert evaluate([str(folder), "--output", str(folder.parent / "release"), *options]) == 0
+    assert evaluate([str(run), "--out", str(folder.parent / "run"), *options]) == 0
+    assert evaluate([str(folder), "--out", str(folder.parent / "release"), *options]) == 0
     assert results(folder.parent / "release") == results(folder.parent / "run")
     capsys.readouterr()
     assert evaluate([str(folder), "--average", "best-2", *options]) == 2
