@@ -45,8 +45,9 @@ def check_padding(build: Build) -> None:
                     y = mixer(garbage.to(dtype), mask, context)
                     for row, expected in zip(y, rows_alone, strict=True):
                         assert_near(row[: len(expected)], expected, f"{context}, {frames} frames")
-                    # The loss's noise is laid out by frames, so gradients compare at the same length only.
-                    if frames == FRAMES:
+                    # The loss's noise is laid out by frames, so gradients compare at the same length only; and in one
+                    # dtype, as they take most of the time.
+                    if frames == FRAMES and dtype == torch.float64:
                         for name, gradient in gradients(mixer, garbage.to(dtype), mask, context).items():
                             scale = plain[name].abs().max().clamp(min=1)
                             assert_near(gradient / scale, plain[name] / scale, f"gradient of {name}, {context}")
