@@ -341,9 +341,9 @@ def figures_of_transcribing():
         rates.setdefault((name, row["search"], row["mode"]), []).append(row["wer"])
     for (recipe, search, mode), wers in rates.items():
         cells = " | ".join(f"{wer:.2f}" for wer in (wers if len(wers) > 1 else wers * 3))
-        yield "docs/use.md", f"| {recipe} | {searches[search]} | {mode} | {cells} |"
+        yield "docs/long_recordings.md", f"| {recipe} | {searches[search]} | {mode} | {cells} |"
     for line in markdown(long_form["cost"]["rows"]).splitlines():
-        yield "docs/use.md", line
+        yield "docs/long_recordings.md", line
     server = read("server.json")
     times = f"{server['word_latency_p50_ms']:,} ms in the median, {server['word_latency_p95_ms']:,} ms for 95 %"
     yield "docs/streaming.md", times
