@@ -1,5 +1,6 @@
 """What a stranger's recipe cannot do: nothing that is not on the list is imported, built or run."""
 
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from recipes.config import flatten, load
 from recipes.config.__main__ import main as print_recipe
 from recipes.describe import describe
 from recipes.errors import RecipeError
+from recipes.inference.export.__main__ import main as export
 from recipes.lm import load_language_model
 
 NOT_LISTED = "is not on the list of what a recipe may name"
@@ -213,7 +215,13 @@ def test_own_mixers_in_a_run_folder_need_trust(own_mixer, hostile, capsys):
         load(path)
     assert load(path, trust=True).hparams["x"].__name__ == "Mine"
     assert evaluate.main([str(path.parent), "--trust"]) == 2
-    assert capsys.readouterr().err.startswith(f"error: {path.parent} has no tokenizer/tokenizer.model")
+    no_tokenizer = f"error: {path.parent} has no tokenizer/tokenizer.model"
+    assert capsys.readouterr().err.startswith(no_tokenizer)
+    if importlib.util.find_spec("onnx") and importlib.util.find_spec("onnxscript"):
+        assert export([str(path.parent), str(path.parent / "model.onnx")]) == 2
+        assert NOT_LISTED in capsys.readouterr().err
+        assert export([str(path.parent), str(path.parent / "model.onnx"), "--trust"]) == 2
+        assert capsys.readouterr().err.startswith(no_tokenizer)
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ def parse(argv=None) -> argparse.Namespace:
     parser.add_argument("--left_chunks", type=int, metavar="N", help="that a chunk of a stream sees (default: all)")
     parser.add_argument("--int8", action="store_true", help="weights of matrix products in 8 bits")
     parser.add_argument("--average", help="weights: best-5, last-5, or epochs 3-7; without it, those of the run's test")
+    parser.add_argument("--trust", action="store_true", help="the recipe may name any class: only of a run you know")
     options = parser.parse_args(argv)
     if options.part == TRANSDUCER and options.out.suffix == ".onnx":
         raise RecipeError(f"{options.out}: a transducer is a folder of three files: give a name without .onnx")
@@ -54,7 +55,8 @@ def main(argv=None):
         from recipes.inference.export.files import export_model, export_stream, export_transducer
     except ImportError as error:
         raise RecipeError(f"{error.name or error} is not installed: {INSTALL}") from None
-    loaded, int8 = load_model(options.run, Settings({"lm_folder": None}, average=options.average)), options.int8
+    settings = Settings({"lm_folder": None}, average=options.average, trust=options.trust)
+    loaded, int8 = load_model(options.run, settings), options.int8
     if options.part == STREAM:
         context, transducer = Context(options.chunk, options.left_chunks), options.out.suffix != ".onnx"
         if transducer and not isinstance(loaded.model.decoder, Transducer):
