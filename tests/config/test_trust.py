@@ -210,7 +210,7 @@ def test_own_mixers_in_an_own_recipe(own_mixer, hostile):
 
 
 def test_own_mixers_in_a_run_folder_need_trust(own_mixer, hostile, capsys):
-    path = hostile(f"x: !name:{own_mixer}\nmodel: !new:torch.nn.Identity", "recipe.yaml")
+    path = hostile(f"x: !name:{own_mixer}\nmodel: !new:torch.nn.Identity\nlm_folder: null", "recipe.yaml")
     with pytest.raises(RecipeError, match=NOT_LISTED):
         load(path)
     assert load(path, trust=True).hparams["x"].__name__ == "Mine"
