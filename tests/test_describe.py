@@ -162,3 +162,28 @@ def test_a_key_that_about_does_not_have(write, capsys):
     assert main([str(path)]) == 2
     message = "no such key 'about.published_detail'; did you mean 'about.published_details'?"
     assert capsys.readouterr().err == f"error: {path}: {message}\n"
+
+
+def test_keys_describe_another_model(write, capsys):
+    path = write("conv_only", about=ABOUT)
+    assert main([str(path), "--mixer", "xnor", "--layers", "3"]) == 0
+    line = capsys.readouterr().out
+    other = describe(path, {"mixer": "xnor", "layers": 3})
+    assert "Conformer, xnor" in line and f"{other.parameters / 1e6:.2f} M" in line
+    assert other.parameters > describe(path).parameters
+    assert line.rstrip().endswith("published: none"), "the recipe's figure is of its own model"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "no recipe given; usage: python -m recipes.describe hparams/NAME.yaml"),
+        (["RECIPE", "--mixr", "xnor"], "command line: no such key 'mixr'; did you mean 'mixer'?"),
+        (["RECIPE", "--json", "--markdown"], "give one of --json and --markdown"),
+        (["RECIPE", "--index", "--layers", "3"], "--index describes recipes as they are: leave out --layers"),
+    ],
+)
+def test_wrong_commands(options, message, write, capsys):
+    path = str(write("conv_only"))
+    assert main([path if option == "RECIPE" else option for option in options]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {message}")

@@ -1,5 +1,6 @@
 """What a recipe is, from its model and its `about`; nothing is computed or allocated."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,9 +58,10 @@ class LanguageModelDescription(NamedTuple):
     parameters: int
 
 
-def describe(path: Path) -> Description | LanguageModelDescription:
+def describe(path: Path, overrides: Mapping[str, object] = {}) -> Description | LanguageModelDescription:
     """Build the recipe's model of tensors that have shapes and no numbers.
 
+    overrides: keys of the recipe to change. Results that it quotes are then not this model's, and are left out.
     Raises RecipeError for what is no recipe, and for a key that `about` does not have."""
     source = read_recipe(path)
     if source.find("model") is None and source.find("language_model") is None:
@@ -68,8 +70,10 @@ def describe(path: Path) -> Description | LanguageModelDescription:
     whole = {"model.features": "!new:torch.nn.Identity"} if source.find("model") is not None else {}
     unset = {key: "none" for key in placeholders(source)}
     with FakeTensorMode(), torch.no_grad():
-        recipe = load(source, {**unset, **whole})
-        return (_describe_recogniser if whole else _describe_language_model)(recipe)
+        recipe = load(source, {**unset, **overrides, **whole})
+        description = (_describe_recogniser if whole else _describe_language_model)(recipe)
+    of_another = description.about._replace(published="", published_details="", ours="")
+    return description._replace(about=of_another) if overrides else description
 
 
 def streaming_state(model: Recogniser) -> int | None:
