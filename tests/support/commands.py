@@ -13,6 +13,7 @@ from pathlib import Path
 
 from recipes.config import flatten
 from recipes.config.arguments import parse_arguments
+from recipes.describe.__main__ import parse as parse_describe
 
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -82,6 +83,10 @@ def check_python(words: list[str], monkeypatch) -> None:
     if program == "pytest":
         files = [word for word in argv if word.startswith("tests")]
         assert files and all(Path(file.partition("::")[0]).exists() for file in files)
+    elif program == "recipes.describe":
+        recipes, _, keys = parse_describe(argv)
+        for recipe in recipes:
+            flatten(recipe, keys)
     elif program in TAKE_A_RECIPE:
         if argv != ["--help"]:
             check_recipe(argv)
