@@ -86,7 +86,8 @@ class LanguageModelExperiment(Experiment):
         return text_files(sources, use) if sources else []
 
     def count_text(self, files_of: dict[str, list[Path]]) -> dict[str, TextSize]:
-        sizes, tokenizer = {}, tokenizer_of(self.folder)
+        begins = self.newest is None and self.trains  # the tokenizer has just been copied, and is no recorded one's yet
+        sizes, tokenizer = {}, load_tokenizer(self.folder / TOKENIZER) if begins else tokenizer_of(self.folder)
         for use, files in files_of.items():
             if files:
                 check_tokenizer(files, tokenizer)

@@ -147,7 +147,7 @@ class Experiment:
     def prepare(self) -> None:
         """Read the data, and make the Brain. What the run is then made of is recorded, not of a refused command."""
         self.data, self.run_data = on_main_process(lambda: (self.prepare_data(), self.run_data))
-        self.tokenizer = tokenizer_of(self.folder)
+        self.tokenizer = tokenizer_of(self.folder, self.run_data)
         self.make_brain()
         on_main_process(self.keep)
 

@@ -64,9 +64,12 @@ class RunData:
         return replace(new, earlier=[*self.earlier, EarlierData(epoch, self.train, self.valid)])
 
 
-def tokenizer_of(folder: Path) -> SentencePieceProcessor:
-    """The tokenizer of a run folder. Raises RecipeError when there is none, or not the one of the run's training."""
-    path, data = Path(folder) / TOKENIZER, RunData.read(folder)
+def tokenizer_of(folder: Path, data: RunData | None = None) -> SentencePieceProcessor:
+    """The tokenizer of a run folder. Raises RecipeError when there is none, or not the one of the run's training.
+
+    data: of the run, where the folder is yet to record them.
+    """
+    path, data = Path(folder) / TOKENIZER, data or RunData.read(folder)
     if data is not None and checksum(path) != data.tokenizer:
         problem = "is not the one" if path.is_file() else "is missing: it is the one"
         raise RecipeError(

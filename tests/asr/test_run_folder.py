@@ -248,6 +248,17 @@ def test_a_refused_command_does_not_record_new_data(corpus, run, tmp_path, capsy
     assert train(corpus, run, "--number_of_epochs", "2") == 0
 
 
+def test_a_run_that_was_stopped_before_its_first_checkpoint_may_begin_with_other_data(corpus, run, tmp_path):
+    """Its folder has the record of the first data already."""
+    shutil.rmtree(run / "checkpoints")
+    for name in ("averaged.ckpt", "summary.json"):
+        (run / name).unlink()
+    data, record = with_split(corpus, tmp_path / "data"), json.loads((run / "data.json").read_text())
+    assert train(data, run) == 0
+    now = json.loads((run / "data.json").read_text())
+    assert now["tokenizer"] != record["tokenizer"] and len(now["train"]["files"]) == 2 and not now["earlier"]
+
+
 def test_new_data_may_not_follow_within_an_epoch(corpus, run, tmp_path, capsys):
     newest = max((run / "checkpoints").glob("CKPT*"))
     index = newest / "CKPT.yaml"

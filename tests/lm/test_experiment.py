@@ -308,6 +308,22 @@ def test_another_tokenizer_for_the_same_run(folder, tmp_path, error_of):
     assert own.read_bytes() == content
 
 
+def test_a_run_that_was_stopped_before_its_first_checkpoint_may_begin_with_another_tokenizer(folder, tmp_path):
+    """Its folder has the record of the first one already. The other is of fewer sentences."""
+    texts, output = shutil.copytree(folder, tmp_path / "texts"), tmp_path / "run"
+    assert train(texts, output) == 0
+    shutil.rmtree(output / "checkpoints")
+    for name in ("averaged.ckpt", "summary.json"):
+        (output / name).unlink()
+    before, manifest = (texts / "tokenizer.model").read_bytes(), tmp_path / "manifest.csv"
+    rows = [[f"1-2-{number}", 1.0, "a.flac", "1-2", text] for number, text in enumerate(SENTENCES * 3)]
+    manifest.write_bytes(to_csv([*rows, ["1-2-99", 1.0, "a.flac", "1-2", SENTENCES[0]]]))
+    train_tokenizer(manifest, texts, "char", 32)
+    assert (texts / "tokenizer.model").read_bytes() != before
+    assert train(texts, output) == 0
+    assert (output / "tokenizer" / "tokenizer.model").read_bytes() == (texts / "tokenizer.model").read_bytes()
+
+
 def test_other_text_is_refused_and_may_be_allowed(folder, tmp_path, capsys):
     texts, output = shutil.copytree(folder, tmp_path / "texts"), tmp_path / "run"
     assert train(texts, output) == 0
