@@ -51,6 +51,7 @@ def figures():
         listed = " / ".join(seconds[mixer, frames] for frames in (500, 2000, 8000))
         yield "docs/comparisons.md", f"{mixer} {listed}"
     yield from figures_of_the_goal(context)
+    yield from figures_of_the_warmup()
     yield from figures_of_the_search()
     yield from figures_of_the_findings()
     yield from figures_of_swapping()
@@ -105,6 +106,12 @@ def figures_of_the_goal(context: dict):
         p = "baseline" if split["p"] is None else "< 0.001" if split["p"] < 0.001 else f"{split['p']:.3f}"
         wer, seconds = f"{split['mean']:.2f} ± {split['spread']:.2f}", f"{context[trained]['train_seconds']:.0f}"
         yield "docs/comparisons.md", f"| {label} | {shares} | {wer} | {p} | {work:.2f} | {seconds} |"
+
+
+def figures_of_the_warmup():
+    split = read("bakeoff_attention_warmup/summary.json")["mixers"]["attention_w300"]["splits"]["test-clean"]
+    for page in ("docs/comparisons.md", "docs/findings.md"):
+        yield page, f"{split['mean']:.2f} ± {split['spread']:.2f} %"
 
 
 def figures_of_the_search():
