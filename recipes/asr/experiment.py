@@ -69,13 +69,13 @@ class ASRExperiment(Experiment):
         check_score_normalizer(self.hparams)
         if self.hparams.get("init_from"):
             if not (self.test_only or has_weights(self.folder)):
-                self.transfer.check(self.hparams["freeze"])  # errors of it come before anything is written
+                self.transfer.check(self.hparams.get("freeze"))  # errors of it come before anything is written
         elif alone := [key for key in ("freeze", "new_tokenizer") if self.hparams.get(key)]:
             raise RecipeError(f"{self.recipe.path}: {alone[0]} is for weights of another run: give --init_from")
 
     def check_stage(self) -> None:
         super().check_stage()
-        if self.hparams["find_batch"] and not self.trains:
+        if self.hparams.get("find_batch") and not self.trains:
             raise RecipeError(
                 f"--find_batch tries batches to train with, and {self.folder} would only be tested: give another "
                 "--output_folder"
@@ -85,11 +85,11 @@ class ASRExperiment(Experiment):
     def transfer(self) -> Transfer:
         """The weights that a new training takes from `init_from`."""
         point = read_starting_point(Path(self.hparams["init_from"]))
-        return Transfer(point, self.model, new_tokenizer=bool(self.hparams["new_tokenizer"]))
+        return Transfer(point, self.model, new_tokenizer=bool(self.hparams.get("new_tokenizer")))
 
     def keeps_tokenizer(self) -> bool:
         """Whether the run uses the tokenizer of `init_from`."""
-        return bool(self.hparams.get("init_from")) and not self.hparams["new_tokenizer"]
+        return bool(self.hparams.get("init_from")) and not self.hparams.get("new_tokenizer")
 
     def begin_with_other_weights(self) -> None:
         """With `init_from`: load its weights, unless there is a checkpoint to resume from, and freeze parts."""
@@ -99,7 +99,7 @@ class ASRExperiment(Experiment):
             for line in self.transfer.apply():
                 self.logger.info(line)
             on_main_process(lambda: self.transfer.write(self.folder))
-        if self.hparams["freeze"]:
+        if self.hparams.get("freeze"):
             self.logger.info(freeze(self.model, self.hparams["freeze"]))
 
     # --- data ------------------------------------------------------------------------------------------------
@@ -229,7 +229,7 @@ class ASRExperiment(Experiment):
         )
         self.check_warmup()
         training_set = TrainingSet(train, self.brain.batches)
-        if self.hparams["find_batch"]:
+        if self.hparams.get("find_batch"):
             raise ProposalMade(propose_batch_seconds(self.brain, training_set))
         self.logger.info(check_largest_batch(self.brain, training_set))
         self.brain.fit(

@@ -140,6 +140,28 @@ KEYS = {
 # Keys that may stay unset, and are null then, where one of these others is given.
 INSTEAD = {"data_folder": ("train_manifest", "valid_manifest", "test_manifest")}
 
+# What a recipe that trains must have, by the key that holds its model: keys that programs read without asking whether
+# they are there.
+_OF_EVERY_RUN = (
+    *("seed", "output_folder", "tensorboard", "workers", "vocab_size", "number_of_epochs", "average_checkpoints"),
+    *("label_smoothing", "lr", "lr_schedule", "opt_class"),
+)
+NEEDED = {
+    "model": (
+        *_OF_EVERY_RUN,
+        *("recipe", "data_folder", "train_splits", "valid_splits", "test_splits", "max_seconds", "speeds"),
+        *("mixer", "token_type", "normalize_utterances", "batch_seconds", "batch_buckets", "ascending_epochs"),
+        *("masks_from_epoch", "ctc_weight", "keep_last_checkpoints", "valid_search", "valid_search_interval"),
+        *("test_search", "test_batch_seconds", "lm_folder"),
+    ),
+    "language_model": (
+        *_OF_EVERY_RUN,
+        *("tokenizer", "train_text", "valid_text", "test_text"),
+        *("batch_sentences", "longest_sentence", "shuffle_sentences"),
+    ),
+}
+WHOLE = {"model": "conformer.yaml", "language_model": "lm_transformer.yaml"}  # recipes in hparams that have them all
+
 DECAYS = ("head", "channel")  # of gated_delta
 
 # Arguments of classes and functions on the list (see `recipes.config.trust`), wherever they stand in a recipe.

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from recipes.config.keys import ARGUMENTS, values_of
+from recipes.config.keys import ARGUMENTS, NEEDED, WHOLE, values_of
 from recipes.config.source import STANDARD, Source, child, plain, written
 from recipes.config.trust import names_listed
 from recipes.config.values import ANY, Values
@@ -31,9 +31,18 @@ def check_values(name: str, values: Mapping[str, object]) -> None:
 
 
 def check_training(name: str, values: Mapping[str, object]) -> None:
-    """Try whether the recipe `name` can make its optimizer and its learning rates. Raises RecipeError, one line."""
+    """Whether the recipe `name` has what training needs, and can make its optimizer and its learning rates.
+
+    Raises RecipeError, one line."""
     import torch  # here, since what only reads recipes needs no torch
 
+    for model, needed in NEEDED.items():
+        missing = [key for key in needed if key not in values] if model in values else []
+        if missing:
+            of = f"hparams/{WHOLE[model]}"
+            raise RecipeError(
+                f"{name}: no key {', '.join(missing)}, which training needs: see {of}, or name it as base"
+            )
     optimizer, schedule = values.get("opt_class"), values.get("lr_schedule")
     if optimizer is not None:
         trial = _tried(f"{name}: opt_class", optimizer, [torch.zeros(1, requires_grad=True)])
