@@ -42,22 +42,25 @@ class Arguments(NamedTuple):
     overrides: dict[str, object]  # keys of the recipe
 
 
-def parse_arguments(argv: Sequence[str] | None = None, description: str = "", usage: str | None = None) -> Arguments:
+def parse_arguments(
+    argv: Sequence[str] | None = None, description: str = "", usage: str | None = None, key: str = ""
+) -> Arguments:
     """Split a command line (sys.argv where None) into the recipe, SpeechBrain's run options and recipe keys.
 
     Forms: `--key value`, `--key=value`, and `--key` alone for true. The last of several wins. An option that
     is also a key of the recipe (`precision`) sets both, so that the kept recipe tells what was run.
     `--help` prints a help text and leaves with status 0. usage: of a program that takes something else first.
+    key: of the recipes that the program is for, which are listed; all are without it.
 
     Raises RecipeError for no recipe, more than one, one that cannot be read, or a bad value of a run option.
     Whether recipe keys and their values fit is checked by `recipes.config.load`."""
     argv, usage = list(sys.argv[1:] if argv is None else argv), usage or _usage()
     if "--help" in argv or "-h" in argv:
-        print(help_text(description))
+        print(help_text(description, key))
         raise SystemExit(0)
     recipes, values = split(argv, usage=usage, flags=FLAGS, lists=LIST_OPTIONS)
     if not recipes:
-        raise RecipeError(f"no recipe given; usage: {usage}; recipes: {_recipe_names()}")
+        raise RecipeError(f"no recipe given; usage: {usage}; recipes: {_recipe_names(key)}")
     if len(recipes) > 1:
         raise RecipeError(f"'{recipes[1]}' is one argument too many; usage: {usage}")
     recipe = Path(recipes[0])
@@ -75,7 +78,7 @@ def parse_arguments(argv: Sequence[str] | None = None, description: str = "", us
     return Arguments(recipe, source, _run_options(recipe, run_options), overrides)
 
 
-def help_text(description: str) -> str:
+def help_text(description: str, key: str = "") -> str:
     """What `--help` prints."""
     options = {
         **HELP_TEXTS,
@@ -86,7 +89,7 @@ def help_text(description: str) -> str:
         "",
         *textwrap.wrap(description, 100),
         "",
-        f"recipes in hparams: {_recipe_names()}",
+        f"recipes in hparams: {_recipe_names(key)}",
         "",
         "Any key of the recipe can be given: --lr 1e-3, --mixer xnor, --model.dropout 0.2 for a key inside",
         'another, --mixer "summarymixing*10+attention*2" for a hybrid. Values are YAML (true, null, [1, 2]).',
@@ -109,8 +112,16 @@ def _usage() -> str:
     return f"{name} hparams/NAME.yaml [--key value …]"
 
 
-def _recipe_names() -> str:
-    return ", ".join(sorted(file.stem for file in Path("hparams").glob("*.yaml"))) or "none in ./hparams"
+def _recipe_names(key: str) -> str:
+    files = (file for file in Path("hparams").glob("*.yaml") if not key or _has_key(file, key))
+    return ", ".join(sorted(file.stem for file in files)) or "none in ./hparams"
+
+
+def _has_key(file: Path, key: str) -> bool:
+    try:
+        return read_recipe(file, trust=True).find(key) is not None  # nothing of it is built
+    except RecipeError:
+        return True  # its own error is for whoever asks for it
 
 
 def _with_implied(run_options: dict[str, object]) -> dict[str, object]:

@@ -279,7 +279,7 @@ def run_experiment(kind: type[Experiment], argv: Sequence[str] | None, descripti
 
     argv: without the program's name; None: the command line's.
     """
-    arguments = parse_arguments(argv, description)
+    arguments = parse_arguments(argv, description, key=kind.model_key)
     if arguments.source.find(kind.model_key) is None:
         raise RecipeError(f"{arguments.recipe} is {kind.wrong_recipe}")
     overrides = arguments.overrides

@@ -240,6 +240,14 @@ def test_command_line_without_recipe_lists_them(write, tmp_path, monkeypatch):
     assert error_of(parse_arguments, None) == expected
 
 
+def test_only_recipes_with_the_programs_key_are_listed(write, tmp_path, monkeypatch):
+    write("language_model: 1\n", "lm")
+    write("base: lm.yaml\n", "lm_small")
+    write("model: 1\n", "conformer")
+    monkeypatch.chdir(tmp_path)
+    assert error_of(parse_arguments, [], "", "train_lm.py", "language_model").endswith("; recipes: lm, lm_small")
+
+
 def test_help_explains_keys_and_lists_run_options(capsys):
     with pytest.raises(SystemExit) as caught:
         parse_arguments(["--help"], "Train a recogniser.")
