@@ -166,11 +166,11 @@ def _content(source: Path, rows: list[Row | BadRow], places: _Places) -> tuple[C
         else:
             utterances[utterance.id] = utterance
     repeated = {identifier for identifier, count in seen.items() if count > 1}
-    problems[DUPLICATE] += repeated
+    problems[DUPLICATE] += (identifier for identifier in repeated for _ in range(seen[identifier]))
     kept = [utterances[identifier] for identifier in sorted(utterances.keys() - repeated)]
     problems[NO_FILE] = [identifier for identifier in problems[NO_FILE] if identifier not in repeated]
     bad = sum(isinstance(row, BadRow) for row in rows)
-    content = Content(str(source), Path(places.root), kept, len(seen) + bad, problems, first_lines)
+    content = Content(str(source), Path(places.root), kept, seen.total() + bad, problems, first_lines)
     marks = [f"\0{places.in_manifest(path)}\0{mark}" for path, mark in sorted(places.marks.items())]
     return content, marks
 

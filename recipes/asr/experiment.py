@@ -34,7 +34,7 @@ from recipes.scoring import RunSummary, read_pairs
 from recipes.training.experiment import Experiment
 from recipes.training.processes import on_main_process
 from recipes.training.run_data import DataPart, RunData
-from recipes.training.run_folder import TOKENIZER, has_weights
+from recipes.training.run_folder import RECIPE, TOKENIZER, has_weights
 
 Splits = str | Sequence[str]  # "auto" or names
 
@@ -62,8 +62,9 @@ class ASRExperiment(Experiment):
         check_consistency(self.recipe.path, self.hparams)
         check_joining(self.recipe.path, self.hparams)
         wanted = ("test",) if self.test_only else USES
+        named = [use for use in wanted if self.hparams[f"{use}_splits"] != []]
         try:
-            self.corpus.check_named([use for use in wanted if self.hparams[f"{use}_splits"] != []])
+            self.corpus.check_named(named)
         except DataError as error:
             raise RecipeError(f"{self.recipe.path}: {error}") from None
         check_score_normalizer(self.hparams)
@@ -72,6 +73,8 @@ class ASRExperiment(Experiment):
                 self.transfer.check(self.hparams.get("freeze"))  # errors of it come before anything is written
         elif alone := [key for key in ("freeze", "new_tokenizer") if self.hparams.get(key)]:
             raise RecipeError(f"{self.recipe.path}: {alone[0]} is for weights of another run: give --init_from")
+        if set(named) - self.corpus.manifests.keys() and not (self.folder / RECIPE).exists():
+            self.corpus.splits_root()  # a mistyped folder leaves no run behind
 
     def check_stage(self) -> None:
         super().check_stage()

@@ -11,7 +11,8 @@ from recipes import release_files
 from recipes.asr.contexts import check_contexts
 from recipes.asr.searches import check_searches
 from recipes.config import load, read_recipe
-from recipes.config.keys import Role, free_keys, keys_of
+from recipes.config.keys import TO_TEST, Role, free_keys, keys_of
+from recipes.config.limits import check_needed
 from recipes.config.source import Source, plain
 from recipes.errors import RecipeError
 from recipes.lm.saved_model import load_language_model
@@ -61,6 +62,7 @@ class SavedRun:
             raise RecipeError(f"{folder} is no run of a recogniser: a language model is for --lm_folder")
         self.recipe = load(self.source, overrides, training=False)
         self.hparams = self.recipe.hparams
+        check_needed(str(folder / "recipe.yaml"), self.hparams, {"model": TO_TEST})
         check_decoding_keys(overrides, self.hparams)
         check_contexts(folder / "recipe.yaml", self.hparams)
         check_searches(folder / "recipe.yaml", self.hparams)
@@ -133,7 +135,7 @@ def load_search_language_model(hparams: Mapping, tokenizer: Path) -> Transformer
     folder, search = hparams["lm_folder"], hparams["test_search"]
     if folder is None or search is None:
         return None
-    if search is not None and not search.takes_lm:
+    if not search.takes_lm:
         raise RecipeError(f"{type(search).__name__} takes no language model: give --lm_folder null")
     language_model = load_language_model(Path(str(folder)), tokenizer)
     outputs = hparams["model"].ctc.out_features

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from recipes.bakeoff.recipe import content_of
-from recipes.config.keys import Role, keys_of
+from recipes.config.keys import SEED, Role, keys_of
 from recipes.errors import RecipeError
 
 # What belongs to the comparison as a whole, or to one of its runs.
@@ -66,6 +66,9 @@ def make_seeds(numbers: Sequence[int], first: int) -> list[int]:
             f"--seeds {numbers[0]}: one number says how many; for one seed, --seed {numbers[0]} --seeds 1"
         )
     seeds = list(range(first, first + numbers[0])) if len(numbers) == 1 else list(numbers)
+    for seed in seeds:
+        if not SEED.accept(seed):
+            raise RecipeError(f"--seeds {' '.join(map(str, numbers))}: a seed is {SEED}, not {seed}")
     if not seeds or len(set(seeds)) < len(seeds):
         raise RecipeError(f"--seeds {' '.join(map(str, numbers))}: give how many, or several different ones")
     return seeds

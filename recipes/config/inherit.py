@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ruamel.yaml.nodes import MappingNode, ScalarNode
 
+from data_prep.files import expand_user
 from recipes.config.keys import Role, keys_of
 from recipes.config.merge import Edit, edited, key_span, merge_edits, set_edits
 from recipes.config.messages import nearest
@@ -48,7 +49,7 @@ def _with_base(path: Path, above: tuple[Path, ...], trust: Trust) -> Source:
     base_node = source.find("base")
     if base_node is None:
         return source
-    base_path = path.parent / base_node.value if isinstance(base_node, ScalarNode) else path.parent
+    base_path = path.parent / expand_user(base_node.value) if isinstance(base_node, ScalarNode) else path.parent
     above = (*above, path.resolve())
     if not base_path.is_file():
         beside = sorted(file.name for file in base_path.parent.glob("[!.]*.yaml") if file.resolve() not in above)

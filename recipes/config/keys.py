@@ -140,23 +140,28 @@ KEYS = {
 # Keys that may stay unset, and are null then, where one of these others is given.
 INSTEAD = {"data_folder": ("train_manifest", "valid_manifest", "test_manifest")}
 
+# Paths of the programs themselves, which may begin with ~; data folder, manifests and texts are for whoever reads them.
+PATHS = {"output_folder", "tokenizer", "lm_folder", "init_from"}
+
 # What a recipe that trains must have, by the key that holds its model: keys that programs read without asking whether
 # they are there.
 _OF_EVERY_RUN = (
-    *("seed", "output_folder", "tensorboard", "workers", "vocab_size", "number_of_epochs", "average_checkpoints"),
+    *("seed", "output_folder", "tensorboard", "vocab_size", "number_of_epochs", "average_checkpoints"),
     *("label_smoothing", "lr", "lr_schedule", "opt_class"),
 )
+# The same for whatever tests or uses a trained recogniser.
+TO_TEST = ("data_folder", "mixer", "workers", "test_batch_seconds", "test_search", "valid_search", "lm_folder")
 NEEDED = {
     "model": (
         *_OF_EVERY_RUN,
-        *("recipe", "data_folder", "train_splits", "valid_splits", "test_splits", "max_seconds", "speeds"),
-        *("mixer", "token_type", "normalize_utterances", "batch_seconds", "batch_buckets", "ascending_epochs"),
-        *("masks_from_epoch", "ctc_weight", "keep_last_checkpoints", "valid_search", "valid_search_interval"),
-        *("test_search", "test_batch_seconds", "lm_folder"),
+        *TO_TEST,
+        *("recipe", "train_splits", "valid_splits", "test_splits", "max_seconds", "speeds", "token_type"),
+        *("normalize_utterances", "batch_seconds", "batch_buckets", "ascending_epochs"),
+        *("masks_from_epoch", "ctc_weight", "keep_last_checkpoints", "valid_search_interval"),
     ),
     "language_model": (
         *_OF_EVERY_RUN,
-        *("tokenizer", "train_text", "valid_text", "test_text"),
+        *("workers", "tokenizer", "train_text", "valid_text", "test_text"),
         *("batch_sentences", "longest_sentence", "shuffle_sentences"),
     ),
 }
@@ -167,13 +172,12 @@ DECAYS = ("head", "channel")  # of gated_delta
 # Arguments of classes and functions on the list (see `recipes.config.trust`), wherever they stand in a recipe.
 ARGUMENTS = {
     **dict.fromkeys(("d_model", "vocab_size", "layers", "heads", "d_ffn", "csgu_units", "kernel_size"), SIZE),
-    **dict.fromkeys(
-        ("n_mels", "sample_rate", "state_size", "expansion", "conv_size", "degree", "window", "tokens", "history"), SIZE
-    ),
+    **dict.fromkeys(("n_mels", "state_size", "expansion", "conv_size", "degree", "window", "tokens", "history"), SIZE),
     **dict.fromkeys(
         ("hypernet_size", "local_size", "summary_size", "step_rank", "window_length", "size"), or_null(SIZE)
     ),
     "joint_size": SIZE,
+    "sample_rate": Values("16000, at which recordings are read", lambda value: value == 16000),
     "channels": SIZES,
     "hidden_sizes": or_null(SIZES),
     **dict.fromkeys(("probability", "left_probability"), SHARE),

@@ -1,6 +1,6 @@
 """Values that no run can have, found before anything is computed. The limits stand in `recipes.config.keys`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
@@ -30,24 +30,32 @@ def check_values(name: str, values: Mapping[str, object]) -> None:
             raise RecipeError(_out_of_limits(name, key, values_of(key), _yaml(value)))
 
 
+def check_needed(name: str, values: Mapping[str, object], needed: Mapping[str, Sequence[str]] = NEEDED) -> None:
+    """Whether the recipe `name` has the keys that programs read. needed: by the model's key. Raises RecipeError."""
+    for model, keys in needed.items():
+        missing = [key for key in keys if key not in values] if model in values else []
+        if missing:
+            whole = f"hparams/{WHOLE[model]}"
+            raise RecipeError(
+                f"{name}: no key {', '.join(missing)}: see {whole}, which has them all, or name it as base"
+            )
+
+
 def check_training(name: str, values: Mapping[str, object]) -> None:
     """Whether the recipe `name` has what training needs, and can make its optimizer and its learning rates.
 
     Raises RecipeError, one line."""
     import torch  # here, since what only reads recipes needs no torch
 
-    for model, needed in NEEDED.items():
-        missing = [key for key in needed if key not in values] if model in values else []
-        if missing:
-            of = f"hparams/{WHOLE[model]}"
-            raise RecipeError(
-                f"{name}: no key {', '.join(missing)}, which training needs: see {of}, or name it as base"
-            )
+    check_needed(name, values)
     optimizer, schedule = values.get("opt_class"), values.get("lr_schedule")
     if optimizer is not None:
-        trial = _tried(f"{name}: opt_class", optimizer, [torch.zeros(1, requires_grad=True)])
+        weight = torch.zeros(1, requires_grad=True)
+        trial = _tried(f"{name}: opt_class", optimizer, [weight])
         if not isinstance(trial, torch.optim.Optimizer):
             raise RecipeError(f"{name}: opt_class must be an optimizer, not {type(trial).__name__}")
+        weight.grad = torch.zeros(1)
+        _tried(f"{name}: opt_class: no optimizer for this training", trial.step)
     if schedule is not None:
         share = _tried(f"{name}: lr_schedule", schedule, 1, 10)
         if not isinstance(share, float | int):

@@ -7,9 +7,10 @@ import ruamel.yaml
 from hyperpyyaml import load_hyperpyyaml
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
+from data_prep.files import expand_user
 from recipes.config.content import recipe_hash
 from recipes.config.flattening import flattened
-from recipes.config.keys import INSTEAD
+from recipes.config.keys import INSTEAD, PATHS
 from recipes.config.limits import check_training, check_values
 from recipes.config.merge import dump
 from recipes.config.names import CALLABLE_TAGS
@@ -17,6 +18,12 @@ from recipes.config.overrides import Overrides
 from recipes.config.references import placeholders
 from recipes.config.source import STANDARD, Source
 from recipes.errors import RecipeError
+
+# What a constructor, or arithmetic with references, may raise for values that it cannot take.
+MISTAKES = (
+    *(ValueError, TypeError, AssertionError, RuntimeError, OSError),
+    *(AttributeError, LookupError, ArithmeticError),
+)
 
 
 class Recipe(NamedTuple):
@@ -53,9 +60,12 @@ def load(recipe: Path | Source, overrides: Overrides = (), *, trust: bool = Fals
         hparams = load_hyperpyyaml(text, loader=loader)
     except _ConstructionError as error:
         raise RecipeError(f"{path}: {error}") from error.__cause__
-    except (ValueError, TypeError, ruamel.yaml.error.YAMLError) as error:
+    except (*MISTAKES, ruamel.yaml.error.YAMLError) as error:
         raise RecipeError(f"{path}: {_in_one_line(error)}") from error
     check_values(source.name, {key: value for key, value in hparams.items() if key not in unset})
+    for key in PATHS & hparams.keys():
+        if isinstance(hparams[key], str):
+            hparams[key] = str(expand_user(hparams[key]))
     if training:
         check_training(source.name, hparams)
     name = source.find("recipe")
@@ -88,7 +98,7 @@ class _Loader(ruamel.yaml.SafeLoader):
             raise _ConstructionError(f"{self.keys[id(node)]}: '{node.tag}' was not checked")
         try:
             return super().construct_object(node, deep)
-        except (ValueError, TypeError, AssertionError, RuntimeError, OSError) as error:
+        except MISTAKES as error:
             raise _ConstructionError(f"{self.keys[id(node)]}: {_in_one_line(error)}") from error
 
     def _name_all(self, node, key):
@@ -128,4 +138,8 @@ def _callables(root: MappingNode) -> frozenset[str]:
 def _in_one_line(error: Exception) -> str:
     # HyperPyYAML puts its own words before a TypeError's: the last argument is the constructor's message.
     text = str(error.args[-1]) if isinstance(error, TypeError) and error.args else str(error)
-    return " ".join(text.split()) or type(error).__name__
+    text = " ".join(text.split())
+    # Of a KeyError the text is the key alone.
+    return (
+        f"{type(error).__name__}: {text}" if isinstance(error, LookupError) and text else text or type(error).__name__
+    )

@@ -92,10 +92,10 @@ def _bracketed(path: list[str]) -> str:
 
 
 def _check_order(source: Source, key: str, node: ScalarNode, reference: str, target: Node) -> None:
-    """HyperPyYAML leaves a bare reference to a bare reference further down unresolved."""
+    """HyperPyYAML leaves a bare reference to another reference further down unresolved; with arithmetic it does not."""
     if not isinstance(target, ScalarNode) or target.tag not in REFERENCE_TAGS:
         return
-    if re.fullmatch("<[^>]*>", target.value) and target.start_mark.index > node.start_mark.index:
+    if re.fullmatch("<[^>]*>", node.value) and target.start_mark.index > node.start_mark.index:
         problem = f"refers to {reference}, which further down refers to {target.value}"
         raise RecipeError(f"{source.name}: '{key}' {problem}: write {target.value} here, or move '{key}' below")
 

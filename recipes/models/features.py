@@ -55,6 +55,7 @@ class LogMel(Streaming):
             floor=(floor, NUMBER),
             range_db=(range_db, or_null(POSITIVE)),
         )
+        self.n_mels = n_mels
         self.window_length, self.hop = window_length or sample_rate // 40, sample_rate // 100
         self.sample_rate, self.floor, self.range_db = sample_rate, 10 ** (floor / 10), range_db
         if range_db is not None:
@@ -141,6 +142,7 @@ class GlobalNorm(nn.Module):
     def __init__(self, n_mels: int = 80):
         super().__init__()
         check_options("GlobalNorm", n_mels=(n_mels, SIZE))
+        self.n_mels = n_mels
         self.register_buffer("mean", torch.zeros(n_mels))
         self.register_buffer("std", torch.ones(n_mels))
 

@@ -48,7 +48,7 @@ class ConvFrontend(Streaming):
             channels=(channels, SIZES),
             dropout=(dropout, SHARE),
         )
-        self.ends = ends
+        self.n_mels, self.ends = n_mels, ends
         if ends == "reflect":
             self.cannot_stream = "with ends: reflect it mirrors the end of the utterance"
         self.convs, self.norms = nn.ModuleList(), nn.ModuleList()

@@ -39,6 +39,7 @@ class Recogniser(nn.Module):
     encoder: ``(frames [B, T, d_model], lengths) -> Encoded``. decoder: ``(Encoded, tokens) -> logits``; None for CTC
     alone.
     Everything that is trained is called in ``forward``, because distributed training wraps no other method.
+    Raises ValueError for features, normalisation and front end of different n_mels.
     """
 
     # The parts that have a row for each token, and are of no use with another tokenizer.
@@ -58,6 +59,11 @@ class Recogniser(nn.Module):
     ):
         super().__init__()
         check_options("Recogniser", d_model=(d_model, SIZE), vocab_size=(vocab_size, SIZE))
+        parts = {"features": features, "normalize": normalize, "frontend": frontend}
+        bands = {name: part.n_mels for name, part in parts.items() if hasattr(part, "n_mels")}
+        if len(set(bands.values())) > 1:
+            sizes = ", ".join(f"{name} {n_mels}" for name, n_mels in bands.items())
+            raise ValueError(f"Recogniser: its parts must have the same n_mels, not {sizes}")
         self.features, self.normalize, self.augment = features, normalize, augment
         self.frontend, self.encoder, self.decoder = frontend, encoder, decoder
         self.ctc = nn.Linear(d_model, vocab_size)

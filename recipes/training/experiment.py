@@ -69,8 +69,8 @@ class Experiment:
             raise RecipeError(f"--debug trains anew, in {self.folder}: it has nothing for --test_only to test")
         if self.test_only and not has_weights(self.folder):
             raise RecipeError(f"no finished epoch in {self.folder / CHECKPOINTS}: train before testing")
-        self.check()
         self.machine = Machine(recipe, run_options)
+        self.check()
         if self.machine.device == "cpu":
             keep_freed_memory()
 

@@ -41,6 +41,11 @@ def test_wrong_data_folder(tmp_path, error_of):
     assert error_of(train, tmp_path / "none", tmp_path / "run") == message
 
 
+def test_a_wrong_data_folder_leaves_no_run_behind(tmp_path, error_of):
+    error_of(train, tmp_path / "none", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_data_folder_without_a_corpus(tmp_path, error_of):
     (tmp_path / "music").mkdir()
     assert error_of(train, tmp_path / "music", tmp_path / "run") == (

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from recipes.config import flatten, load
-from recipes.config.keys import NEEDED, WHOLE
+from recipes.config.keys import NEEDED, TO_TEST, WHOLE
+from recipes.config.limits import check_needed
 from recipes.errors import RecipeError
 
 ROOT = Path(__file__).parents[2]
@@ -77,6 +78,11 @@ def test_a_recipe_without_a_needed_key_is_refused_in_one_line(model, keys, tmp_p
     with pytest.raises(RecipeError) as raised:
         load(recipe)
     assert str(raised.value) == (
-        f"{recipe}: no key {', '.join(keys)}, which training needs: see hparams/{WHOLE[model]}, or name it as base"
+        f"{recipe}: no key {', '.join(keys)}: see hparams/{WHOLE[model]}, which has them all, or name it as base"
     )
-    assert load(recipe, training=False).hparams, "a run that was trained otherwise can still be loaded"
+
+
+def test_what_tests_a_run_asks_only_for_what_it_reads():
+    check_needed("recipe.yaml", dict.fromkeys(("model", *TO_TEST)), {"model": TO_TEST})
+    with pytest.raises(RecipeError, match=r"recipe\.yaml: no key lm_folder: see hparams"):
+        check_needed("recipe.yaml", dict.fromkeys({"model", *TO_TEST} - {"lm_folder"}), {"model": TO_TEST})

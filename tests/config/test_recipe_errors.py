@@ -201,12 +201,21 @@ def test_missing_base_and_circular_bases(write):
                 "b: !ref <c>\nc: !ref <d_model>",
                 "'b' refers to <c>, which further down refers to <d_model>: write <d_model> here, or move 'b' below",
             ),
+            "order with arithmetic": (
+                "b: {e: !ref <c>}\nc: !ref <d_model> * 2",
+                "'b.e' refers to <c>, which further down refers to <d_model> * 2: "
+                "write <d_model> * 2 here, or move 'b.e' below",
+            ),
         }
     ),
 )
 def test_references_that_cannot_be_followed(write, text, message):
     path = write(f"d_model: 8\nparts: {{dropout: 0.1}}\n{text}\n")
     assert error_of(flatten, path) == f"{path}: {message}"
+
+
+def test_arithmetic_may_come_before_what_it_refers_to(write):
+    assert load(write("b: !ref <c> * 2\nc: !ref <d>\nd: 4\n")).hparams["b"] == 8
 
 
 def test_references_that_can_be_followed(write):

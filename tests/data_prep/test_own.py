@@ -190,7 +190,7 @@ def test_every_problem_is_named_and_the_rest_is_kept(folder, tmp_path, capsys):
     report = json.loads((tmp_path / "out" / "mine.json").read_text())
     assert report["problems"] == {
         "damaged audio file": ["damaged"],
-        "duplicate ID": ["u001"],
+        "duplicate ID": ["u001", "u001"],
         "empty audio file": ["empty"],
         "empty transcript": ["wordless"],
         "missing audio file": ["gone"],
@@ -198,7 +198,7 @@ def test_every_problem_is_named_and_the_rest_is_kept(folder, tmp_path, capsys):
         "segment beyond the end of its file": ["beyond"],
         "segment without length": ["backwards"],
     }
-    assert (report["utterances_found"], report["utterances"], report["segments"]) == (107, 99, 99)
+    assert (report["utterances_found"], report["utterances"], report["segments"]) == (108, 99, 99)
     shown = capsys.readouterr().out
     assert "left out: segment beyond the end of its file: 1: beyond" in shown
     assert f"first bad line {manifest}:109: start is no number of seconds" in shown
@@ -214,6 +214,13 @@ def test_more_than_a_tenth_is_refused_with_the_commonest_problem_and_its_rule(fo
         f"{manifest}: 1 of 9 utterances are unusable, most by: segment beyond the end of its file (the rule: start and "
         "end are seconds from the beginning of the file); a split is refused"
     )
+
+
+def test_every_row_of_an_id_that_is_not_unique_counts_as_left_out(folder, tmp_path):
+    same = (["same", *row[1:]] for row in good_rows(12))
+    manifest = write_csv(folder / "mine.csv", "id audio text start end", *good_rows(12), *same)
+    with pytest.raises(DataError, match="12 of 24 utterances are unusable, most by: duplicate ID"):
+        prepared(manifest, tmp_path / "out")
 
 
 def test_segment_that_ends_a_rounding_error_after_its_file_is_cut(folder, tmp_path):

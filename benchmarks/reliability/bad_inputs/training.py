@@ -101,11 +101,20 @@ ROWS = [
     *values("lr_schedule.warmup_steps", UP_FROM_0, "-1", "few"),
     BadInput("--opt_class.betas '[2, 3]'", "$recipe: opt_class: Invalid beta parameter at index 0: 2"),
     BadInput("--opt_class !new:torch.nn.Identity", "$recipe: opt_class must be an optimizer, not list"),
+    *(
+        BadInput(f"--opt_class !name:torch.optim.{name}", f"$recipe: opt_class: no optimizer for this training: {why}")
+        for name, why in (
+            ("LBFGS", "LBFGS.step() missing 1 required positional argument: 'closure'"),
+            ("SparseAdam", "SparseAdam does not support dense gradients, please consider Adam instead"),
+        )
+    ),
     BadInput("--lr_schedule !name:torch.nn.Linear", "$recipe: lr_schedule must give a number for a step, not Linear"),
     BadInput(
         "--opt_class.lr 0.1",
         "$recipe: opt_class.lr has no effect, for the schedule sets the rate of every step from lr: give --lr 0.1",
     ),
+    BadInput("--lr '!ref <batch_seconds> / 0'", "$recipe: division by zero"),
+    BadInput("--lr '!ref <model.nothing>'", "$recipe: lr: 'Recogniser' object has no attribute 'nothing'"),
     BadInput("--lr", "command line: --lr needs a value"),
     BadInput("--data_folder=", "command line: --data_folder has no value"),
     BadInput("--data_folder", "command line: --data_folder needs a value"),
@@ -195,6 +204,10 @@ ROWS = [
         "--test_search !new:recipes.decoding.TransducerSearch",
         "$recipe: test_search: TransducerSearch reads a transducer, and this model has none: take BeamSearch, or null",
     ),
+    BadInput(
+        "--test_search '!name:recipes.decoding.BeamSearch {beam: 4}'",
+        "$recipe: test_search: is no search of recipes.decoding, but partial: begin it with !new:",
+    ),
     BadInput("--test_search.beam 0", "$recipe: test_search: BeamSearch: beam must be a whole number from 1 up, not 0"),
     BadInput(
         "--test_search.beam 2.0", "$recipe: test_search: BeamSearch: beam must be a whole number from 1 up, not 2.0"
@@ -212,8 +225,15 @@ ROWS = [
     *values("longest_sentence", UP_FROM_1, "null", program="train_lm", recipe="$lm_recipe"),
     *values("shuffle_sentences", UP_FROM_1, "-1", program="train_lm", recipe="$lm_recipe"),
     *values("norm_first", FLAG, "yes", program="train_lm", recipe="$lm_recipe"),
+    # Features.
+    *values("model.features.sample_rate", "16000, at which recordings are read", "8000", "null"),
+    BadInput(
+        "--model.features.n_mels 40",
+        "$recipe: model: Recogniser: its parts must have the same n_mels, not features 40, normalize 80, frontend 80",
+    ),
     # Other programs check the same.
     BadInput("$recipe --lr 0", f"$recipe: lr must be {POSITIVE}, not 0", "compare"),
+    BadInput("$recipe --seeds -5 2", "--seeds -5 2: a seed is a whole number from 0 to 4294967295, not -5", "compare"),
     # What a recipe may name.
     BadInput("--model !new:os.Model", f"command line: 'os.Model' {NOT_LISTED}"),
     BadInput("--mixers.xnor !name:mixers.XNORR", "command line: there is no 'XNORR' in 'mixers'; did you mean 'XNOR'?"),
