@@ -11,6 +11,7 @@ from recipes.config.values import ANY, Values
 from recipes.errors import RecipeError
 
 NULL = f"{STANDARD}null"
+SHOWN = 5  # names in a message
 
 
 def check_source(source: Source) -> None:
@@ -35,10 +36,9 @@ def check_needed(name: str, values: Mapping[str, object], needed: Mapping[str, S
     for model, keys in needed.items():
         missing = [key for key in keys if key not in values] if model in values else []
         if missing:
-            whole = f"hparams/{WHOLE[model]}"
-            raise RecipeError(
-                f"{name}: no key {', '.join(missing)}: see {whole}, which has them all, or name it as base"
-            )
+            others = f" and {len(missing) - SHOWN} others" if len(missing) > SHOWN else ""
+            advice = f"see hparams/{WHOLE[model]}, which has them all, or name it as base"
+            raise RecipeError(f"{name}: no key {', '.join(missing[:SHOWN])}{others}: {advice}")
 
 
 def check_training(name: str, values: Mapping[str, object]) -> None:

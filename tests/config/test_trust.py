@@ -210,10 +210,12 @@ def test_own_mixers_in_an_own_recipe(own_mixer, hostile):
 
 
 def test_own_mixers_in_a_run_folder_need_trust(own_mixer, hostile, capsys):
-    path = hostile(f"x: !name:{own_mixer}\nmodel: !new:torch.nn.Identity\nlm_folder: null", "recipe.yaml")
+    of_tests = "data_folder: none\nmixer: x\nworkers: 0\ntest_batch_seconds: 1\ntest_search: null\nvalid_search: null"
+    model = f"mixers:\n  x: !name:{own_mixer}\nlayers: 1\nmodel: !new:torch.nn.Identity\nlm_folder: null"
+    path = hostile(f"x: !name:{own_mixer}\n{of_tests}\n{model}", "recipe.yaml")
     with pytest.raises(RecipeError, match=NOT_LISTED):
         load(path)
-    assert load(path, trust=True).hparams["x"].__name__ == "Mine"
+    assert load(path, trust=True, training=False).hparams["x"].__name__ == "Mine"
     assert evaluate.main([str(path.parent), "--trust"]) == 2
     no_tokenizer = f"error: {path.parent} has no tokenizer/tokenizer.model"
     assert capsys.readouterr().err.startswith(no_tokenizer)
