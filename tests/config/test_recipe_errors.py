@@ -260,6 +260,7 @@ def test_placeholders_must_be_given(write, base):
                 "a: !apply:os.listdir [/no/such/folder]",
                 "a: [Errno 2] No such file or directory: '/no/such/folder'",
             ),
+            "mistake in an own class": (f"a: !new:{CLASSES}.Table {{name: b}}", "a: KeyError: 'b'"),
             "function as a class": (
                 "a: !new:math.sqrt [4]",
                 "a: !new:math.sqrt should be a class, but is <built-in function sqrt>",

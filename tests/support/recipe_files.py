@@ -32,6 +32,13 @@ class Anything:
         self.keywords = keywords
 
 
+class Table:
+    """A constructor with a mistake of its own: a name that it does not have."""
+
+    def __init__(self, name):
+        self.entry = {"a": 1}[name]
+
+
 class Mixer:
     def __init__(self, heads=1):
         self.heads = heads
