@@ -17,8 +17,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from data_prep.arguments import ArgumentParser
 from recipes.bakeoff import check_places, show_results
-from recipes.errors import ArgumentParser, RecipeError, command_line
+from recipes.errors import RecipeError, command_line
 
 
 def arguments(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:

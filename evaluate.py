@@ -5,10 +5,11 @@ import shlex
 import sys
 from pathlib import Path
 
+from data_prep.arguments import ArgumentParser
 from recipes.asr import Evaluation, SavedRun, check_search, check_tunable, development, tune, with_ngram
 from recipes.config.arguments import Arguments, parse_arguments
 from recipes.config.source import plain
-from recipes.errors import ArgumentParser, RecipeError, command_line
+from recipes.errors import RecipeError, command_line
 from recipes.training.processes import finish, start
 
 USAGE = "evaluate.py RUN_FOLDER [--key value …]"

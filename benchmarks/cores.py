@@ -14,12 +14,13 @@ from pathlib import Path
 
 import torch
 
+from data_prep.arguments import ArgumentParser
 from recipes.asr import Evaluation, SavedRun, data
 from recipes.asr.audio import AudioReader
 from recipes.asr.brain import ASRBrain
 from recipes.asr.utterances import Utterances, read_utterances
 from recipes.config.arguments import parse_arguments
-from recipes.errors import ArgumentParser, RecipeError, command_line
+from recipes.errors import RecipeError, command_line
 from recipes.scoring import Transcription
 
 

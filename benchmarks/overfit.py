@@ -16,7 +16,8 @@ from pathlib import Path
 import soundfile
 
 from benchmarks.results_file import earlier_results
-from data_prep.errors import ArgumentParser, DataError, command_line
+from data_prep.arguments import ArgumentParser
+from data_prep.errors import DataError, command_line
 from recipes.bakeoff.entries import parse_entry
 from recipes.files import write_json
 from recipes.scoring import EpochRecord, RunSummary

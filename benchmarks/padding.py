@@ -12,9 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.preparation.corpus import TRAIN
+from data_prep.arguments import ArgumentParser
 from data_prep.columns import read_columns
 from recipes.asr.batches import DurationBatches
-from recipes.errors import ArgumentParser, RecipeError, command_line
+from recipes.errors import RecipeError, command_line
 
 SHARES = (0, 0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 1)
 SECONDS = {  # that so large a share of the utterances does not exceed

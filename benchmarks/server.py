@@ -23,7 +23,8 @@ import numpy as np
 
 from benchmarks.long_recordings.accuracy import joined
 from benchmarks.results_file import earlier_results
-from data_prep.errors import ArgumentParser, DataError, command_line
+from data_prep.arguments import ArgumentParser
+from data_prep.errors import DataError, command_line
 from recipes.files import write_json
 from recipes.inference import Transcriber
 from recipes.inference.audio.samples import SAMPLE_RATE

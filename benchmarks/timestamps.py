@@ -17,7 +17,8 @@ import numpy as np
 import soundfile
 
 from benchmarks.results_file import earlier_results
-from data_prep.errors import ArgumentParser, DataError
+from data_prep.arguments import ArgumentParser
+from data_prep.errors import DataError
 from data_prep.splits import find_corpus
 from data_prep.synthetic import KINDS, plan
 from data_prep.synthetic.espeak import Espeak

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data_prep.errors import ArgumentParser, DataError, command_line
+from data_prep.arguments import ArgumentParser
+from data_prep.errors import DataError, command_line
 from data_prep.splits import named_splits
 
 BASE_URL = "https://www.openslr.org/resources"

@@ -1,13 +1,11 @@
 """The error that a user can fix, and how a command shows it."""
 
-import argparse
 import errno
 import functools
 import os
 import select
 import sys
 import time
-from pathlib import Path
 
 MISTAKE = 2  # exit status
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # or the user's share of it
@@ -24,29 +22,6 @@ class DataError(ValueError):
 
 
 USERS_MISTAKES = (DataError, OSError)
-
-
-class ArgumentParser(argparse.ArgumentParser):
-    """argparse's, whose mistakes are one line as all others: it raises DataError in place of printing its usage.
-
-    Arguments of `type=Path` may begin with `~`, as those of a recipe may: `--out=~/x` is not replaced by a shell.
-    """
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.register("type", Path, _users_path)
-
-    def error(self, message):
-        raise DataError(f"{message}; see {self.prog} --help")
-
-
-def _users_path(text: str) -> Path:
-    from data_prep.files import expand_user  # whose errors are those above
-
-    try:
-        return expand_user(text)
-    except DataError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def command_line(main):

@@ -6,7 +6,8 @@ read by the same rules: see `data_prep.problems.RULES` and docs/data.md.
 
 from pathlib import Path
 
-from data_prep.errors import ArgumentParser, DataError, command_line
+from data_prep.arguments import ArgumentParser
+from data_prep.errors import DataError, command_line
 from data_prep.pairing import pair
 from data_prep.source import list_source
 from data_prep.split_manifest import SplitWriter, add_options

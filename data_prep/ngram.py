@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_prep import lm_text
-from data_prep.errors import ArgumentParser, DataError, command_line
+from data_prep.arguments import ArgumentParser
+from data_prep.errors import DataError, command_line
 from data_prep.files import write_atomically
 
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"

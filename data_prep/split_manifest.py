@@ -15,8 +15,9 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from data_prep import audio
+from data_prep.arguments import ArgumentParser
 from data_prep.cores import usable_cores
-from data_prep.errors import ArgumentParser, DataError
+from data_prep.errors import DataError
 from data_prep.files import checksum, write_atomically
 from data_prep.manifest import csv_blocks, located, speaker_of
 from data_prep.problems import BEYOND_END, NO_LENGTH, NO_WORDS

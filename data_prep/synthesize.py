@@ -14,8 +14,9 @@ from pathlib import Path
 import soundfile
 from tqdm import tqdm
 
+from data_prep.arguments import ArgumentParser
 from data_prep.cores import usable_cores
-from data_prep.errors import ArgumentParser, DataError, command_line
+from data_prep.errors import DataError, command_line
 from data_prep.files import write_atomically
 from data_prep.manifest import HOMOPHONES_FILE
 from data_prep.synthetic import KINDS, find_espeak, homophones_text, plan

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import sentencepiece
 
-from data_prep.errors import ArgumentParser, DataError, command_line
+from data_prep.arguments import ArgumentParser
+from data_prep.errors import DataError, command_line
 from data_prep.files import checksum, write_atomically
 from data_prep.manifest import read_rows
 

@@ -1,8 +1,8 @@
 """The error of everything that reads a recipe, and the way a command line shows it."""
 
-from data_prep.errors import MISTAKE, USERS_MISTAKES, ArgumentParser, DataError, command_line
+from data_prep.errors import MISTAKE, USERS_MISTAKES, DataError, command_line
 
-__all__ = ["MISTAKE", "USERS_MISTAKES", "ArgumentParser", "RecipeError", "command_line"]
+__all__ = ["MISTAKE", "USERS_MISTAKES", "RecipeError", "command_line"]
 
 
 class RecipeError(DataError):

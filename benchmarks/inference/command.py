@@ -24,10 +24,11 @@ from benchmarks.inference.models import exportable, loaded
 from benchmarks.inference.paths import compare_paths
 from benchmarks.inference.streams import stream_times
 from benchmarks.results_file import earlier_results, with_part
+from data_prep.arguments import ArgumentParser
 from data_prep.manifest import located, read_manifest
 from data_prep.splits import find_corpus
 from recipes.config import load
-from recipes.errors import ArgumentParser, RecipeError, command_line
+from recipes.errors import RecipeError, command_line
 from recipes.files import write_json
 from recipes.inference.audio.reading import read_audio
 from recipes.inference.export.files import export_model

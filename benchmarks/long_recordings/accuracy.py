@@ -18,7 +18,8 @@ import soundfile
 import torch
 
 from benchmarks.long_recordings.results import write_part
-from recipes.errors import ArgumentParser, RecipeError, command_line
+from data_prep.arguments import ArgumentParser
+from recipes.errors import RecipeError, command_line
 from recipes.inference import Transcriber
 from recipes.inference.audio.samples import SAMPLE_RATE
 from recipes.inference.long_recordings.pieces import pieces

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from benchmarks.long_recordings.results import read_part, write_part
 from benchmarks.long_recordings.shown import draw, markdown
-from data_prep.errors import ArgumentParser, DataError, command_line
+from data_prep.arguments import ArgumentParser
+from data_prep.errors import DataError, command_line
 
 PART = "cost"
 RATE = 16000

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from benchmarks.memory.table import markdown
 from benchmarks.results_file import earlier_results
-from data_prep.errors import ArgumentParser, DataError, command_line
+from data_prep.arguments import ArgumentParser
+from data_prep.errors import DataError, command_line
 
 COLUMNS = ("recipe", "mixer", "frames", "peak_mb", "step_s", "speech_s_per_s", "parameters", "multiply_adds_per_frame")
 PARTS = ("mixer", "encoder", "model")

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from benchmarks.preparation.corpus import TRAIN
 from benchmarks.preparation.measure import measure
-from data_prep.errors import ArgumentParser, command_line
+from data_prep.arguments import ArgumentParser
+from data_prep.errors import command_line
 
 
 @command_line

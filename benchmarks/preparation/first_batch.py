@@ -12,7 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-from recipes.errors import ArgumentParser, command_line
+from data_prep.arguments import ArgumentParser
+from recipes.errors import command_line
 
 RECIPE = "hparams/conformer_summarymixing.yaml"
 TINY = (

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from benchmarks.probes import ON_REQUEST, TASK_NAMES
 from benchmarks.probes.results import markdown, read
+from data_prep.arguments import ArgumentParser
 from data_prep.cores import usable_cores
-from data_prep.errors import ArgumentParser, DataError, command_line
+from data_prep.errors import DataError, command_line
 
 
 def arguments(argv=None) -> argparse.Namespace:

@@ -23,7 +23,8 @@ from benchmarks.reliability.programs import load
 from benchmarks.reliability.soak import EARLY, soak
 from benchmarks.reliability.tiny_run import small_corpus
 from benchmarks.results_file import earlier_results, with_part
-from recipes.errors import ArgumentParser, RecipeError, command_line
+from data_prep.arguments import ArgumentParser
+from recipes.errors import RecipeError, command_line
 from recipes.files import write_json
 from recipes.provenance import commit, machine
 

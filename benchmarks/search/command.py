@@ -18,8 +18,9 @@ import torch
 from benchmarks.results_file import earlier_results
 from benchmarks.search.measure import STOCK, compare, measure
 from benchmarks.search.tasks import RunTasks, synthetic
+from data_prep.arguments import ArgumentParser
 from recipes.decoding import BeamSearch
-from recipes.errors import ArgumentParser, RecipeError, command_line
+from recipes.errors import RecipeError, command_line
 from recipes.files import write_json
 from recipes.provenance import machine
 from recipes.stock.search import SearchTask

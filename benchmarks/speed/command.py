@@ -21,7 +21,8 @@ import torch
 from benchmarks.results_file import earlier_results
 from benchmarks.speed import report
 from benchmarks.speed.timing import Case, measure
-from recipes.errors import ArgumentParser, RecipeError, command_line
+from data_prep.arguments import ArgumentParser
+from recipes.errors import RecipeError, command_line
 from recipes.files import read_rows, write_json
 from recipes.provenance import commit, machine, versions
 from recipes.training.allocator import keep_freed_memory

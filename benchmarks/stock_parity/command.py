@@ -24,10 +24,11 @@ from benchmarks.stock_parity.our_training import RecordedExperiment
 from benchmarks.stock_parity.results import add_masks, add_run, markdown, read
 from benchmarks.stock_parity.stock_training import StockExperiment
 from benchmarks.stock_parity.systems import AUGMENTATION, CHANGES, STOCK, System, parse_system
+from data_prep.arguments import ArgumentParser
 from recipes.config import load
 from recipes.config.arguments import parse_arguments
 from recipes.config.source import Source
-from recipes.errors import ArgumentParser, RecipeError, command_line
+from recipes.errors import RecipeError, command_line
 from recipes.provenance import machine, versions
 from recipes.training.processes import start
 

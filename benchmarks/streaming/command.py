@@ -14,8 +14,9 @@ import torch
 
 from benchmarks.streaming import accuracy, cost
 from benchmarks.streaming.table import read, tables
+from data_prep.arguments import ArgumentParser
 from mixers import Context
-from recipes.errors import ArgumentParser, RecipeError, command_line
+from recipes.errors import RecipeError, command_line
 from recipes.files import write_json
 from recipes.provenance import commit, versions
 

@@ -1,7 +1,8 @@
 """Users' manifests to this project's: `python -m data_prep.own my_train.csv my_test.jsonl OUT`."""
 
+from data_prep.arguments import ArgumentParser
 from data_prep.corpus import Corpus
-from data_prep.errors import ArgumentParser, command_line
+from data_prep.errors import command_line
 from data_prep.split_manifest import add_options
 
 

@@ -74,7 +74,7 @@ class ASRExperiment(Experiment):
         elif alone := [key for key in ("freeze", "new_tokenizer") if self.hparams.get(key)]:
             raise RecipeError(f"{self.recipe.path}: {alone[0]} is for weights of another run: give --init_from")
         if set(named) - self.corpus.manifests.keys() and not (self.folder / RECIPE).exists():
-            self.corpus.splits_root()  # a mistyped folder leaves no run behind
+            on_main_process(self.corpus.splits_root)  # a mistyped folder leaves no run behind
 
     def check_stage(self) -> None:
         super().check_stage()

@@ -8,8 +8,9 @@ One file that opens without internet; only the audio players point outside of it
 import shlex
 from pathlib import Path
 
+from data_prep.arguments import ArgumentParser
 from data_prep.files import write_atomically
-from recipes.errors import ArgumentParser, RecipeError, command_line
+from recipes.errors import RecipeError, command_line
 from recipes.files import COMPARISON
 from recipes.reports.error_analysis import read_aligned
 from recipes.reports.error_sections import error_sections

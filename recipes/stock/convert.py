@@ -15,11 +15,12 @@ from pathlib import Path
 
 from torch import nn
 
+from data_prep.arguments import ArgumentParser
 from recipes.config import flatten, load
 from recipes.config.arguments import parse_arguments
 from recipes.config.layer_mixers import resolve
 from recipes.config.source import Source, compose
-from recipes.errors import ArgumentParser, RecipeError, command_line
+from recipes.errors import RecipeError, command_line
 from recipes.files import check_free, new_folder
 from recipes.stock.checks import check_kind, check_sizes, check_tokenizer
 from recipes.stock.files import find_files, read_tensors

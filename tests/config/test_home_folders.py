@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.errors import ArgumentParser, DataError
+from data_prep.arguments import ArgumentParser
+from data_prep.errors import DataError
 from recipes.config import load
 from recipes.config.keys import PATHS
 

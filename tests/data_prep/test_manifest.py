@@ -8,8 +8,9 @@ from subprocess import PIPE
 
 import pytest
 
+from data_prep.arguments import ArgumentParser
 from data_prep.corpus import Corpus
-from data_prep.errors import ArgumentParser, DataError, command_line
+from data_prep.errors import DataError, command_line
 from data_prep.librispeech import prepare_split
 from data_prep.manifest import located, merge, read_manifest, to_csv
 from tests.support.corpus import write_corpus

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from data_prep.arguments import ArgumentParser
 from recipes.config.split import split
-from recipes.errors import ArgumentParser, RecipeError
+from recipes.errors import RecipeError
 from recipes.inference.audio.recordings import STDIN
 from recipes.inference.streams.chunks import CHUNK
 from recipes.inference.transcripts.formats import FORMATS

@@ -11,8 +11,9 @@ that `transcribe.py --onnx OUT` needs nothing else, not even torch.
 import argparse
 from pathlib import Path
 
+from data_prep.arguments import ArgumentParser
 from mixers import Context
-from recipes.errors import ArgumentParser, RecipeError, command_line
+from recipes.errors import RecipeError, command_line
 from recipes.inference.onnx.info import CTC, ENCODER, INSTALL, STREAM, TRANSDUCER
 from recipes.inference.recognition.loading import Settings, load_model
 from recipes.inference.streams.chunks import CHUNK, check_chunks

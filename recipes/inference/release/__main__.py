@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from data_prep.arguments import ArgumentParser
 from recipes.asr.saved_run import SavedRun
 from recipes.config import read_recipe
-from recipes.errors import ArgumentParser, RecipeError, command_line
+from recipes.errors import RecipeError, command_line
 from recipes.files import check_free
 from recipes.inference.release.writing import LICENCE, write_release
 from recipes.release_files import CARD, RECIPE, is_release

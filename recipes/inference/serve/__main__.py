@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recipes.errors import ArgumentParser, RecipeError, command_line
+from data_prep.arguments import ArgumentParser
+from recipes.errors import RecipeError, command_line
 from recipes.inference.command.options import check_stream_keys, check_threads
 from recipes.inference.serve.limits import Limits
 from recipes.inference.streams.chunks import CHUNK
