@@ -109,7 +109,7 @@ def make_plan(
         check_entry_name("--match_parameters", baseline, [entry.name for entry in entries])
         entries = match_sizes(arguments, entries, baseline)
     record = ComparisonRecord(
-        recipe=hparams["recipe"],
+        recipe=hparams.get("recipe") or recipe.recipe.stem,
         content=plain({key: value for key, value in content.items() if key not in ENTRY_KEYS}),
         data={
             use: {name: checksum(path) for name, path in getattr(prepared, use).items()}

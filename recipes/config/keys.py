@@ -155,7 +155,7 @@ NEEDED = {
     "model": (
         *_OF_EVERY_RUN,
         *TO_TEST,
-        *("recipe", "train_splits", "valid_splits", "test_splits", "max_seconds", "speeds", "token_type"),
+        *("train_splits", "valid_splits", "test_splits", "max_seconds", "speeds", "token_type"),
         *("normalize_utterances", "batch_seconds", "batch_buckets", "ascending_epochs"),
         *("masks_from_epoch", "ctc_weight", "keep_last_checkpoints", "valid_search_interval"),
     ),

@@ -138,8 +138,7 @@ def _callables(root: MappingNode) -> frozenset[str]:
 def _in_one_line(error: Exception) -> str:
     # HyperPyYAML puts its own words before a TypeError's: the last argument is the constructor's message.
     text = str(error.args[-1]) if isinstance(error, TypeError) and error.args else str(error)
-    text = " ".join(text.split())
-    # Of a KeyError the text is the key alone.
-    return (
-        f"{type(error).__name__}: {text}" if isinstance(error, LookupError) and text else text or type(error).__name__
-    )
+    text, kind = " ".join(text.split()), type(error).__name__
+    if isinstance(error, KeyError):  # whose text is the key alone
+        return f"{kind}: {text}"
+    return text or kind
