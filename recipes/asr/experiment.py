@@ -23,6 +23,7 @@ from recipes.asr.decode import check_score_normalizer, decode_splits, summarise
 from recipes.asr.joining import check_joining
 from recipes.asr.loss import check_consistency
 from recipes.asr.memory import ProposalMade, TrainingSet, check_largest_batch, propose_batch_seconds
+from recipes.asr.parts import check_parts
 from recipes.asr.remarks import UNKNOWN_CHARACTERS, Remarks, note_unknown_characters
 from recipes.asr.saved_run import load_search_language_model
 from recipes.asr.searches import check_searches
@@ -60,6 +61,7 @@ class ASRExperiment(Experiment):
         check_contexts(self.recipe.path, self.hparams)
         check_searches(self.recipe.path, self.hparams)
         check_consistency(self.recipe.path, self.hparams)
+        check_parts(self.recipe.path, self.hparams)
         check_joining(self.recipe.path, self.hparams)
         wanted = ("test",) if self.test_only else USES
         named = [use for use in wanted if self.hparams[f"{use}_splits"] != []]

@@ -17,6 +17,8 @@ from benchmarks.reliability.bad_inputs.row import (
 )
 from data_prep.own.prepare import KINDS
 
+OTHER_PART = "give one of recipes.models, or a class that does"
+
 ROWS = [
     # Sizes of the model.
     *values("d_model", UP_FROM_1, "0", "-16", "16.0", "wide", "null", "true"),
@@ -230,6 +232,19 @@ ROWS = [
     BadInput(
         "--model.features.n_mels 40",
         "$recipe: model: Recogniser: its parts must have the same n_mels, not features 40, normalize 80, frontend 80",
+    ),
+    # Parts that cannot be what they are named for.
+    BadInput(
+        "--model.encoder !new:torch.nn.Identity",
+        "$recipe: model.encoder: Identity does not take (frames, lengths, context); " + OTHER_PART,
+    ),
+    BadInput(
+        "--model.decoder !new:torch.nn.Identity",
+        "$recipe: model.decoder: Identity does not take (encoded, tokens); " + OTHER_PART,
+    ),
+    BadInput(
+        "--model.normalize '!new:torch.nn.Bilinear {in1_features: 1, in2_features: 1, out_features: 1}'",
+        "$recipe: model.normalize: Bilinear does not have measure; " + OTHER_PART,
     ),
     # Other programs check the same.
     BadInput("$recipe --lr 0", f"$recipe: lr must be {POSITIVE}, not 0", "compare"),
