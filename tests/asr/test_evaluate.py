@@ -21,7 +21,7 @@ from recipes.models import TransformerLM
 from recipes.reports.run_report import main as report
 from recipes.scoring import DecodedUtterance, decoded_file
 from recipes.training.lock import locked
-from tests.support.runs import epochs, results, small_corpus, summary, train
+from tests.support.runs import epochs, results, small_corpus, summary, train, without_plots
 
 HAS_NGRAMS = find_spec("kenlm") is not None and find_spec("flashlight") is not None
 EVALUATE = ("--device", "cpu", "--noprogressbar", "--workers", "0")
@@ -47,7 +47,8 @@ def run(trained, tmp_path):
 
 
 def evaluate(run, *options) -> int:
-    return main([str(run), *options, *EVALUATE])
+    with without_plots():
+        return main([str(run), *options, *EVALUATE])
 
 
 def decoded(folder, split: str = "test-clean") -> list[DecodedUtterance]:

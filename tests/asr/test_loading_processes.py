@@ -19,6 +19,12 @@ from recipes.lm.data import TextBatches
 from tests.support.corpus import write_corpus
 
 
+@pytest.fixture(scope="module", autouse=True)
+def imported_once():
+    """What the fresh processes need, by the server that starts them: each would take seconds to import it."""
+    multiprocessing.set_forkserver_preload(["recipes.asr.data", "recipes.asr.utterances", "recipes.lm.data"])
+
+
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpus")

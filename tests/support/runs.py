@@ -1,12 +1,17 @@
 """Training runs for tests: `train.py` on a small corpus, with a recipe cut down to seconds."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
+from markupsafe import Markup
 from torch import nn
 
 from recipes.config import load
+from recipes.reports import error_sections, run_sections
 from recipes.scoring import EpochRecord, RunSummary, SplitResult
 from tests.support.corpus import write_corpus
 from train import main
@@ -30,8 +35,17 @@ def arguments(data: Path, output: Path, *options: str, recipe: Path = RECIPE) ->
 
 
 def train(data: Path, output: Path, *options: str, recipe: Path = RECIPE) -> int:
-    """Run it in this process; the exit status."""
-    return main(arguments(data, output, *options, recipe=recipe))
+    """Run it in this process, with a report without plots; the exit status."""
+    with without_plots():
+        return main(arguments(data, output, *options, recipe=recipe))
+
+
+@contextmanager
+def without_plots() -> Iterator[None]:
+    """Reports whose plots are blank: to draw them takes as long as a tiny training. tests/reports draws them."""
+    drawn = {"line_plot": lambda *_, **options: Markup('<svg class="plot"></svg>')}
+    with patch.multiple(run_sections, **drawn), patch.multiple(error_sections, **drawn):
+        yield
 
 
 def summary(output: Path) -> RunSummary:
