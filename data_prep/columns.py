@@ -43,9 +43,9 @@ class TextColumn(Sequence[str]):
 
 
 class Columns(NamedTuple):
-    """A manifest. Durations in seconds; paths as the manifest has them. goes_on: bool, whether an utterance is of the
+    """A manifest. Durations in seconds; paths as the manifest has them.
 
-    speaker of the one before it; never where no speaker is named.
+    goes_on: bool, whether an utterance is of the speaker of the one before it; never where no speaker is named.
     """
 
     ids: TextColumn
@@ -56,7 +56,7 @@ class Columns(NamedTuple):
 
 
 def read_columns(manifest) -> Columns:
-    """Raises DataError as `read_rows` does, and for an ID that occurs twice."""
+    """Raises DataError as `read_rows` does, for an ID that occurs twice, and for a duration that is none."""
     ids, durations, paths, words = TextColumn(), array("d"), TextColumn(), TextColumn()
     goes_on, before = bytearray(), ""
     seen = set()
@@ -65,10 +65,20 @@ def read_columns(manifest) -> Columns:
             raise DataError(f"{manifest}: utterance {identifier} is in it twice; prepare it again")
         seen.add(identifier)
         ids.append(identifier)
-        durations.append(float(duration))
+        durations.append(_seconds(manifest, identifier, duration))
         paths.append(path)
         words.append(text)
         goes_on.append(speaker == before and bool(speaker_of(speaker)))
         before = speaker
     durations_, goes_on_ = np.frombuffer(durations, dtype=np.float64), np.frombuffer(goes_on, dtype=bool)
     return Columns(ids, durations_, paths, words, goes_on_)
+
+
+def _seconds(manifest, identifier: str, text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < float("inf"):
+        raise DataError(f"{manifest}: utterance {identifier} has the duration '{text}', no seconds; prepare it again")
+    return seconds

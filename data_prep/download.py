@@ -125,9 +125,8 @@ def check(archive, md5: str) -> None:
 def unpack(archive, folder, split: str) -> None:
     """Unpack in a temporary folder, then move to `folder/LibriSpeech/<split>` in a single step.
 
-       A failure leaves nothing behind.
-    Raises DataError for an archive that is broken, lacks the split, or holds a member (path, link or device)
-       that Python's "data" filter for tar files refuses.
+    A failure leaves nothing behind. Raises DataError for an archive that is broken, lacks the split, or holds a
+    member (path, link or device) that Python's "data" filter for tar files refuses.
     """
     if not hasattr(tarfile, "data_filter"):
         raise DataError("unpacking safely needs Python 3.11.4 or newer; install one, or unpack by hand")

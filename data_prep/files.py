@@ -23,7 +23,7 @@ def checksum(path) -> str | None:
     path = Path(path)
     if not path.is_file():
         return None
-    with open(path, "rb") as file:
+    with naming(path), open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -14,6 +14,7 @@ BAD_ROW = "row that cannot be used"
 NO_FILE = "missing audio file"
 BEYOND_END = "segment beyond the end of its file"
 NO_LENGTH = "segment without length"
+ONE_CHANNEL = "one channel of a file with several"
 
 RULES = {
     MALFORMED_LINE: transcripts.RULE,
@@ -27,4 +28,5 @@ RULES = {
     NO_FILE: "a relative path is looked for in the manifest's folder, then in --data_folder",
     BEYOND_END: "start and end are seconds from the beginning of the file",
     NO_LENGTH: "start is 0 or more, and end is greater",
+    ONE_CHANNEL: "the mean of all is heard: write each into a file of its own, as sox IN.wav OUT.wav remix 1 does",
 }

@@ -20,7 +20,7 @@ from data_prep.cores import usable_cores
 from data_prep.errors import DataError
 from data_prep.files import checksum, write_atomically
 from data_prep.manifest import csv_blocks, located, speaker_of
-from data_prep.problems import BEYOND_END, NO_LENGTH, NO_WORDS
+from data_prep.problems import BEYOND_END, NO_LENGTH, NO_WORDS, ONE_CHANNEL
 from data_prep.reading import by_threads, by_threads_if_slow
 from data_prep.report import print_report, read_report, refusal
 from data_prep.segments import DECIMALS, Segment
@@ -33,7 +33,10 @@ ROUNDING = 0.05  # seconds that a segment may reach beyond its file, where it is
 
 
 class Utterance(NamedTuple):
-    """What is known of an utterance without its audio. audio: as in the manifest, the file alone."""
+    """What is known of an utterance without its audio. audio: as in the manifest, the file alone.
+
+    channels: of the file, how many are the utterance's; None: all.
+    """
 
     id: str
     audio: str
@@ -41,6 +44,7 @@ class Utterance(NamedTuple):
     words: str
     start: float | None = None
     end: float | None = None
+    channels: int | None = None
 
 
 @dataclass(frozen=True)
@@ -206,6 +210,8 @@ class Refused(Exception):
 def locate(utterance: Utterance, header: audio.Header) -> Located | str:
     """The whole file, or a part that lies in it; else the kind of problem."""
     length = header.frames / header.rate
+    if utterance.channels and utterance.channels < header.channels:
+        return ONE_CHANNEL
     if utterance.start is None and utterance.end is None:
         return Located(Segment(utterance.audio), round(length, DECIMALS))
     start, end = utterance.start or 0.0, length if utterance.end is None else utterance.end

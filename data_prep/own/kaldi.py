@@ -47,7 +47,9 @@ def kaldi_rows(folder: Path, contents: dict[str, str]) -> Iterator[Row | BadRow]
             start, end = segment[1:3] if len(segment) > 1 else (None, None)
             end = None if end == "-1" else end  # Kaldi's "to the end of the file"
             values = {"id": name, "audio": audio, "text": words, "speaker": speakers.get(name)}
-            yield row_of(place, {**values, "start": start, "end": end})
+            row = row_of(place, {**values, "start": start, "end": end})
+            names_channel = len(segment) == 4 and segment[3] != "-1"
+            yield row._replace(channels=1) if names_channel and isinstance(row, Row) else row
     for name in (recordings if segments is None else segments).keys() - named:
         yield BadRow(f"{folder / WORDS}:{name}", f"no line of {WORDS} for {name}")
 

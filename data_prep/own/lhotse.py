@@ -59,4 +59,7 @@ def _utterance(place: str, cut: Mapping, supervision: Mapping, recording: Mappin
         whole = abs(start) < ROUNDING and abs(end - float(recording["duration"])) < ROUNDING
     except (KeyError, TypeError, ValueError):
         return BadRow(place, "a cut without start and duration")
-    return row_of(place, values if whole else {**values, "start": start, "end": end})
+    row = row_of(place, values if whole else {**values, "start": start, "end": end})
+    channel = supervision.get("channel", cut.get("channel"))
+    channels = len(channel) if isinstance(channel, list) else int(channel is not None)
+    return row._replace(channels=channels or None) if isinstance(row, Row) else row

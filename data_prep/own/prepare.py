@@ -20,7 +20,7 @@ from data_prep.split_manifest import Content, SplitWriter, Utterance
 from data_prep.text import is_utf8, printable
 from data_prep.transcripts import UTF16
 
-FORMAT = 1  # raise it when the same manifest would give another
+FORMAT = 2  # raise it when the same manifest would give another
 KINDS = "a CSV or TSV file, a file with a JSON object a line (.jsonl), both also .gz, or a data folder of Kaldi"
 ENDING = re.compile(r"(\.(csv|tsv|jsonl|json|txt))?(\.gz)?$", re.IGNORECASE)
 GZIP = b"\x1f\x8b"
@@ -183,7 +183,7 @@ def _utterance(row: Row, path: str, places: _Places) -> Utterance:
         if row.start is not None or row.end is not None:
             identifier += f"-{row.start or 0.0:09.3f}"
     audio = places.in_manifest(path)
-    return Utterance(_in_one_word(identifier), audio, speaker, row.text, row.start, row.end)
+    return Utterance(_in_one_word(identifier), audio, speaker, row.text, row.start, row.end, row.channels)
 
 
 def _is_below(path: str, folder: str) -> bool:

@@ -23,7 +23,10 @@ LIBRISPEECH = re.compile(r"\d+-\d+")  # speaker and chapter
 
 
 class Row(NamedTuple):
-    """An utterance. place: file and line. id, speaker: empty where none is given. start, end: seconds, or None."""
+    """An utterance. place: file and line. id, speaker: empty where none is given. start, end: seconds, or None.
+
+    channels: of the file, how many are the utterance's; None: all.
+    """
 
     place: str
     audio: str
@@ -32,6 +35,7 @@ class Row(NamedTuple):
     speaker: str = ""
     start: float | None = None
     end: float | None = None
+    channels: int | None = None
 
 
 class BadRow(NamedTuple):

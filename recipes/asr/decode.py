@@ -7,8 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-
 from data_prep.corpus import Prepared
 from data_prep.files import checksum
 from data_prep.manifest import read_manifest
@@ -17,7 +15,7 @@ from recipes.asr.audio import AudioError, AudioReader
 from recipes.asr.brain import ASRBrain
 from recipes.asr.utterances import read_utterances
 from recipes.config import Recipe
-from recipes.errors import RecipeError
+from recipes.errors import RecipeError, ran_out_of_memory
 from recipes.reports.run_report import write_report
 from recipes.scoring import (
     DecodedUtterance,
@@ -53,19 +51,21 @@ def decode(brain: ASRBrain, split: str, manifest: Path, root: Path) -> tuple[lis
     start = time.monotonic()
     try:
         transcriptions = brain.transcribe(dataset, data.test_batches(dataset, batch_seconds), split)
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out_of_memory(error):
             raise
         raise RecipeError(
             f"{brain.device} has too little memory for the search: lower --test_batch_seconds "
             f"({batch_seconds}) or the beam, and test again: nothing of the training is lost"
-        ) from None
+        ) from error
     seconds = time.monotonic() - start
-    unusable = brain.unusable.utterances.values()
-    audio = sum(float(row["duration"]) for row in read_manifest(manifest)) - sum(item.seconds for item in unusable)
+    decoded = {transcription.id for transcription in transcriptions}  # with --debug not all
+    audio = sum(float(row["duration"]) for row in read_manifest(manifest) if row["ID"] in decoded)
     result = score_split(transcriptions, read_pairs(root), vars(brain.hparams).get("score_normalizer"))
     speed = {"audio_seconds": round(audio, 1), "decode_seconds": round(seconds, 2), "rtf": round(seconds / audio, 5)}
-    return transcriptions, replace(result, **speed, left_out=len(unusable), manifest=checksum(manifest))
+    left_out = len(brain.unusable.utterances)
+    left_out = len(brain.unusable.utterances)
+    return transcriptions, replace(result, **speed, left_out=left_out, manifest=checksum(manifest))
 
 
 class Decoded(NamedTuple):

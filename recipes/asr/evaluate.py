@@ -101,6 +101,7 @@ class Evaluation:
         with ExitStack() as stack, nothing_left_of_a_mistake(self.folder):
             on_main_process(lambda: self.take_folder(stack))
             self.logger = RunLogger(self.folder)
+            stack.callback(self.logger.close)
             remarks = Remarks(self.folder, self.logger)
             note_unknown_characters(remarks, self.prepared.test, self.run.tokenizer)
             self.brain = ASRBrain(

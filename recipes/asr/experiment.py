@@ -22,7 +22,7 @@ from recipes.asr.contexts import check_contexts
 from recipes.asr.decode import check_score_normalizer, decode_splits, summarise
 from recipes.asr.joining import check_joining
 from recipes.asr.loss import check_consistency
-from recipes.asr.memory import ProposalMade, TrainingSet, check_largest_batch, propose_batch_seconds
+from recipes.asr.memory import TrainingSet, check_largest_batch, propose_batch_seconds
 from recipes.asr.parts import check_parts
 from recipes.asr.remarks import UNKNOWN_CHARACTERS, Remarks, note_unknown_characters
 from recipes.asr.saved_run import load_search_language_model
@@ -235,7 +235,8 @@ class ASRExperiment(Experiment):
         self.check_warmup()
         training_set = TrainingSet(train, self.brain.batches)
         if self.hparams.get("find_batch"):
-            raise ProposalMade(propose_batch_seconds(self.brain, training_set))
+            self.logger.info(propose_batch_seconds(self.brain, training_set))
+            raise SystemExit(0)  # there is nothing more to do
         self.logger.info(check_largest_batch(self.brain, training_set))
         self.brain.fit(
             epoch_counter=self.epoch_counter,

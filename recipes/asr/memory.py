@@ -10,21 +10,13 @@ from recipes.asr.brain import ASRBrain
 from recipes.asr.data import Batch, read
 from recipes.asr.utterances import Utterances
 from recipes.cost import TensorWatch, available_memory
-from recipes.errors import RecipeError
+from recipes.errors import RecipeError, ran_out_of_memory
 from recipes.models import Transducer
 from recipes.training.processes import ranks
 
 GB = 1e9
 USABLE = 0.85  # share of the free memory that a proposal may take: batches differ, and allocators keep some for later
 SAMPLES = (0.1, 0.2)  # shares of batch_seconds (or of all audio): sizes of two trial batches, for a line through both
-
-
-class ProposalMade(SystemExit):
-    """Ends the program after ``--find_batch``: prints the proposal; there is nothing more to do."""
-
-    def __init__(self, proposal: str):
-        super().__init__(0)
-        print(proposal, flush=True)
 
 
 class TrainingSet(NamedTuple):
@@ -73,14 +65,14 @@ def step_memory(brain: ASRBrain, batch: Batch) -> int:
             with TensorWatch() as watch:
                 run_step(brain, batch)
             return watch.peak
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out_of_memory(error):
             raise
         raise RecipeError(
             f"the largest batch ({len(batch.ids)} utterances, {padded_seconds(batch):.0f} s of padded audio) does not "
             f"fit into the memory of {brain.device}: lower --batch_seconds (now {brain.hparams.batch_seconds:g}) and "
             "raise --grad_accumulation_factor as much, or lower --max_seconds; --find_batch true proposes one"
-        ) from None
+        ) from error
     finally:
         model.zero_grad(set_to_none=True)
         model.train(training)

@@ -9,7 +9,7 @@ import torch
 
 from mixers import Context
 from recipes.asr.batches import DurationBatches
-from recipes.errors import RecipeError
+from recipes.errors import RecipeError, ran_out_of_memory
 from recipes.inference.audio.prefetch import groups_by_seconds, read_batches
 from recipes.inference.audio.recordings import Recording, check_rate, recording_of
 from recipes.inference.audio.samples import SAMPLE_RATE
@@ -134,11 +134,13 @@ class Transcriber:
         """As `Recognition`. Raises RecipeError where memory does not suffice."""
         try:
             return self.recognise(batch, nbest) if batch else []
-        except (torch.OutOfMemoryError, MemoryError):
+        except (MemoryError, RuntimeError) as error:
+            if not ran_out_of_memory(error):
+                raise
             raise RecipeError(
                 f"{self.recognise.device} has too little memory: lower --batch_seconds (now {self.batch_seconds:g}) or "
                 "--window, or take a narrower search"
-            ) from None
+            ) from error
 
     def stream(
         self,

@@ -9,7 +9,7 @@ from mixers.base import check_heads, lengths_to_mask
 from mixers.dropout import Dropout
 from recipes.models.attention_cache import AttentionLayer, Cache, embed, empty_cache
 from recipes.models.encoder import Encoded, FeedForward
-from recipes.models.options import SHARE, SIZE, check_options
+from recipes.models.options import EVEN, SHARE, SIZE, check_options
 
 NORM_EPS = 1e-6
 
@@ -89,7 +89,7 @@ class TransformerDecoder(nn.Module):
         super().__init__()
         check_options(
             "TransformerDecoder",
-            d_model=(d_model, SIZE),
+            d_model=(d_model, EVEN),
             vocab_size=(vocab_size, SIZE),
             layers=(layers, SIZE),
             d_ffn=(d_ffn, SIZE),

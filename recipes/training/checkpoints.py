@@ -23,7 +23,7 @@ from speechbrain.utils.distributed import ddp_barrier
 from torch import nn
 from torch.optim import Optimizer
 
-from recipes.errors import RecipeError
+from recipes.errors import RecipeError, is_of_the_machine, ran_out_of_memory
 from recipes.training.integrity import CHECKSUMS, DamagedCheckpoint, check_files, epoch_of, sync, write_checksums
 from recipes.training.processes import gathered, on_main_process
 from recipes.training.run_folder import DAMAGED
@@ -214,12 +214,16 @@ class AtomicCheckpointer(StoredCheckpoints, Checkpointer):
             try:
                 hook(part, file, checkpoint.meta["end-of-epoch"])
                 return
-            except Exception:  # these read a small file of text each, and meet garbage with any error
+            except Exception as error:  # these read a small file of text each, and meet garbage with any error
+                if is_of_the_machine(error):
+                    raise
                 raise DamagedCheckpoint(checkpoint.path, f"{file.name} cannot be read") from None
         state = read_state(checkpoint, name)
         try:
             part.load_state_dict(state)
         except Exception as error:
+            if ran_out_of_memory(error):
+                raise
             reason = str(error).strip().splitlines()[-1].strip()
             raise RecipeError(f"{checkpoint.path}: {file.name} does not fit the recipe: {reason}") from None
 
@@ -247,13 +251,17 @@ def publish(saved: Checkpoint) -> Checkpoint:
 
 @register_checkpoint_hooks
 class Clock:
-    """Seconds of training so far, over all the resumptions of a run."""
+    """Seconds of training so far, over all the resumptions of a run; not those of preparation and of tests."""
 
     def __init__(self):
-        self.earlier, self.start = 0.0, time.monotonic()
+        self.earlier = 0.0
+        self.started: float | None = None
+
+    def start(self) -> None:
+        self.started = time.monotonic()
 
     def seconds(self) -> float:
-        return self.earlier + time.monotonic() - self.start
+        return self.earlier + (0.0 if self.started is None else time.monotonic() - self.started)
 
     @mark_as_saver
     def save(self, path):
@@ -261,4 +269,5 @@ class Clock:
 
     @mark_as_loader
     def load(self, path, end_of_epoch):
-        self.earlier, self.start = float(Path(path).read_text(encoding="utf-8")), time.monotonic()
+        """It stands still until it is started."""
+        self.earlier, self.started = float(Path(path).read_text(encoding="utf-8")), None

@@ -1,6 +1,5 @@
 """What runs of recognisers and of language models share: a folder, a log, checkpoints, their average, a summary."""
 
-import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +13,7 @@ from recipes.config import Recipe, flatten, load
 from recipes.config.arguments import parse_arguments
 from recipes.cost import parameter_count
 from recipes.errors import RecipeError
+from recipes.files import read_json
 from recipes.provenance import commit, peak_memory_mb, versions
 from recipes.scoring.results import SUMMARY
 from recipes.training.allocator import keep_freed_memory
@@ -78,6 +78,7 @@ class Experiment:
         with ExitStack() as stack:
             on_main_process(lambda: self.take_folder(stack))  # the others would write into a folder not yet taken
             self.logger = RunLogger(self.folder, tensorboard=self.hparams["tensorboard"])
+            stack.callback(self.logger.close)
             on_main_process(lambda: remove_leftovers(self.folder))
             self.checkpointer = AtomicCheckpointer(self.folder / CHECKPOINTS, warn=self.warn)
             self.check_stage()
@@ -247,7 +248,7 @@ class Experiment:
         if not self.weights_alone:
             return round(self.clock.seconds(), 1)
         summary = self.folder / SUMMARY
-        return json.loads(summary.read_bytes()).get("seconds") if summary.is_file() else None
+        return read_json(summary).get("seconds") if summary.is_file() else None
 
     def write_average(self) -> list[int]:
         """The average of the best checkpoints, into the folder; the epochs of these."""

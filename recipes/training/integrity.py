@@ -7,7 +7,7 @@ from ruamel.yaml import YAML
 from speechbrain.utils.checkpoints import METAFNAME, PARAMFILE_EXT, Checkpoint
 
 from data_prep.files import checksum
-from recipes.errors import RecipeError
+from recipes.errors import RecipeError, is_of_the_machine
 
 CHECKSUMS = "SHA256SUMS"  # in the form of sha256sum: `sha256sum -c SHA256SUMS` does by hand what `check_files` does
 
@@ -56,7 +56,7 @@ def read_index(folder: Path) -> Checkpoint:
     for name in checksums or ():
         if not (folder / name).is_file():
             raise DamagedCheckpoint(folder, f"{name} is missing")
-    files = {file.stem: file for file in sorted(folder.iterdir()) if file.suffix == PARAMFILE_EXT}
+    files = {Path(name).stem: folder / name for name in names_in(folder) if name.endswith(PARAMFILE_EXT)}
     return Checkpoint(folder, meta, files)
 
 
@@ -66,9 +66,9 @@ def read_meta(folder: Path) -> dict:
         meta = YAML(typ="safe", pure=True).load((folder / METAFNAME).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DamagedCheckpoint(folder, f"{METAFNAME} is missing") from None
-    except PermissionError:
-        raise
-    except Exception:  # the parser meets garbage with whatever error it happens to run into
+    except Exception as error:  # the parser meets garbage with whatever error it happens to run into
+        if is_of_the_machine(error):
+            raise
         raise DamagedCheckpoint(folder, f"{METAFNAME} cannot be read") from None
     if not isinstance(meta, dict) or not isinstance(meta.get("unixtime"), float) or "end-of-epoch" not in meta:
         raise DamagedCheckpoint(folder, f"{METAFNAME} is not complete")
@@ -81,9 +81,9 @@ def read_checksums(folder: Path) -> dict[str, str] | None:
         lines = (folder / CHECKSUMS).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return None
-    except PermissionError:
-        raise
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        if is_of_the_machine(error):
+            raise
         raise DamagedCheckpoint(folder, f"{CHECKSUMS} cannot be read") from None
     pairs = [line.partition("  ")[::2] for line in lines]
     return {name: digest for digest, name in pairs}
@@ -94,8 +94,16 @@ def check_files(folder: Path) -> None:
     checksums = read_checksums(folder)
     if checksums is None:
         return
-    for name in sorted({*checksums, *(file.name for file in folder.iterdir())} - {CHECKSUMS}):
+    for name in sorted({*checksums, *names_in(folder)} - {CHECKSUMS}):
         check_file(folder, name, checksums)
+
+
+def names_in(folder: Path) -> list[str]:
+    """The files of a checkpoint, in order. Raises DamagedCheckpoint where a training has just deleted it."""
+    try:
+        return sorted(file.name for file in folder.iterdir())
+    except FileNotFoundError:
+        raise DamagedCheckpoint(folder, "it is gone") from None
 
 
 def check_file(folder: Path, name: str, checksums: dict[str, str]) -> None:
@@ -104,9 +112,9 @@ def check_file(folder: Path, name: str, checksums: dict[str, str]) -> None:
         raise DamagedCheckpoint(folder, f"{CHECKSUMS} does not name {name}")
     try:
         digest = checksum(folder / name)
-    except PermissionError:
-        raise
     except OSError as error:
+        if is_of_the_machine(error):
+            raise
         raise DamagedCheckpoint(folder, f"{name} cannot be read ({error.strerror})") from None
     if digest is None:
         raise DamagedCheckpoint(folder, f"{name} is missing")

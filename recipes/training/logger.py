@@ -23,7 +23,7 @@ class RunLogger:
     """Writes `log.txt` (for people) and `log.jsonl` (a JSON object a line) into the run's folder.
 
     Messages of libraries go to `log.txt` only. Processes other than the main process write and show nothing.
-    tensorboard: write curves for TensorBoard too, under `tensorboard/`.
+    tensorboard: write curves for TensorBoard too, under `tensorboard/`. Until `close` the root logger is this one's.
     """
 
     def __init__(self, folder: Path, *, tensorboard: bool = False):
@@ -34,10 +34,22 @@ class RunLogger:
             self.curves = SummaryWriter(str(folder / "tensorboard"))
         if self.active:
             folder.mkdir(parents=True, exist_ok=True)
-            handler = LogFile(folder / "log.txt", encoding="utf-8")
-            handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(message)s"))
-            logging.getLogger().handlers[:] = [handler]
-            logging.getLogger().setLevel(logging.INFO)
+            self.file = LogFile(folder / "log.txt", encoding="utf-8")
+            self.file.setFormatter(logging.Formatter("%(asctime)s %(name)s %(message)s"))
+            root = logging.getLogger()
+            self.replaced = list(root.handlers), root.level
+            root.handlers[:] = [self.file]
+            root.setLevel(logging.INFO)
+
+    def close(self) -> None:
+        """Close the files, and give the root logger back as it was. Messages are still shown."""
+        if self.active:
+            root = logging.getLogger()
+            root.handlers[:], level = self.replaced
+            root.setLevel(level)
+            self.file.close()
+        if self.curves is not None:
+            self.curves.close()
 
     def info(self, message: str) -> None:
         """Show a message on the screen, without tearing a progress bar, and write it into the text log."""

@@ -73,6 +73,8 @@ def read_state(checkpoint: Checkpoint, name: str) -> dict:
         state = read_tensors(file)
     except DamagedFile as damage:
         raise DamagedCheckpoint(checkpoint.path, f"{file.name} {damage}") from None
+    except FileNotFoundError:  # deleted by its training, since it was listed
+        raise DamagedCheckpoint(checkpoint.path, f"{file.name} is missing") from None
     bad = nonfinite(state)
     if bad is not None or not isinstance(state, dict):
         reason = f"{bad} in {file.name} is not finite" if bad else f"{file.name} holds no weights"

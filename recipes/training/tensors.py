@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from data_prep.errors import DISK_FULL
-from data_prep.files import write_atomically
-from recipes.errors import RecipeError
+from data_prep.files import naming, write_atomically
+from recipes.errors import RecipeError, is_of_the_machine, ran_out_of_memory
 
 
 class DamagedFile(Exception):
@@ -52,22 +52,26 @@ def read_tensors(path: Path) -> Any:
     """What `torch.save` wrote, on the CPU: containers of tensors and plain values, or DamagedFile is raised.
 
     Objects of other kinds are refused, since to load them is to run code that the file names. Raises OSError
-    where there is no such file.
+    where there is no such file or storage fails, and RecipeError where memory does: they say nothing of the file.
     """
     if not path.is_file():
         raise FileNotFoundError(2, os.strerror(2), str(path))
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:  # torch.load itself passes over the archive's checksums
-                damaged = archive.testzip()
-            if damaged is not None:
-                raise DamagedFile("is not what was written")
-        with warnings.catch_warnings():
+        with naming(path), warnings.catch_warnings():
+            if zipfile.is_zipfile(path):
+                with zipfile.ZipFile(path) as archive:  # torch.load itself passes over the archive's checksums
+                    damaged = archive.testzip()
+                if damaged is not None:
+                    raise DamagedFile("is not what was written")
             warnings.simplefilter("ignore")  # of what looks odd in the file, which is refused below
             return torch.load(path, map_location="cpu", weights_only=True)
-    except (DamagedFile, PermissionError):
+    except DamagedFile:
         raise
-    except Exception:  # torch's unpickler meets garbage with whatever error it happens to run into
+    except Exception as error:  # torch's unpickler meets garbage with whatever error it happens to run into
+        if ran_out_of_memory(error):
+            raise RecipeError(f"too little memory to read {path}: free some and give the same command again") from error
+        if is_of_the_machine(error):
+            raise
         raise DamagedFile("cannot be read") from None
 
 

@@ -141,6 +141,7 @@ class Trainer(Brain):
 
     def on_fit_start(self):
         super().on_fit_start()
+        self.clock.start()
         self.check_group()
         # A finished run: no epoch of no steps. One that was stopped after its last step has its epoch still to end.
         if self._optimizer_step_limit_exceeded and not self.progress.batches:

@@ -9,7 +9,9 @@ import pytest
 
 import evaluate
 from data_prep.files import checksum
+from data_prep.manifest import read_manifest
 from recipes.files import LOCK
+from recipes.scoring import DecodedUtterance, decoded_file
 from recipes.training.integrity import write_checksums
 from recipes.training.lock import locked
 from tests.support.corpus import write_corpus
@@ -95,6 +97,16 @@ def test_a_debug_run_leaves_the_run_alone(corpus, run, capsys):
     assert [epoch.epoch for epoch in epochs(debug)] == [1, 2], "anew, and not from the first debug run on"
     assert_learned(debug, initial_model(debug))
     assert summary(debug).splits["test-clean"].utterances == 3
+
+
+def test_a_debug_run_counts_the_audio_that_it_decodes(corpus, tmp_path):
+    options = ["--debug", "--debug_batches", "1", "--test_batch_seconds", "0.5"]
+    assert train(corpus, tmp_path / "run", *options) == 0
+    debug = tmp_path / "run-debug"
+    (decoded,) = DecodedUtterance.read_all(decoded_file(debug, "test-clean"))
+    durations = {row["ID"]: float(row["duration"]) for row in read_manifest(debug / "manifests" / "test-clean.csv")}
+    seconds = summary(debug).splits["test-clean"].audio_seconds
+    assert len(durations) == 3 and seconds == pytest.approx(durations[decoded.id], abs=0.05)
 
 
 def test_the_real_run_follows_a_debug_run(corpus, finished, tmp_path):

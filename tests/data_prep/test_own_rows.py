@@ -2,9 +2,12 @@
 
 import json
 
+import numpy as np
+import soundfile
+
 from data_prep.corpus import Corpus
 from data_prep.manifest import read_manifest, speaker_of
-from tests.data_prep.test_own import folder, good_rows, prepared, write_csv, write_lines
+from tests.data_prep.test_own import RATE, cut, folder, good_rows, kaldi, prepared, write_csv, write_lines
 
 __all__ = ["folder"]  # a fixture
 
@@ -43,3 +46,34 @@ def test_other_tests_leave_the_training_manifest_as_it_is(folder, tmp_path):
     ]
     assert made[0].train["train"].read_bytes() == made[1].train["train"].read_bytes()
     assert [row["wrd"] for row in read_manifest(made[1].test["elsewhere-test"])] == ["Yes"]
+
+
+def call(folder) -> None:
+    """A recording of two speakers, one in each channel."""
+    soundfile.write(folder / "audio" / "call.wav", np.full((RATE, 2), [0.1, -0.3]), RATE)
+
+
+def test_one_channel_of_several_is_left_out_by_name(folder, tmp_path, capsys):
+    """Training hears the mean of all channels: two speakers at once, and the words of one."""
+    call(folder)
+    in_both = cut("all", "audio/call.wav", 0.0, 1.0, 1.0, "BOTH", "anna")
+    in_both["supervisions"][0]["channel"] = [0, 1]
+    cuts = [cut(f"u{n}", "audio/a.wav", 0.0, 1.0, 1.0, "YES", "anna") for n in range(12)]
+    one = cut("one", "audio/call.wav", 0.0, 1.0, 1.0, "HELLO", "bo")
+    rows = prepared(write_lines(folder / "mine.jsonl", *cuts, in_both, one), tmp_path / "out")
+    assert [row["ID"] for row in rows] == sorted([*(f"u{n}" for n in range(12)), "all"])
+    assert "left out: one channel of a file with several: 1: one" in capsys.readouterr().out
+
+
+def test_the_channel_of_kaldis_segments_is_heard_where_it_is_the_only_one(folder, tmp_path, capsys):
+    call(folder)
+    lines = [*(f"u{n} r1 0 1 0" for n in range(12)), "all r2 0 1 -1", "one r2 0 1 1"]
+    place = kaldi(
+        folder,
+        wav_scp="r1 ../audio/a.wav\nr2 ../audio/call.wav\n",
+        segments="".join(f"{line}\n" for line in lines),
+        text="".join(f"{line.split()[0]} YES\n" for line in lines),
+    )
+    rows = prepared(place, tmp_path / "out")
+    assert [row["ID"] for row in rows] == sorted([*(f"u{n}" for n in range(12)), "all"])
+    assert "left out: one channel of a file with several: 1: one" in capsys.readouterr().out

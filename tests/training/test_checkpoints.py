@@ -227,10 +227,18 @@ def test_clock_counts_over_all_resumptions(tmp_path, monkeypatch):
     now = 100.0
     monkeypatch.setattr("recipes.training.checkpoints.time.monotonic", lambda: now)
     first = Clock()
-    now = 107.0
+    now = 104.0  # the data are prepared
+    assert first.seconds() == 0
+    first.start()
+    now = 111.0
     first.save(tmp_path / "clock")
     now = 5000.0
     second = Clock()
     second.load(tmp_path / "clock", end_of_epoch=False)
-    now = 5002.5
+    now = 5001.0
+    second.start()
+    now = 5003.5
     assert second.seconds() == 9.5
+    second.load(tmp_path / "clock", end_of_epoch=True)  # for the test, whose time is not the training's
+    now = 6000.0
+    assert second.seconds() == 7

@@ -1,5 +1,7 @@
 """Checkpoints that were damaged: seen, set aside with a warning, and the one before used."""
 
+import errno
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from data_prep.errors import in_words
 from recipes.errors import RecipeError
 from recipes.training.averaging import average_checkpoints
 from recipes.training.integrity import CHECKSUMS
@@ -102,6 +105,49 @@ def test_a_flipped_byte_among_the_tensors_is_seen_without_checksums_too(two, tmp
     file.write_bytes(damaged)
     run = Run(tmp_path)
     assert run.checkpointer.recover_if_possible().path == two[0]
+
+
+def out_of_memory(*_, **options):
+    raise RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: error code 12"
+    )
+
+
+def storage_fails(*_, **options):
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+PASSING = {
+    "memory": ("torch.load", out_of_memory, "too little memory to read {newest}/model.ckpt: "),
+    "storage": ("torch.load", storage_fails, "{newest}/model.ckpt: Input/output error"),
+    "storage, while checked": ("data_prep.files.hashlib.file_digest", storage_fails, "CKPT.yaml: Input/output error"),
+}
+
+
+@pytest.mark.parametrize("place, fail, message", PASSING.values(), ids=PASSING)
+def test_what_says_nothing_of_the_file_sets_nothing_aside(two, tmp_path, monkeypatch, place, fail, message):
+    """A machine that is short of memory or storage for a moment would lose a run all its good checkpoints."""
+    _, newest = two
+    run = Run(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(place, fail)
+        with pytest.raises((RecipeError, OSError)) as refusal:
+            run.checkpointer.recover_if_possible()
+        assert message.format(newest=newest) in in_words(refusal.value)
+    assert run.checkpointer.recover_if_possible().path == newest and not run.warnings
+
+
+def test_a_checkpoint_that_its_training_deletes_meanwhile_is_left_out(two, tmp_path, monkeypatch):
+    """By what only reads: another average, a search that is tuned."""
+    _, newest = two
+    warnings = []
+    stored = StoredCheckpoints(tmp_path, warn=warnings.append)
+    listed = stored.list_checkpoints()
+    shutil.rmtree(newest)
+    monkeypatch.setattr(stored, "list_checkpoints", lambda: [one for one in listed if one.path not in stored.left_out])
+    assert average_checkpoints(stored, "best-2").epochs == [1]
+    (warning,) = warnings
+    assert warning == f"{newest} is damaged and left out: model.ckpt is missing"
 
 
 def test_all_damaged_is_one_line_at_every_start(two, tmp_path):

@@ -72,6 +72,20 @@ def test_a_full_disk_is_not_said_by_the_text_log(logger, monkeypatch, capsys):
     assert (output.out, output.err) == ("seen\n", "")
 
 
+def test_the_root_logger_is_given_back(tmp_path):
+    """To a program that calls this one."""
+    root = logging.getLogger()
+    before = list(root.handlers), root.level
+    logger = RunLogger(tmp_path, tensorboard=True)
+    logger.info("in the log")
+    assert root.handlers == [logger.file]
+    logger.close()
+    root.info("not in it")
+    assert (list(root.handlers), root.level) == before and logger.file.stream is None
+    text = (tmp_path / "log.txt").read_text()
+    assert "in the log" in text and "not in it" not in text
+
+
 def test_other_processes_write_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr("recipes.training.logger.is_main", lambda: False)
     logger = RunLogger(tmp_path / "run")

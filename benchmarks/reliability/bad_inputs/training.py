@@ -48,6 +48,10 @@ ROWS = [
     *values("model.frontend", OBJECT, "null"),
     *values("_seeded", OBJECT, "null"),
     BadInput("--mixers.summarymixing null", "$recipe: mixer: mixers.summarymixing is null, no mixer to use"),
+    BadInput(
+        "--d_model 145 --heads 5",
+        "$recipe: model.decoder: TransformerDecoder: d_model must be an even whole number from 2 up, not 145",
+    ),
     BadInput("--heads 5", "$recipe: model.decoder: TransformerDecoder: heads 5 must divide d_model 144"),
     BadInput(
         "--kernel_size 4", "$recipe: model.encoder: Conformer: kernel_size must be an odd whole number from 1 up, not 4"

@@ -7,7 +7,6 @@ transcribe.py, or SpeechBrain's EncoderDecoderASR; see docs/release.md.
 """
 
 import datetime
-import json
 import shutil
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from recipes.config.flattening import flattened
 from recipes.config.merge import set_keys
 from recipes.config.source import STANDARD, Source
 from recipes.errors import RecipeError
-from recipes.files import check_free, new_folder, write_json
+from recipes.files import check_free, new_folder, read_json, write_json
 from recipes.inference.release.hyperparams import hyperparams, resolved
 from recipes.inference.release.model_card import model_card
 from recipes.provenance import commit
@@ -113,7 +112,7 @@ def began_with(folder: Path) -> dict | None:
     record = folder / INIT_FROM
     if not record.is_file():
         return None
-    began = json.loads(record.read_bytes())
+    began = read_json(record)
     return {key: began.get(key) for key in ("recipe", "recipe_hash", "weights", "loaded", "new")}
 
 

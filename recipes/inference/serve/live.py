@@ -12,7 +12,7 @@ from data_prep.errors import DataError
 from recipes.inference.audio.samples import SAMPLE_RATE
 from recipes.inference.serve.limits import Limits
 from recipes.inference.serve.outbox import Outbox
-from recipes.inference.streams.stream import Stream, advance
+from recipes.inference.streams.stream import Outcome, Stream, advance
 from recipes.inference.streams.text_stream import StreamedText
 
 logger = logging.getLogger(__name__)
@@ -151,7 +151,7 @@ class LiveStreams:
             client.take_in()
         return [client for client in live if client.stream.is_ready() or client.is_to_finish]
 
-    def deliver(self, client: Client, texts: list[StreamedText] | Exception) -> None:
+    def deliver(self, client: Client, texts: Outcome) -> None:
         if isinstance(texts, Exception):
             logger.error("a stream failed", exc_info=texts)
             client.fail(FAILED)
@@ -161,15 +161,10 @@ class LiveStreams:
             client.tell(texts)
 
 
-def compute(batch: Sequence[Client]) -> list[list[StreamedText] | Exception]:
+def compute(batch: Sequence[Client]) -> list[Outcome]:
     """The next chunk of every client, or its end; an exception in place of the texts of a stream that failed."""
     ready = [client for client in batch if client.stream.is_ready()]
-    outcomes: dict[Client, list[StreamedText] | Exception] = {}
-    if ready:
-        try:
-            outcomes |= zip(ready, advance([client.stream for client in ready]), strict=True)
-        except Exception as error:
-            outcomes |= dict.fromkeys(ready, error)
+    outcomes: dict[Client, Outcome] = dict(zip(ready, advance([client.stream for client in ready]), strict=True))
     for client in batch:
         if client not in outcomes:
             try:

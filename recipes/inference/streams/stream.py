@@ -56,7 +56,10 @@ class Stream(TextStream):
 
     @torch.inference_mode()
     def compute(self, audio: np.ndarray, last: bool) -> list[StreamedText]:
-        return step([self], torch.from_numpy(audio)[None].to(self.recognise.device), last)[0]
+        (outcome,) = step([self], torch.from_numpy(audio)[None].to(self.recognise.device), last)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
     def hear_chunk(
         self, heard: Sequence[FrameTokens], frames: torch.Tensor, log_probs: torch.Tensor
@@ -79,13 +82,18 @@ class Stream(TextStream):
         return [replace(word, start=word.start + first, end=word.end + first) for word in transcript.words]
 
 
-def advance(streams: Sequence[Stream]) -> list[list[StreamedText]]:
+Outcome = list[StreamedText] | Exception
+
+
+def advance(streams: Sequence[Stream]) -> list[Outcome]:
     """Compute the next chunk of every stream, all of which must have one complete. Returns the texts of each stream.
+
+    In the place of a stream that failed stands its exception: the others have heard their chunk, and go on.
 
     Streams under the same context are computed as one batch, although they may have begun at different times. Only
     attention with all the past in view needs a batch for each age, because its states have different sizes.
     """
-    texts: list[list[StreamedText]] = [[] for _ in streams]
+    outcomes: dict[int, Outcome] = {}
     groups: dict[tuple, list[int]] = {}
     for number, stream in enumerate(streams):
         key = (id(stream.recognise), stream.context, stream.needed, state_shape(stream.state))
@@ -93,14 +101,16 @@ def advance(streams: Sequence[Stream]) -> list[list[StreamedText]]:
     for numbers in groups.values():
         group = [streams[number] for number in numbers]
         audio = torch.stack([torch.from_numpy(stream.next_chunk()) for stream in group])
-        with torch.inference_mode():
-            for number, spoken in zip(numbers, step(group, audio.to(group[0].recognise.device)), strict=True):
-                texts[number] = spoken
-    return texts
+        try:
+            with torch.inference_mode():
+                outcomes |= zip(numbers, step(group, audio.to(group[0].recognise.device)), strict=True)
+        except Exception as error:
+            outcomes |= dict.fromkeys(numbers, error)
+    return [outcomes[number] for number in range(len(streams))]
 
 
-def step(streams: Sequence[Stream], audio: torch.Tensor, last: bool = False) -> list[list[StreamedText]]:
-    """The next samples ``[streams, n]`` of streams whose states are alike."""
+def step(streams: Sequence[Stream], audio: torch.Tensor, last: bool = False) -> list[Outcome]:
+    """The next samples ``[streams, n]`` of streams whose states are alike. An exception is that of a stream alone."""
     recognise, begun = streams[0].recognise, time.perf_counter()
     state = join([stream.state for stream in streams])
     with recognise.autocast():
@@ -108,9 +118,12 @@ def step(streams: Sequence[Stream], audio: torch.Tensor, last: bool = False) -> 
         log_probs = output.ctc_logits.float().log_softmax(-1)
         heard, listener = streams[0].listener.hear(output.encoded.frames, log_probs, state.listener)
     state, frames, log_probs = LiveState(model, listener), output.encoded.frames.cpu(), log_probs.cpu()
-    texts = []
+    outcomes: list[Outcome] = []
     for row, stream in enumerate(streams):
         stream.state = select(state, [row])
-        texts.append(stream.hear_chunk(heard[row], frames[row], log_probs[row]))
+        try:
+            outcomes.append(stream.hear_chunk(heard[row], frames[row], log_probs[row]))
+        except Exception as error:  # of a search with --rescore
+            outcomes.append(error)
     note_time(streams, begun)
-    return texts
+    return outcomes

@@ -223,7 +223,7 @@ def test_a_stream_that_fails_is_told_and_the_next_one_goes_on(open_stream, sampl
     async def talk():
         async with serving(open_stream) as (_, client):
             with monkeypatch.context() as patch:
-                patch.setattr("recipes.inference.serve.live.advance", lambda streams: 1 / 0)
+                patch.setattr("recipes.inference.streams.stream.step", lambda *_: 1 / 0)
                 failed = await transcribed(client, [samples[:8000]])
             return failed, await transcribed(client, [samples[:8000]])
 

@@ -202,3 +202,27 @@ def test_command_errors(run, recordings, monkeypatch, capsys):
     ]:
         assert command(run, *options) == 2
         assert message in capsys.readouterr().err
+
+
+def test_a_stream_that_fails_takes_no_other_with_it(transcriber, samples, monkeypatch):
+    """Neither one whose own text fails, nor a batch of streams whose states are of another size."""
+    expected = [text.text for text in all_texts(transcriber.stream(chunk=4), [samples[:20000]])]
+    sound, broken, others = (transcriber.stream(chunk=chunk) for chunk in (4, 4, 8))
+    sound.push(samples[:20000])
+    broken.push(samples[:20000])
+    others.push(samples[:20000])
+    monkeypatch.setattr(broken, "hear_chunk", lambda *_: 1 / 0)
+    model_step = transcriber.recognise.model.step
+    chunk = others.needed
+
+    def step(audio, state, last=False):
+        if audio.shape[1] == chunk:
+            raise RuntimeError("out of memory")
+        return model_step(audio, state, last)
+
+    monkeypatch.setattr(transcriber.recognise.model, "step", step)
+    heard, failed, lost = advance([sound, broken, others])
+    assert isinstance(failed, ZeroDivisionError) and str(lost) == "out of memory"
+    while sound.is_ready():
+        heard += advance([sound])[0]
+    assert [text.text for text in heard + sound.finish()] == expected
