@@ -49,7 +49,7 @@ ROWS = [
     *values("_seeded", OBJECT, "null"),
     BadInput("--mixers.summarymixing null", "$recipe: mixer: mixers.summarymixing is null, no mixer to use"),
     BadInput(
-        "--d_model 145 --heads 5",
+        "--d_model 145 --heads 5 --mixer conv_only",
         "$recipe: model.decoder: TransformerDecoder: d_model must be an even whole number from 2 up, not 145",
     ),
     BadInput("--heads 5", "$recipe: model.decoder: TransformerDecoder: heads 5 must divide d_model 144"),
