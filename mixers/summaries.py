@@ -28,7 +28,7 @@ class Statistic(Protocol):
         """How many numbers a stream keeps."""
 
 
-class Sums:
+class SummedPast:
     """The state of a statistic that sees the past through sums of chunks."""
 
     def sum_size(self, size: int) -> int:
@@ -42,7 +42,7 @@ class Sums:
         return sums_kept(context) * self.sum_size(size)
 
 
-class Mean(Sums):
+class Mean(SummedPast):
     """m = mean of s over the visible real frames. A chunk's sum is that of s, and its count of real frames."""
 
     def over(self, s: Tensor, mask: Tensor, context: Context | None) -> Tensor:
@@ -56,7 +56,7 @@ class Mean(Sums):
         return mean(visible_sum(past) + chunk_sum).to(s.dtype)[:, None], append(past, chunk_sum)
 
 
-class DecayedMean(Sums):
+class DecayedMean(SummedPast):
     """m_t = sum_u decay^|t-u| s_u / sum_u decay^|t-u| over the visible real frames, in linear time.
 
     A chunk's sum is the one that its last frame sees: frame u counts decay^(last - u).
@@ -97,7 +97,7 @@ class DecayedMean(Sums):
         return powers[:, None] * past[..., None, :]
 
 
-class Identity(Sums):
+class Identity(SummedPast):
     """m_t = s_t: nothing crosses frames."""
 
     def sum_size(self, size: int) -> int:

@@ -80,7 +80,7 @@ class ConformerBlock(Block):
     def step(self, x: Tensor, state: BlockState) -> tuple[Tensor, BlockState]:
         x = x.add(self.ffn1(x), alpha=0.5)
         mixed, mixer = self.mixer.step(self.mixer_norm(x), state.mixer)
-        x = x + self.dropout(mixed)
+        x = x + mixed
         convolved, conv = self.conv.step(x, state.conv)
         x = x + convolved
         return self.final_norm(x.add(self.ffn2(x), alpha=0.5)), BlockState(mixer, conv)
