@@ -79,6 +79,6 @@ def _seconds(manifest, identifier: str, text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = -1.0
-    if not 0 < seconds < float("inf"):
+    if not 0 <= seconds < float("inf"):
         raise DataError(f"{manifest}: utterance {identifier} has the duration '{text}', no seconds; prepare it again")
     return seconds

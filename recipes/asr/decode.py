@@ -64,7 +64,6 @@ def decode(brain: ASRBrain, split: str, manifest: Path, root: Path) -> tuple[lis
     result = score_split(transcriptions, read_pairs(root), vars(brain.hparams).get("score_normalizer"))
     speed = {"audio_seconds": round(audio, 1), "decode_seconds": round(seconds, 2), "rtf": round(seconds / audio, 5)}
     left_out = len(brain.unusable.utterances)
-    left_out = len(brain.unusable.utterances)
     return transcriptions, replace(result, **speed, left_out=left_out, manifest=checksum(manifest))
 
 
