@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from benchmarks.reliability import programs
+from data_prep.synthesize import synthesize
 from recipes.asr import ASRBrain
 from recipes.config import flatten, load
 from recipes.config.arguments import parse_arguments
@@ -31,7 +32,6 @@ from tests.support.runs import (
     train,
     weights,
 )
-from tests.support.tones import write_tones
 from train import main
 
 MIXERS = list(load(RECIPE, {"data_folder": "unused", "d_model": 16, "heads": 2}).hparams["mixers"])
@@ -63,45 +63,47 @@ ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 # --- learning -----------------------------------------------------------------------------------------------
 
-LEARNING = (
-    "--d_model 32 --d_ffn 64 --number_of_epochs 4 --batch_seconds 8 --lr 0.01 --warmup_steps 20 --test_search.beam 4"
+SMOKE = (
+    "--d_model 64 --heads 4 --d_ffn 128 --kernel_size 15 --number_of_epochs 7 --batch_seconds 8 --lr 0.005"
+    " --warmup_steps 20"
 ).split()
 
 
 @pytest.fixture(scope="module")
-def learnt(tmp_path_factory) -> tuple[Path, Path, str]:
-    """Corpus, output and screen of a model that learns to recognise letters that are tones."""
-    folder = tmp_path_factory.mktemp("learnt")
-    sizes = {"train-clean-5": (4, 24), "dev-clean": (1, 8), "test-clean": (1, 8), "test-other": (1, 8)}
-    corpus = write_tones(folder / "corpus", sizes)
+def smoke(tmp_path_factory) -> tuple[Path, Path, str]:
+    """Corpus, output and screen of a model that learns to recognise synthetic speech: half a minute."""
+    folder = tmp_path_factory.mktemp("smoke")
+    corpus = synthesize(folder / "corpus", kind="smoke", workers=1, progress=False)
     done = subprocess.run(
-        program(corpus, folder / "run", *LEARNING), env=ONE_THREAD, cwd=folder, text=True, capture_output=True
+        program(corpus, folder / "run", *SMOKE), env=ONE_THREAD, cwd=folder, text=True, capture_output=True
     )
     assert done.returncode == 0, done.stderr
     return corpus, folder / "run", done.stdout
 
 
-def test_it_learns(learnt):
-    """Trained for seconds, CTC alone still says blank in every frame, and knows the letters: the search finds them."""
-    _, output, screen = learnt
+@pytest.mark.timeout(300)
+def test_it_learns(smoke):
+    corpus, output, screen = smoke
     log = epochs(output)
-    assert [epoch.epoch for epoch in log] == [1, 2, 3, 4]
+    assert [epoch.epoch for epoch in log] == [*range(1, 8)]
     losses = [epoch.metrics["train_loss"] for epoch in log]
-    assert losses == sorted(losses, reverse=True) and losses[-1] < losses[0] / 2
-    assert log[-1].metrics["valid_token_accuracy"] > 48, "by chance 44: a letter of four, six times of eight"
+    assert losses == sorted(losses, reverse=True)
+    characters = [len(line.split(" ", 1)[1]) for file in corpus.glob("train*/*/*/*.txt") for line in file.open()]
+    assert losses[-1] / (sum(characters) / len(characters)) < 0.5, "loss per character"
+    assert log[-1].metrics["valid_wer_greedy_ctc"] < 60
+    assert log[-1].metrics["valid_token_accuracy"] > 80
     splits = summary(output).splits
-    assert splits.keys() == {"test-clean", "test-other"}
+    assert splits["test-clean"].wer < 60
     for name, result in splits.items():
-        assert result.wer < 20
         assert f"{result.wer:.2f}" in [line for line in screen.splitlines() if line.startswith(name)][-1]
 
 
-def test_testing_again_gives_the_same(learnt):
-    corpus, output, _ = learnt
+def test_testing_again_gives_the_same(smoke):
+    corpus, output, _ = smoke
     splits, log, alignments = results(output), epochs(output), (output / "wer_test-other.txt").read_text()
     (output / "summary.json").unlink()
     (output / "wer_test-other.txt").unlink()
-    assert train(corpus, output, *LEARNING, "--test_only") == 0
+    assert train(corpus, output, *SMOKE, "--test_only") == 0
     assert results(output) == splits
     assert (output / "wer_test-other.txt").read_text() == alignments
     assert epochs(output) == log, "nothing was trained"

@@ -1,11 +1,9 @@
 """A language of tones, and a small model that hears it: texts that do not hang on the last bit of the samples."""
 
 import itertools
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable
 
 import numpy as np
-import soundfile
 import torch
 from torch.nn.functional import ctc_loss
 
@@ -49,23 +47,6 @@ def said(words: Iterable[str], silence: float, rate: int) -> np.ndarray:
     heard = (np.abs(time - silence / 2) < SECONDS / 2) & (rate > 2 * WHISTLE)
     whistle = 0.1 * np.sin(2 * np.pi * WHISTLE * time) * heard
     return np.concatenate([whistle, *itertools.chain.from_iterable((spoken(word, rate), whistle) for word in words)])
-
-
-def write_tones(folder: Path, splits: Mapping[str, tuple[int, int]]) -> Path:
-    """A corpus of two words an utterance, in LibriSpeech's layout. splits: (speakers, utterances of each) by name."""
-    draw, names = np.random.default_rng(0), itertools.count(101)
-    for split, (speakers, utterances) in splits.items():
-        for speaker in itertools.islice(names, speakers):
-            chapter, lines = folder / split / str(speaker) / "1", []
-            chapter.mkdir(parents=True)
-            for number in range(utterances):
-                words = ["".join(draw.choice(list(HERTZ), 3)) for _ in range(2)]
-                audio = said(words, 0.3, 16000) * draw.uniform(0.3, 2)
-                name = f"{speaker}-1-{number:04d}"
-                soundfile.write(chapter / f"{name}.flac", audio + 1e-4 * draw.normal(size=audio.shape), 16000)
-                lines.append(f"{name} {' '.join(words)}\n")
-            (chapter / f"{speaker}-1.trans.txt").write_text("".join(lines))
-    return folder
 
 
 def tone_transcriber(tokenizer, steps: int = 100) -> Transcriber:
