@@ -23,7 +23,6 @@ from recipes.asr.decode import check_score_normalizer, decode_splits, summarise
 from recipes.asr.joining import check_joining
 from recipes.asr.loss import check_consistency
 from recipes.asr.memory import TrainingSet, check_largest_batch, propose_batch_seconds
-from recipes.asr.parts import check_parts
 from recipes.asr.remarks import UNKNOWN_CHARACTERS, Remarks, note_unknown_characters
 from recipes.asr.saved_run import load_search_language_model
 from recipes.asr.searches import check_searches
@@ -31,6 +30,7 @@ from recipes.asr.starting_point import read_starting_point
 from recipes.asr.transfer import Transfer, freeze
 from recipes.asr.utterances import read_utterances
 from recipes.errors import RecipeError
+from recipes.models.parts import check_parts
 from recipes.scoring import RunSummary, read_pairs
 from recipes.training.experiment import Experiment
 from recipes.training.processes import on_main_process
@@ -58,10 +58,10 @@ class ASRExperiment(Experiment):
         return Corpus.named_by(self.hparams)
 
     def check(self) -> None:
+        check_parts(self.recipe.path, self.hparams)
         check_contexts(self.recipe.path, self.hparams)
         check_searches(self.recipe.path, self.hparams)
         check_consistency(self.recipe.path, self.hparams)
-        check_parts(self.recipe.path, self.hparams)
         check_joining(self.recipe.path, self.hparams)
         wanted = ("test",) if self.test_only else USES
         named = [use for use in wanted if self.hparams[f"{use}_splits"] != []]

@@ -13,7 +13,6 @@ from data_prep.tokenizer import BLANK, END, IGNORED
 from mixers.base import lengths_to_mask
 from recipes.asr.data import Batch
 from recipes.errors import RecipeError
-from recipes.models.augment import Augment
 from recipes.models.recogniser import Output
 
 
@@ -37,12 +36,6 @@ def check_consistency(path: Path, hparams: Mapping) -> None:
     """Raises RecipeError, one line, where `consistency_weight` asks for what the recipe cannot do."""
     if hparams.get("consistency_weight") is None:
         return
-    augment = hparams["model"].augment
-    if not isinstance(augment, Augment):
-        raise RecipeError(
-            f"{path}: consistency_weight needs views that differ: model.augment must be "
-            f"!new:recipes.models.SpecAugment or AdaptiveSpecAugment, not {type(augment).__name__}"
-        )
     if hparams["ctc_weight"] == 0 and hparams["model"].decoder is not None:
         raise RecipeError(
             f"{path}: consistency_weight compares CTC outputs, which ctc_weight 0 does not train: give --ctc_weight a "

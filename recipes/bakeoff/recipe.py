@@ -13,6 +13,7 @@ from recipes.config.arguments import parse_arguments
 from recipes.config.flattening import flattened
 from recipes.config.source import Source
 from recipes.cost import encoder_multiply_adds, parameter_count
+from recipes.models.parts import check_parts
 
 
 class BuiltModel(NamedTuple):
@@ -45,8 +46,7 @@ def build(arguments: tuple[str, ...], **overrides) -> BuiltModel:
     parsed = parse_arguments(arguments)
     with FakeTensorMode(), torch.no_grad():
         # The features have no parameters, and their filters come from real numbers.
-        hparams = load(
-            parsed.source, {**parsed.overrides, "model.features": "!new:torch.nn.Identity", **overrides}
-        ).hparams
-        model = hparams["model"].eval()
+        recipe = load(parsed.source, {**parsed.overrides, "model.features": "!new:torch.nn.Identity", **overrides})
+        check_parts(recipe.path, recipe.hparams, from_samples=False)
+        hparams, model = recipe.hparams, recipe.hparams["model"].eval()
         return BuiltModel(hparams, parameter_count(model), encoder_multiply_adds(model, SECONDS))

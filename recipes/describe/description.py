@@ -14,6 +14,7 @@ from recipes.config.references import placeholders
 from recipes.cost import encoder_multiply_adds, parameter_count
 from recipes.errors import RecipeError
 from recipes.models import Recogniser
+from recipes.models.parts import check_parts
 
 SECONDS = (10, 60)
 CONTEXT = Context(chunk=16, left_chunks=None)
@@ -86,6 +87,7 @@ def streaming_state(model: Recogniser) -> int | None:
 
 
 def _describe_recogniser(recipe: Recipe) -> Description:
+    check_parts(recipe.path, recipe.hparams, from_samples=False)
     model = recipe.hparams["model"].eval()
     outputs = [model.ctc] + ([model.decoder.out] if model.decoder is not None else [])
     heads = parameter_count(*outputs)

@@ -10,6 +10,7 @@ from data_prep.tokenizer import load_tokenizer
 from recipes.errors import RecipeError
 from recipes.lm.brain import LanguageModelBrain
 from recipes.lm.data import TextBatches, check_tokenizer
+from recipes.models.parts import check_language_model
 from recipes.scoring import LanguageModelSummary
 from recipes.training.experiment import Experiment, summary_fields
 from recipes.training.processes import on_main_process, rank, ranks
@@ -40,7 +41,8 @@ class LanguageModelExperiment(Experiment):
     data: Texts
 
     def check(self) -> None:
-        """The tokenizer, and whether it and the recipe's text can serve."""
+        """The model, the tokenizer, and whether it and the recipe's text can serve."""
+        check_language_model(self.recipe.path, self.hparams)
         for key, advice in NEEDED.items():
             if not self.hparams[key]:
                 raise RecipeError(f"{self.recipe.path}: {key} is empty: give {advice}")

@@ -7,7 +7,7 @@ encoder, conformer, branchformer, depthwise, frame_wise     the encoders around 
 decoder, language_model, attention_cache        Transformers over tokens
 transducer              prediction and joint network
 streaming, dynamic_chunks       states of several streams, training on chunks
-options                 checks of options
+options, parts          checks of options, and of parts that must fit together
 """
 
 from recipes.models.augment import AdaptiveSpecAugment, SpecAugment

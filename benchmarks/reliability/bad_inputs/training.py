@@ -18,6 +18,7 @@ from benchmarks.reliability.bad_inputs.row import (
 from data_prep.own.prepare import KINDS
 
 OTHER_PART = "give one of recipes.models, or a class that does"
+AS_MANY = "they must be as many"
 
 ROWS = [
     # Sizes of the model.
@@ -95,8 +96,7 @@ ROWS = [
     ),
     BadInput(
         "--consistency_weight 0.2 --model.augment !new:torch.nn.Identity",
-        "$recipe: consistency_weight needs views that differ: model.augment must be !new:recipes.models.SpecAugment or "
-        "AdaptiveSpecAugment, not Identity",
+        "$recipe: model.augment: Identity does not take (features, lengths); " + OTHER_PART,
     ),
     *values("speeds", PERCENTAGES, "100", "[]", "[0.9]", "[0]", "[1000]", "null"),
     *values("max_seconds", f"{POSITIVE}, or null", "0", "short"),
@@ -249,6 +249,39 @@ ROWS = [
     BadInput(
         "--model.normalize '!new:torch.nn.Bilinear {in1_features: 1, in2_features: 1, out_features: 1}'",
         "$recipe: model.normalize: Bilinear does not have measure; " + OTHER_PART,
+    ),
+    # Parts that do not go together, and outputs that are not the tokenizer's: not after the data, nor after training.
+    *(
+        BadInput(
+            f"--{part}.vocab_size 40", f"$recipe: {name} has 40 outputs, and the tokenizer vocab_size 32: {AS_MANY}"
+        )
+        for part, name in (("model", "model.ctc"), ("model.decoder", "model.decoder"))
+    ),
+    *(
+        BadInput(options, f"$recipe: {part} cannot take its input [2, 11, …")
+        for options, part in (
+            ("--model.frontend.d_model 32", "model.encoder"),
+            ("--model.encoder.d_model 32", "model.encoder"),
+            ("--model.decoder.d_model 32", "model.decoder"),
+            ("--model.d_model 32", "model.ctc"),
+            ("--activation !name:torch.nn.GLU", "model.encoder"),
+            ("--mixers.summarymixing !name:torch.nn.ReLU --mixer summarymixing", "model.encoder"),
+        )
+    ),
+    BadInput("--model !new:torch.nn.Identity", "$recipe: model must be a recipes.models.Recogniser, not Identity"),
+    BadInput(
+        "--language_model !new:torch.nn.Identity",
+        "$lm_recipe: language_model must be a recipes.models.TransformerLM, not Identity",
+        "train_lm",
+    ),
+    BadInput(
+        "--language_model.vocab_size 40",
+        f"$lm_recipe: language_model has 40 outputs, and the tokenizer vocab_size 32: {AS_MANY}",
+        "train_lm",
+    ),
+    *(
+        BadInput("$recipe --model.d_model 32", "$recipe: model.ctc cannot take its input [2, 10, 144]: …", program)
+        for program in ("recipes.describe", "compare")
     ),
     # Other programs check the same.
     BadInput("$recipe --lr 0", f"$recipe: lr must be {POSITIVE}, not 0", "compare"),
