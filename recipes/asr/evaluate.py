@@ -13,11 +13,11 @@ from data_prep.corpus import Corpus, Prepared
 from data_prep.files import checksum, write_atomically
 from recipes.asr.brain import ASRBrain
 from recipes.asr.decode import check_score_normalizer, decode_splits, summarise
-from recipes.asr.identity import Identity, read_summary, short_hash
+from recipes.asr.identity import UNNAMED_KEYS, Identity, read_summary, short_hash
 from recipes.asr.remarks import FILE as REMARKS
 from recipes.asr.remarks import Remarks, note_unknown_characters
 from recipes.asr.saved_run import SavedRun
-from recipes.config import flatten
+from recipes.config import flatten, recipe_content
 from recipes.errors import RecipeError
 from recipes.files import LOCK
 from recipes.scoring import RunSummary, SplitResult, alignments_file, decoded_file
@@ -46,8 +46,21 @@ def check_output(folder: Path, run: Path) -> None:
         raise RecipeError(f"--out {folder} holds other files than an evaluation: give another folder")
 
 
+def check_settings(folder: Path, identity: Identity) -> None:
+    """Raises RecipeError for an evaluation with other settings, naming the keys: its results would be lost."""
+    summary = read_summary(folder)
+    if summary is None or summary.settings == identity.settings():
+        return
+    before, now = recipe_content((folder / RECIPE).read_text(encoding="utf-8")), identity.content
+    differing = [key for key in sorted({*before, *now} - UNNAMED_KEYS) if before.get(key) != now.get(key)]
+    raise RecipeError(
+        f"--out {folder} holds an evaluation of {', '.join(summary.splits)} with other settings "
+        f"({', '.join(differing) or 'weights, data or precision'}), which would be lost: give another folder"
+    )
+
+
 def remove_other_splits(folder: Path, splits: Collection[str]) -> None:
-    """Remove what was decoded of splits that the summary will not name: it came of other settings."""
+    """Remove what was decoded of splits that the summary will not name: of an unfinished evaluation, or old weights."""
     for file in (decoded_file, alignments_file):
         kept = {file(folder, split) for split in splits}
         for path in {*folder.glob(file(folder, "*").name)} - kept:
@@ -73,7 +86,7 @@ class Evaluation:
 
     output: the folder; None: a folder inside the run's, named by `Identity`. label: a part of this name. command: the
     command that the report names for decoding again. Raises RecipeError for run options that do not fit the machine,
-    and for an output folder that holds a trained run.
+    and for an output folder that holds a trained run, or an evaluation with other settings.
     """
 
     def __init__(
@@ -96,6 +109,12 @@ class Evaluation:
         digests = {split: checksum(manifest) or "" for split, manifest in self.prepared.test.items()}
         self.identity = Identity(run, run_options.eval_precision, self.prepared.root, digests, label)
         self.folder = output or self.identity.folder()
+        if not label:  # of a tuned search the settings are yet to be found
+            self.check_settings()
+
+    def check_settings(self) -> None:
+        if self.output:
+            on_main_process(lambda: check_settings(self.folder, self.identity))
 
     def __enter__(self) -> Self:
         with ExitStack() as stack, nothing_left_of_a_mistake(self.folder):
@@ -154,6 +173,7 @@ class Evaluation:
         Splits that the same weights were tested on before, with the same settings, stay in the summary.
         """
         run = self.run
+        self.check_settings()
         on_main_process(self.keep_recipe)
         settings = self.identity.settings()
         tested, trained = on_main_process(lambda: self.tested_before(settings)), read_summary(run.folder)

@@ -60,17 +60,21 @@ class Identity:
         except DataError:  # it is there no more
             return True
 
+    @property
+    def content(self) -> dict:
+        """The recipe that decodes, as plain values by key."""
+        return recipe_content(flatten(self.run.source, self.run.overrides))
+
     def settings(self) -> str:
         """A hash of everything that the result of a split depends on, except the split itself."""
-        content = recipe_content(flatten(self.run.source, self.run.overrides))
-        content = {key: value for key, value in sorted(content.items()) if key not in UNNAMED_KEYS}
+        content = {key: value for key, value in sorted(self.content.items()) if key not in UNNAMED_KEYS}
         parts = [content, self.files, self.other_root, self.run.weights_name, self.eval_precision]
         return short_hash(parts, digits=12)
 
     @cached_property
     def files(self) -> dict[str, str]:
         """SHA-256 of what the search reads: the language model's weights, an n-gram, a list of words."""
-        content, folder = recipe_content(flatten(self.run.source, self.run.overrides)), self.run.hparams["lm_folder"]
+        content, folder = self.content, self.run.hparams["lm_folder"]
         paths = [] if folder is None else [Path(str(folder)) / WEIGHTS]
         paths.append(self.run.folder / LM_WEIGHTS)  # of a release
         paths += [Path(text) for text in texts_in(content.get("test_search"))]
