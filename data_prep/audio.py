@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
+from data_prep.errors import OF_THE_MACHINE
+
 # The formats of libsndfile. Of several files with the same name, the format that comes first here is taken.
 FORMATS = (".flac", ".wav", ".w64", ".rf64", ".aiff", ".aif", ".aifc", ".au", ".snd", ".caf", ".sph", ".nist")
 FORMATS += (".opus", ".ogg", ".oga", ".mp3")
@@ -30,6 +32,8 @@ class Header(NamedTuple):
 def read_header(path: str) -> Header | str:
     """The header of an audio file, or the kind of problem.
 
+    Raises OSError where the machine keeps the file back (no permission, a failing disk): that is no damage.
+
     A FLAC file that is cut is damaged: the start of its last frame must be there. So is a WAV file that is shorter
     than its header says. What is wrong inside a file shows in `check`.
     """
@@ -43,12 +47,16 @@ def read_header(path: str) -> Header | str:
         if size == 0:
             return EMPTY
         return header or _other_header(path, start, size)
-    except (OSError, soundfile.LibsndfileError):
+    except OSError as error:
+        if error.errno in OF_THE_MACHINE:
+            raise
+        return DAMAGED
+    except soundfile.LibsndfileError:
         return DAMAGED
 
 
 def check(path: str) -> str | None:
-    """Decode the whole file. Returns the kind of problem, None when there is no problem."""
+    """Decode the whole file. Returns the kind of problem, None when there is no problem; raises as `read_header`."""
     try:
         decoded = 0
         with soundfile.SoundFile(path) as audio:
@@ -57,7 +65,11 @@ def check(path: str) -> str | None:
                 if not np.isfinite(block).all():
                     return NOT_FINITE
             return None if decoded == audio.frames else DAMAGED
-    except (OSError, RuntimeError):  # soundfile.LibsndfileError is a RuntimeError
+    except OSError as error:
+        if error.errno in OF_THE_MACHINE:
+            raise
+        return DAMAGED
+    except RuntimeError:  # soundfile.LibsndfileError
         return DAMAGED
 
 

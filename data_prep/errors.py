@@ -13,6 +13,10 @@ TO_DO = {
     **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), "; a folder is wanted: give another one"),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "; change its permissions, or give another place"),
 }
+OF_THE_MACHINE = {
+    *(errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM),
+    *(errno.EAGAIN, errno.EINTR, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET, errno.EHOSTDOWN, errno.ENOTCONN),
+}
 BROKEN_PIPE = 141  # what a shell shows of a program that SIGPIPE ended: `| head` has seen enough
 RANK_PATIENCE_SECONDS = 5.0  # torchrun looks for failed processes ten times a second, and then ends the others
 
@@ -35,6 +39,7 @@ def command_line(main):
 
     @functools.wraps(main)
     def run(argv=None) -> int:
+        open_closed_streams()
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):  # an ASCII screen, or a file name that is not UTF-8, ends no command
                 stream.reconfigure(errors="backslashreplace")
@@ -57,6 +62,13 @@ def command_line(main):
         return status or 0
 
     return run
+
+
+def open_closed_streams() -> None:
+    """Where the shell has closed standard output or error (`>&-`), what goes there is lost, and no more than that."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (for as long as we live)
 
 
 def in_words(error: Exception) -> str:

@@ -8,6 +8,7 @@ INVISIBLE = dict.fromkeys(
     [*range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200B, 0x200C, 0x200E, 0x200F, 0x2581, 0xFEFF, 0xFFFD], " "
 )
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # they would end a line, or move the cursor
 APOSTROPHE = "'"
 OUTER_APOSTROPHE = re.compile(r"(?<!\w)'|'(?!\w)")  # not between letters
 
@@ -21,8 +22,10 @@ def is_utf8(path: str) -> bool:
 
 
 def printable(path: str) -> str:
-    """The path with bytes that are not UTF-8 as backslash sequences."""
-    return path if path.isascii() else path.encode(errors="backslashreplace").decode()
+    """The path on one line: bytes that are not UTF-8, and control characters, as backslash sequences."""
+    if path.isascii() and path.isprintable():
+        return path
+    return CONTROL.sub(lambda match: ascii(match[0])[1:-1], path.encode(errors="backslashreplace").decode())
 
 
 def normalize(text: str) -> str:

@@ -1,15 +1,9 @@
 """The error of everything that reads a recipe, the way a command line shows it, and errors that blame no file."""
 
-import errno
-
-from data_prep.errors import MISTAKE, USERS_MISTAKES, DataError, command_line
+from data_prep.errors import MISTAKE, OF_THE_MACHINE, USERS_MISTAKES, DataError, command_line
 
 __all__ = ["MISTAKE", "USERS_MISTAKES", "RecipeError", "command_line", "is_of_the_machine", "ran_out_of_memory"]
 
-OF_THE_MACHINE = {
-    *(errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM),
-    *(errno.EAGAIN, errno.EINTR, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET, errno.EHOSTDOWN, errno.ENOTCONN),
-}
 # The CPU's allocator raises a plain RuntimeError. "memory" alone is in errors that have other causes.
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
 

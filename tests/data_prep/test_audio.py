@@ -1,5 +1,6 @@
 """The fast reader of FLAC headers agrees with libsndfile, and damage is found by the header or by decoding."""
 
+import errno
 import os
 
 import numpy as np
@@ -135,3 +136,15 @@ def test_files_that_are_no_audio(tmp_path, content, problem):
         path.write_bytes(content)
     assert read_header(str(path)) == problem
     assert check(str(path)) == DAMAGED
+
+
+def test_a_file_that_the_machine_keeps_back_is_not_called_damaged(flac, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(flac))
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(PermissionError):
+        read_header(str(flac))
+    monkeypatch.setattr(soundfile, "SoundFile", refuse)
+    with pytest.raises(PermissionError):
+        check(str(flac))

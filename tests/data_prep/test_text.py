@@ -46,3 +46,8 @@ def test_names_of_files_that_are_not_utf8():
     name = b"caf\xe9".decode(errors="surrogateescape")
     assert is_utf8("caf\u00e9") and not is_utf8(name)
     assert printable(name) == "caf\\udce9" and printable("caf\u00e9") == "caf\u00e9"
+
+
+def test_names_of_files_with_control_characters_stay_on_their_line():
+    assert printable("a\nb\x1b[2Jc\u2028.wav") == "a\\nb\\x1b[2Jc\\u2028.wav"
+    assert printable("a b\u00a0\u4e2d.wav") == "a b\u00a0\u4e2d.wav"

@@ -86,6 +86,29 @@ ROWS = [
         "argument --format: invalid choice: 'SRT' (choose from …",
         "transcribe",
     ),
+    *(
+        BadInput(
+            f"$none {name} --format srt", f"{name} is no option: for a file of that name write ./{name}", "transcribe"
+        )
+        for name in ("-dash.wav", "--dashes.FLAC")
+    ),
+    *(
+        BadInput(
+            options,
+            f"argument {name}: it is empty: give a value (the current folder is .); see {shown} --help",
+            program,
+        )
+        for program, shown, options, name in (
+            ("transcribe", "transcribe.py", "$trained ''", "AUDIO"),
+            ("transcribe", "transcribe.py", "'' a.wav", "RUN"),
+            ("transcribe", "transcribe.py", "$none a.wav --out ''", "--out"),
+            ("transcribe", "transcribe.py", "$none a.wav --ngram=", "--ngram"),
+            ("evaluate", "evaluate.py", "''", "RUN_FOLDER"),
+            ("evaluate", "evaluate.py", "$none --out=", "--out/--output"),
+            ("evaluate", "evaluate.py", "$none --average ''", "--average"),
+            ("data_prep.own", "python -m data_prep.own", "$none ''", "out_folder"),
+        )
+    ),
     BadInput("$none a.wav --window inf", "--window must be a number of seconds above 0, not inf", "transcribe"),
     *(
         BadInput(f"$none a.wav --{option}", f"--{option.split()[0]} is for streams: give --stream too", "transcribe")

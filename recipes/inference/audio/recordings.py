@@ -1,12 +1,13 @@
 """Which recordings a command line names, and what they are called. Imports no torch."""
 
 import glob
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -50,7 +51,10 @@ class Recording:
             return len(self.samples) / SAMPLE_RATE
         if is_pipe(str(self.path)):
             return 0.0
-        header = read_header(str(self.path))
+        try:
+            header = read_header(str(self.path))
+        except OSError:  # it says so when it is read
+            return 0.0
         return header.frames / header.rate if isinstance(header, Header) and header.rate else 0.0
 
 
@@ -94,17 +98,23 @@ def find_recordings(arguments: Sequence[str], rate: int | None = None) -> list[R
 
 
 def files_in(folder: Path) -> list[tuple[str, str]]:
-    """All audio below it but hidden files, and what is in hidden folders."""
-    files = sorted(
-        file
-        for file in folder.rglob("*")
-        if file.suffix.lower() in FORMATS
-        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
-        and not file.is_dir()
-    )
+    """All audio below it but hidden files, and what is in hidden folders.
+
+    Raises OSError for a folder in it that cannot be read: its recordings would be missing without a word.
+    """
+    files = []
+    for place, folders, names in os.walk(folder, onerror=raise_error):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        audio = [name for name in names if Path(name).suffix.lower() in FORMATS and not name.startswith(".")]
+        files += [Path(place, name) for name in audio]
+    files.sort()
     if not files:
         raise DataError(f"{folder}: a folder without audio ({' '.join(FORMATS)})")
     return [(str(file), file.relative_to(folder).with_suffix("").as_posix()) for file in files]
+
+
+def raise_error(error: OSError) -> NoReturn:
+    raise error
 
 
 def matching(pattern: str) -> list[tuple[str, str]]:

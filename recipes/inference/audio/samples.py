@@ -35,11 +35,7 @@ def mono(samples: np.ndarray, rate: int, name: str) -> np.ndarray:
         raise DataError(f"{name}: {EMPTY}")
     if not np.isfinite(samples).all():
         raise DataError(f"{name}: {NOT_FINITE}")
-    seconds = len(samples) / rate
-    if seconds < SHORTEST_SECONDS:
-        raise DataError(
-            f"{name}: {1000 * seconds:.0f} ms of audio hold no word; {1000 * SHORTEST_SECONDS:.0f} ms is the least"
-        )
+    check_length(len(samples) / rate, name)
     return resample(samples.astype(np.float32, copy=False), int(rate), SAMPLE_RATE)
 
 
@@ -74,6 +70,14 @@ def check_scale(samples: np.ndarray, name: str) -> None:
     peak = float(np.abs(samples).max(initial=0.0)) if samples.dtype.kind == "f" else 0.0
     if LOUDEST < peak < math.inf:
         raise DataError(f"{name}: floats up to {peak:g}; give shares of full scale, -1 to 1, or whole numbers as such")
+
+
+def check_length(seconds: float, name: str) -> None:
+    """Raises DataError for less than a tenth of a second."""
+    if seconds < SHORTEST_SECONDS:
+        raise DataError(
+            f"{name}: {1000 * seconds:.0f} ms of audio hold no word; {1000 * SHORTEST_SECONDS:.0f} ms is the least"
+        )
 
 
 def resample(audio: np.ndarray, rate: int, target_rate: int) -> np.ndarray:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_prep.arguments import ArgumentParser
+from data_prep.audio import FORMATS as AUDIO_FORMATS
 from recipes.config.split import split
 from recipes.errors import RecipeError
 from recipes.inference.audio.recordings import STDIN
@@ -80,6 +81,9 @@ def check_threads(threads: int | None) -> None:
 
 def parse(argv: Sequence[str]) -> Request:
     """The options of transcribe.py, and what is left for the recipe. Raises RecipeError for wrong values."""
+    for argument in argv:
+        if argument.startswith("-") and "=" not in argument and Path(argument).suffix.lower() in AUDIO_FORMATS:
+            raise RecipeError(f"{argument} is no option: for a file of that name write ./{argument}")
     own, rest = parser().parse_known_args(argv)
     request = Request(own, rest)
     if not request.audio and not own.microphone:

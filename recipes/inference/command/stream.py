@@ -14,7 +14,7 @@ from data_prep.errors import DataError
 from recipes.errors import RecipeError
 from recipes.inference.audio.reading import BEGINNINGS, is_mp3, may_be_mp3, parse_audio
 from recipes.inference.audio.recordings import STDIN, STDIN_NAME, Recording, find_recordings
-from recipes.inference.audio.samples import SAMPLE_RATE
+from recipes.inference.audio.samples import SAMPLE_RATE, check_length
 from recipes.inference.command.options import Request, check_stream_keys
 from recipes.inference.streams.chunks import CHUNK, check_chunks
 from recipes.inference.streams.text_stream import StreamedText, TextStream
@@ -109,9 +109,12 @@ def in_pieces(samples: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def standard_input() -> Iterator[np.ndarray]:
-    """Bare samples as they come: 16 kHz, 16-bit, little-endian, one channel; or a file, read to its end first."""
+    """Bare samples as they come: 16 kHz, 16-bit, little-endian, one channel; or a file, read to its end first.
+
+    Raises DataError at the end of what was too short for a word.
+    """
     pipe = cast(BufferedReader, sys.stdin.buffer)
-    content = pipe.read(4)
+    content, samples = pipe.read(4), 0
     if may_be_mp3(content):
         content += pipe.read(MP3_BYTES)
     if content.startswith(BEGINNINGS) or is_mp3(content):
@@ -119,9 +122,11 @@ def standard_input() -> Iterator[np.ndarray]:
         return
     while True:
         whole = len(content) // 2 * 2
+        samples += whole // 2
         yield np.frombuffer(content[:whole], "<i2")
         more = pipe.read1(2 * SAMPLES_AT_ONCE)
         if not more:
+            check_length(samples / SAMPLE_RATE, STDIN_NAME)
             return
         content = content[whole:] + more
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import onnx
 
+from data_prep.files import write_atomically
 from mixers import Context
 from recipes.decoding.transducer import MAX_SYMBOLS
 from recipes.inference.audio.samples import SAMPLE_RATE
@@ -107,11 +108,17 @@ def write_transducer(loaded: LoadedModel, encoder: Part, info: OnnxInfo, folder:
         JOINT_FILE: (JointPart(decoder), "the joint network", joint),
     }
     contents = {file: converted(part, name, is_int8(info)) for file, (part, name, _) in parts.items()}
-    folder.mkdir(parents=True, exist_ok=True)
-    for file, (content, _) in contents.items():
-        save(content, folder / file, {name: str(value) for name, value in parts[file][2].items()})
     tokens = "".join(f"{piece} {number}\n" for number, piece in enumerate(info.vocabulary))
-    (folder / TOKENS_FILE).write_text(tokens, encoding="utf-8")
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        for file, (content, _) in contents.items():
+            save(content, folder / file, {name: str(value) for name, value in parts[file][2].items()})
+        write_atomically(folder / TOKENS_FILE, tokens)
+    except BaseException:  # part of a model would stand in the way of the same command
+        for file in (*contents, TOKENS_FILE):
+            (folder / file).unlink(missing_ok=True)
+        folder.rmdir()
+        raise
     return Exported(info, max(difference for _, difference in contents.values()))
 
 
@@ -137,4 +144,4 @@ def info_of(loaded: LoadedModel, part: str, int8: bool) -> OnnxInfo:
 
 def save(content: onnx.ModelProto, out: Path, metadata: Mapping[str, str]) -> None:
     onnx.helper.set_model_props(content, dict(metadata))
-    onnx.save(content, out)
+    write_atomically(out, content.SerializeToString())  # onnx.save leaves a cut file where the disk is full

@@ -1,5 +1,6 @@
 """What a command line names: files, folders, patterns; and what the outputs are called."""
 
+import errno
 import io
 import os
 import shutil
@@ -42,6 +43,17 @@ def test_files_folders_and_patterns(tree):
         ("talks/monday/a.wav", "talks/monday/a.wav"),
     ]
     assert named("c [1].wav", "gone.wav") == [("c [1]", "c [1].wav"), ("gone", "gone.wav")]
+
+
+def test_a_folder_that_cannot_be_read_is_not_passed_over(tree, monkeypatch):
+    def refuse(path, scandir=os.scandir):
+        if "monday" in str(path):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PermissionError, match="talks/monday"):
+        find_recordings(["talks"])
 
 
 def test_names_need_not_be_utf8(tree):

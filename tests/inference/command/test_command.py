@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from data_prep.errors import DataError
 from recipes.errors import RecipeError
 from recipes.inference import Transcriber
 from recipes.inference.command.options import check_stream_keys
@@ -97,6 +98,13 @@ def test_an_mp3_without_a_tag_is_no_bare_samples_to_a_stream_either(monkeypatch)
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=pipe))
         heard = sum(len(piece) for piece in standard_input())
         assert heard / 16000 == pytest.approx(seconds, abs=0.15)
+
+
+@pytest.mark.parametrize("content", [b"", b"no sound", bytes(2 * 1599)], ids=["nothing", "text", "almost 100 ms"])
+def test_a_stream_of_less_than_a_word_is_a_mistake(content, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", stdin_of(content))
+    with pytest.raises(DataError, match=r"^standard input: .* of audio hold no word; 100 ms is the least$"):
+        list(standard_input())
 
 
 def test_nbest(run, recordings, capsys):

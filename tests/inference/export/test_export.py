@@ -32,6 +32,7 @@ from recipes.inference.onnx.info import OnnxInfo  # noqa: E402
 from recipes.inference.onnx.model import OnnxModel  # noqa: E402
 from recipes.inference.recognition.loading import Settings, load_model  # noqa: E402
 from recipes.scoring import RunSummary  # noqa: E402
+from tests.support.checkpoints import room_for  # noqa: E402
 from tests.support.runs import ROOT  # noqa: E402
 from transcribe import main  # noqa: E402
 
@@ -53,6 +54,16 @@ def exported(run, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def model(exported) -> OnnxModel:
     return OnnxModel(exported, threads=1)
+
+
+def test_a_full_disk_leaves_no_part_of_a_file(exported, tmp_path):
+    """Which would stand in the way of the same command."""
+    content = onnx.load(exported)
+    with room_for(10_000), pytest.raises(OSError):
+        files.save(content, tmp_path / "model.onnx", {})
+    assert list(tmp_path.iterdir()) == []
+    files.save(content, tmp_path / "model.onnx", {})
+    assert (tmp_path / "model.onnx").stat().st_size > 10_000
 
 
 def test_log_probs_equal_torchs_whatever_the_batch(model, loaded, recordings):
