@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from recipes.config.values import (
     ANY,
+    BETAS,
     FLAG,
     MIXER,
     MIXERS,
@@ -194,6 +195,9 @@ ARGUMENTS = {
     "prediction": OBJECT,
 }
 
+# Of torch's optimizers, those that mean the same to all that take them.
+OPTIMIZER_ARGUMENTS = {"betas": BETAS, "weight_decay": number(least=0)}
+
 # SpeechBrain's run options that are no keys of ours.
 RUN_OPTIONS = {
     "ckpt_interval_steps": whole(0),
@@ -220,6 +224,12 @@ def free_keys() -> frozenset[str]:
 def came_later(name: str) -> bool:
     """Whether null for this key means what a recipe without it means, so that neither hash nor content changes."""
     return name in KEYS and KEYS[name].later
+
+
+def takes_null(key: str) -> bool:
+    """Whether a key, or the dotted key of an argument, may be null."""
+    _, dot, argument = key.rpartition(".")
+    return (ARGUMENTS.get(argument, ANY) if dot else values_of(argument)).null
 
 
 def values_of(name: str) -> Values:

@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from recipes.config.keys import ARGUMENTS, NEEDED, WHOLE, values_of
+from recipes.config.keys import ARGUMENTS, KEYS, NEEDED, OPTIMIZER_ARGUMENTS, WHOLE, values_of
+from recipes.config.messages import no_such_key
+from recipes.config.references import referred_to
 from recipes.config.source import STANDARD, Source, child, plain, written
 from recipes.config.trust import names_listed
 from recipes.config.values import ANY, Values
@@ -41,6 +43,23 @@ def check_needed(name: str, values: Mapping[str, object], needed: Mapping[str, S
             raise RecipeError(f"{name}: no key {', '.join(missing[:SHOWN])}{others}: {advice}")
 
 
+def check_known(source: Source) -> None:
+    """Raises RecipeError for a key that no program reads and nothing in the recipe refers to: it would change nothing.
+
+    A recipe without a base is where it can stand. Keys that begin with _ are the recipe's own.
+    """
+    from speechbrain.utils.run_opts import RunOptions  # here, since what only reads recipes needs no torch
+
+    known = [*KEYS, *vars(RunOptions())]
+    names = [key.value for key, _ in source.root.value]
+    if WHOLE.keys().isdisjoint(names):  # no recipe that trains
+        return
+    known += [*referred_to(source)]
+    for key, _ in source.root.value:
+        if key.value not in known and not key.value.startswith("_"):
+            raise RecipeError(f"{source.at(key)}: {no_such_key((), key.value, known)}")
+
+
 def check_training(name: str, values: Mapping[str, object]) -> None:
     """Whether the recipe `name` has what training needs, and can make its optimizer and its learning rates.
 
@@ -65,7 +84,7 @@ def check_training(name: str, values: Mapping[str, object]) -> None:
 def _tried(place: str, function: Callable, *arguments: object) -> object:
     try:
         return function(*arguments)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, LookupError, AssertionError) as error:
         raise RecipeError(f"{place}: {' '.join(str(error).split())}") from error
 
 
@@ -102,13 +121,19 @@ def _check_node(name: str, key: str, node: Node, values: Values) -> None:
 
 def _check_arguments(name: str, key: str, node: Node) -> None:
     """Check the arguments of listed classes and functions in `node`, whose dotted key is `key`."""
-    is_listed = names_listed(node.tag.partition(":")[2])
+    limits = _limits_of(node.tag.partition(":")[2])
     for part, value in node.value if isinstance(node, MappingNode) else ():
-        if is_listed:
-            _check_node(name, f"{key}.{part.value}", value, ARGUMENTS.get(part.value, ANY))
+        _check_node(name, f"{key}.{part.value}", value, limits.get(part.value, ANY))
         _check_arguments(name, f"{key}.{part.value}", value)
     for index, item in enumerate(node.value if isinstance(node, SequenceNode) else ()):
         _check_arguments(name, f"{key}.{index}", item)
+
+
+def _limits_of(class_name: str) -> Mapping[str, Values]:
+    """The limits of the arguments of what a recipe names."""
+    if class_name.startswith("torch.optim."):
+        return OPTIMIZER_ARGUMENTS
+    return ARGUMENTS if names_listed(class_name) else {}
 
 
 def _out_of_limits(name: str, key: str, values: Values, value: str) -> str:

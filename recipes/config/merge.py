@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from ruamel.yaml import YAML
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from recipes.config.keys import takes_null
 from recipes.config.messages import no_such_key
 from recipes.config.names import CALLABLE_TAGS, accepted_keywords
 from recipes.config.source import STANDARD, Source, check, child, compose
@@ -147,7 +148,8 @@ def has_no_keys(name: str) -> str:
 def is_no_single_value(name: str, node: Node) -> str:
     """The message for a single value or a list given to the key `name`, whose value is `node`."""
     what = f"`{node.tag}`" if is_object(node) else "a group of keys"
-    hint = f"set one of its keys ('{name}.KEY'), or give null to switch it off"
+    other = "null to switch it off" if takes_null(name) else "another object (!new: or !name:)"
+    hint = f"set one of its keys ('{name}.KEY'), or give {other}"
     return f"'{name}' is {what} and no single value: {hint}"
 
 

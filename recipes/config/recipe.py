@@ -11,7 +11,7 @@ from data_prep.files import expand_user
 from recipes.config.content import recipe_hash
 from recipes.config.flattening import flattened
 from recipes.config.keys import INSTEAD, PATHS
-from recipes.config.limits import check_training, check_values
+from recipes.config.limits import check_known, check_training, check_values
 from recipes.config.merge import dump
 from recipes.config.names import CALLABLE_TAGS
 from recipes.config.overrides import Overrides
@@ -67,6 +67,7 @@ def load(recipe: Path | Source, overrides: Overrides = (), *, trust: bool = Fals
         if isinstance(hparams[key], str):
             hparams[key] = str(expand_user(hparams[key]))
     if training:
+        check_known(source)
         check_training(source.name, hparams)
     name = source.find("recipe")
     name = path.stem if name is None else name.value

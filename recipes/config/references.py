@@ -26,6 +26,12 @@ def placeholders(source: Source) -> list[str]:
     return [key for key, node in _leaves(source.root, "") if node.tag == "!PLACEHOLDER"]
 
 
+def referred_to(source: Source) -> set[str]:
+    """The top-level keys that a reference names."""
+    nodes = (node for _, node in _leaves(source.root, "") if node.tag in REFERENCE_TAGS)
+    return {re.split(r"[.\[]", name)[0] for node in nodes for name in re.findall(r"<([^>]*)>", node.value)}
+
+
 def _children(node: Node, key: str) -> list[tuple[str, Node]]:
     prefix = f"{key}." if key else ""
     if isinstance(node, MappingNode):

@@ -83,6 +83,12 @@ def _is_notes(value: object) -> bool:
     return isinstance(value, dict) and all(map(_is_text, value.values()))
 
 
+def _is_betas(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(SHARE.fits(beta) and beta < 1 for beta in value)
+
+
+SHARE = number(least=0, most=1)
+BETAS = Values("two numbers from 0 to below 1, such as [0.9, 0.98]", _is_betas)
 ANY = Values("a value", lambda value: True, null=True)
 FLAG = Values("true or false", lambda value: isinstance(value, bool))
 TEXT = Values("a text", _is_text, text=True)

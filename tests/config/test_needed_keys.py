@@ -86,3 +86,15 @@ def test_what_tests_a_run_asks_only_for_what_it_reads():
     check_needed("recipe.yaml", dict.fromkeys(("model", *TO_TEST)), {"model": TO_TEST})
     with pytest.raises(RecipeError, match=r"recipe\.yaml: no key lm_folder: see hparams"):
         check_needed("recipe.yaml", dict.fromkeys({"model", *TO_TEST} - {"lm_folder"}), {"model": TO_TEST})
+
+
+@pytest.mark.parametrize("model", WHOLE)
+def test_a_whole_recipe_has_no_key_that_nothing_reads(model, tmp_path):
+    """It has no base that would miss the key."""
+    recipe, keys = tmp_path / "mine.yaml", whole(model)
+    recipe.write_text("".join(keys.values()) + "batch_second: 4\n", encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"mine.yaml, line \d+: no such key 'batch_second'; did you mean 'batch_sec"):
+        load(recipe)
+    keys["number_of_epochs"] = "number_of_epochs: !ref <rounds>\n"
+    recipe.write_text("".join(keys.values()) + "rounds: 4\n_mine: 5\ndevice: cpu\n", encoding="utf-8")
+    assert load(recipe).hparams["number_of_epochs"] == 4

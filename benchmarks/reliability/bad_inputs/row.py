@@ -58,6 +58,7 @@ def dynamic_chunks(key: str, wanted: str, *typed: str) -> list[BadInput]:
 UP_FROM_1, UP_FROM_0, POSITIVE = "a whole number from 1 up", "a whole number from 0 up", "a number above 0"
 PERCENTAGES = "a list of whole percentages from 50 to 200, such as [95, 100, 105]"
 SPAN = "[least, most], two whole numbers from 1 up"
+UP_FROM_ZERO = "a number from 0 up"
 SHARE, OBJECT, FLAG = "a number from 0 to 1", "an object (!new: or !name:)", "true or false"
 
 NOT_LISTED = (

@@ -11,6 +11,7 @@ from benchmarks.reliability.bad_inputs.row import (
     SPAN,
     UP_FROM_0,
     UP_FROM_1,
+    UP_FROM_ZERO,
     BadInput,
     dynamic_chunks,
     values,
@@ -34,7 +35,7 @@ ROWS = [
     BadInput(
         "--activation GELU",
         "command line: 'activation' is `!name:torch.nn.GELU` and no single value: set one of its keys "
-        "('activation.KEY'), or give null to switch it off",
+        "('activation.KEY'), or give another object (!new: or !name:)",
     ),
     *values("token_type", "unigram, bpe or char", "words", "null"),
     *values("mixer", "a name from the table mixers, or a list of such", "null", "3"),
@@ -48,6 +49,18 @@ ROWS = [
     *values("model.encoder", OBJECT, "null"),
     *values("model.frontend", OBJECT, "null"),
     *values("_seeded", OBJECT, "null"),
+    *(
+        BadInput(
+            f"--{key} 5",
+            f"command line: '{key}' is `!new:recipes.{kind}` and no single value: set one of its keys ('{key}.KEY'), "
+            f"or give {other}",
+        )
+        for key, kind, other in (
+            ("model.augment", "models.SpecAugment", "another object (!new: or !name:)"),
+            ("model.decoder", "models.TransformerDecoder", "null to switch it off"),
+            ("test_search", "decoding.BeamSearch", "null to switch it off"),
+        )
+    ),
     BadInput("--mixers.summarymixing null", "$recipe: mixer: mixers.summarymixing is null, no mixer to use"),
     BadInput(
         "--d_model 145 --heads 5 --mixer conv_only",
@@ -105,7 +118,11 @@ ROWS = [
     *values("opt_class", OBJECT, "null"),
     *values("lr_schedule", OBJECT, "null"),
     *values("lr_schedule.warmup_steps", UP_FROM_0, "-1", "few"),
-    BadInput("--opt_class.betas '[2, 3]'", "$recipe: opt_class: Invalid beta parameter at index 0: 2"),
+    *values(
+        "opt_class.betas", "two numbers from 0 to below 1, such as [0.9, 0.98]", "[2, 3]", "[0.9]", "0.9", "[0, 1]"
+    ),
+    *values("opt_class.weight_decay", UP_FROM_ZERO, "none", "-1"),
+    BadInput("--opt_class.eps=-1.0e-8", "$recipe: opt_class: Invalid epsilon value: -1e-08"),
     BadInput("--opt_class !new:torch.nn.Identity", "$recipe: opt_class must be an optimizer, not list"),
     *(
         BadInput(f"--opt_class !name:torch.optim.{name}", f"$recipe: opt_class: no optimizer for this training: {why}")
