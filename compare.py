@@ -40,7 +40,11 @@ def arguments(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
         help="how many, from the recipe's seed on (default: 3); or several: the seeds themselves",
     )
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side, the cores divided among them")
-    parser.add_argument("--baseline", metavar="NAME", help="what p is against (default: attention, or the first entry)")
+    parser.add_argument(
+        "--baseline",
+        metavar="NAME",
+        help="what p is against (default: that of the folder; of a new one attention, or the first entry)",
+    )
     parser.add_argument("--seconds", type=float, help="the same training time for all, instead of the same steps")
     parser.add_argument(
         "--match_parameters",

@@ -1,9 +1,9 @@
 """Where data come from: the splits of a corpus folder, or users' own manifests in place of them."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from data_prep.errors import DataError
 from data_prep.files import expand_user
@@ -127,15 +127,17 @@ class Corpus:
         workers: int | None = None,
         progress=True,
         check=False,
+        say: Callable[[str], None] = print,
     ) -> Prepared:
-        """Write `out_folder/<split>.csv` for each split (see `SplitWriter`); prints reports and overlaps.
+        """Write `out_folder/<split>.csv` for each split (see `SplitWriter`). say: shows reports and overlaps.
 
         Raises DataError for a folder without corpus, a missing split or manifest, or one that is refused.
         """
         roles, root = self.choose(train, valid, test), self.root
         if roles.note:
-            print(roles.note)
-        options = {"workers": workers, "progress": progress, "check": check, "normalizer": self.normalizer}
+            say(roles.note)
+        options: dict[str, Any] = {"workers": workers, "progress": progress, "check": check, "say": say}
+        options["normalizer"] = self.normalizer
         sources: dict[str, Path | None] = {}  # None: a split
         for use in USES:
             for name in getattr(roles, use):
@@ -153,5 +155,5 @@ class Corpus:
                 written[name] = prepare_manifest(manifest, root, writer, self.data_folder)
         prepared = Prepared(root, *({name: written[name] for name in getattr(roles, use)} for use in USES))
         for line in overlaps(prepared.train.values(), {**prepared.valid, **prepared.test}):
-            print(line)
+            say(line)
         return prepared

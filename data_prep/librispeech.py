@@ -4,6 +4,7 @@ For what is done about damage see `data_prep.split_manifest`; `--check` decodes 
 read by the same rules: see `data_prep.problems.RULES` and docs/data.md.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from data_prep.arguments import ArgumentParser
@@ -16,7 +17,14 @@ from data_prep.text import is_utf8, printable
 
 
 def prepare_split(
-    root, split: str, out_folder, workers: int | None = None, progress=True, check=False, normalizer="none"
+    root,
+    split: str,
+    out_folder,
+    workers: int | None = None,
+    progress=True,
+    check=False,
+    normalizer="none",
+    say: Callable[[str], None] = print,
 ) -> Path:
     """Write `out_folder/<split>.csv` and its report `<split>.json`; both stay when the source hasn't changed.
 
@@ -25,7 +33,9 @@ def prepare_split(
     """
     if not is_utf8(split):
         raise DataError(f"{printable(split)} in {root} is no UTF-8 name: rename the folder")
-    writer = SplitWriter(split, out_folder, workers=workers, progress=progress, check=check, normalizer=normalizer)
+    writer = SplitWriter(
+        split, out_folder, workers=workers, progress=progress, check=check, normalizer=normalizer, say=say
+    )
     folders, fingerprint = list_source(Path(root) / split)
     if writer.is_unchanged(fingerprint):
         return writer.manifest

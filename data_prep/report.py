@@ -1,6 +1,7 @@
 """The report of a prepared split, `<split>.json`: counts, hours and every problem by name."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from data_prep.problems import RULES
@@ -20,30 +21,31 @@ def read_report(path: Path) -> dict:
         return {}
 
 
-def print_report(report: dict, path: Path) -> None:
-    print(
+def report_lines(report: dict, path: Path) -> Iterator[str]:
+    """The report for the screen. path: of its file."""
+    yield (
         f"{report['split']:<16} {report['utterances']:>7} utterances {report['hours']:>8.2f} hours"
         f" {report['speakers']:>5} speakers"
     )
     for kind, names in report["problems"].items():
         more = f", … (all in {path})" if len(names) > NAMES_SHOWN else ""
-        print(f"  left out: {kind}: {len(names)}: {', '.join(names[:NAMES_SHOWN])}{more}")
+        yield (f"  left out: {kind}: {len(names)}: {', '.join(names[:NAMES_SHOWN])}{more}")
         if kind in RULES:
-            print(f"    the rule: {_rule(report, kind)}")
+            yield (f"    the rule: {_rule(report, kind)}")
     for rate, count in report["sample_rates"].items():
         if int(rate) != SAMPLE_RATE:
-            print(
+            yield (
                 f"  kept: {count} of {report['utterances']} files at {rate} Hz;"
                 f" training resamples them to {SAMPLE_RATE} Hz"
             )
     if report["segments"]:
-        print(f"  {report['segments']} are segments of longer files")
+        yield (f"  {report['segments']} are segments of longer files")
     if report["normalizer"] != "none":
-        print(f"  text_normalizer {report['normalizer']}: the words are written so")
+        yield (f"  text_normalizer {report['normalizer']}: the words are written so")
     if report["several_channels"]:
-        print(f"  kept: {report['several_channels']} files with several channels; training takes their mean")
+        yield (f"  kept: {report['several_channels']} files with several channels; training takes their mean")
     if report["several_formats"]:
-        print(f"  kept: {report['several_formats']} utterances with audio in several formats; FLAC is read, then WAV")
+        yield (f"  kept: {report['several_formats']} utterances with audio in several formats; FLAC is read, then WAV")
 
 
 def refusal(report: dict, source: str | Path, path: Path) -> str:

@@ -7,7 +7,7 @@ out, is refused. Only headers of audio files are read, unless all audio is to be
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from data_prep.files import checksum, write_atomically
 from data_prep.manifest import csv_blocks, located, speaker_of
 from data_prep.problems import BEYOND_END, NO_LENGTH, NO_WORDS, ONE_CHANNEL
 from data_prep.reading import by_threads, by_threads_if_slow
-from data_prep.report import print_report, read_report, refusal
+from data_prep.report import read_report, refusal, report_lines
 from data_prep.segments import DECIMALS, Segment
 from data_prep.text import NORMALIZERS, printable
 
@@ -68,11 +68,19 @@ class SplitWriter:
     """Writes `out_folder/<split>.csv` and its report `<split>.json`; both stay when the source has not changed.
 
     workers: files read at a time, None: one a core. check: decode all audio, which finds damage inside files.
-    normalizer: of the words, see `data_prep.text.NORMALIZERS`.
+    normalizer: of the words, see `data_prep.text.NORMALIZERS`. say: shows a line, of the report for one.
     """
 
     def __init__(
-        self, split: str, out_folder, *, workers: int | None = None, progress=True, check=False, normalizer="none"
+        self,
+        split: str,
+        out_folder,
+        *,
+        workers: int | None = None,
+        progress=True,
+        check=False,
+        normalizer="none",
+        say: Callable[[str], None] = print,
     ):
         self.workers = usable_cores() if workers is None else workers
         if self.workers < 1:
@@ -80,6 +88,7 @@ class SplitWriter:
         if normalizer not in NORMALIZERS:
             raise DataError(f"no text normalizer '{normalizer}'; choose among: {', '.join(NORMALIZERS)}")
         self.split, self.progress, self.check, self.normalizer = split, progress, check, normalizer
+        self.say = say
         self.manifest, self.report_file = Path(out_folder, f"{split}.csv"), Path(out_folder, f"{split}.json")
 
     def is_unchanged(self, fingerprint: str) -> bool:
@@ -92,8 +101,12 @@ class SplitWriter:
             and report["csv_sha256"] == (checksum(self.manifest) or "no file")
         )
         if unchanged:
-            print_report(report, self.report_file)
+            self.show(report)
         return unchanged
+
+    def show(self, report: dict) -> None:
+        for line in report_lines(report, self.report_file):
+            self.say(line)
 
     def write(self, content: Content, fingerprint: str) -> Path:
         """Returns the manifest. The report holds counts, hours and every problem by name.
@@ -126,7 +139,7 @@ class SplitWriter:
             "first_lines": {kind: printable(line) for kind, line in content.first_lines.items()},
         }
         write_atomically(self.report_file, json.dumps(report, indent=1).encode())
-        print_report(report, self.report_file)
+        self.show(report)
         if refused:
             raise DataError(refusal(report, content.name, self.report_file))
         return self.manifest
@@ -159,7 +172,7 @@ class SplitWriter:
         sound = [(index, header) for index, header in enumerate(headers) if not isinstance(header, str)]
         seconds = sum(header.frames / header.rate for _, header in sound)
         minutes = seconds / DECODED_PER_SECOND / min(self.workers, usable_cores()) / 60
-        print(f"{self.split}: decoding {seconds / 3600:.1f} hours of audio, about {math.ceil(minutes)} min")
+        self.say(f"{self.split}: decoding {seconds / 3600:.1f} hours of audio, about {math.ceil(minutes)} min")
         outcomes = self.map_files(by_threads, audio.check, [paths[index] for index, _ in sound])
         for (index, header), problem in zip(sound, outcomes, strict=True):
             headers[index] = problem or header

@@ -21,8 +21,10 @@ def read_json(path: Path) -> dict:
     """Raises RecipeError for a file that is missing or no JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RecipeError(f"{path} cannot be read: {error}") from None
+    except OSError as error:
+        raise RecipeError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise RecipeError(f"{path} is damaged, it is no JSON ({error}): put back a copy of it") from None
 
 
 def read_rows(path: Path, writer: str, keys: Collection[str]) -> list[dict]:

@@ -29,7 +29,12 @@ class ReleaseInfo(NamedTuple):
 
 
 def is_release(folder: Path) -> bool:
-    return (Path(folder) / INFO).is_file()
+    """Raises RecipeError for a release without the file that says so, which would be taken for an odd run."""
+    if (Path(folder) / INFO).is_file():
+        return True
+    if (Path(folder) / WEIGHTS).is_file():
+        raise RecipeError(f"{folder} has no {INFO}: it is not the whole release, copy it again")
+    return False
 
 
 def read_info(folder: Path) -> ReleaseInfo:

@@ -22,8 +22,8 @@ def csv_rows(path: Path, content: str) -> Iterator[Row | BadRow]:
     _, first = next(records, (1, []))
     columns = [name.strip() for name in first]
     if missing := missing_fields(columns):
-        separator = "\t" if is_tsv else ","
-        raise DataError(f"{path}: no column for {' and '.join(missing)}; its first line is {separator.join(columns)!r}")
+        line = ("\t" if is_tsv else ",").join(columns)
+        raise DataError(f"{path}: no column for {' and '.join(missing)}; its first line is {line!r}{hint(columns)}")
     if twice := named_twice(columns):
         raise DataError(f"{path}: two columns are named '{twice[0]}': rename or remove one")
     for number, values in records:
@@ -32,6 +32,15 @@ def csv_rows(path: Path, content: str) -> Iterator[Row | BadRow]:
             yield BadRow(place, f"{len(values)} columns where the first line has {len(columns)}")
         else:
             yield row_of(place, dict(zip(columns, values, strict=True)))
+
+
+def hint(columns: list[str]) -> str:
+    """What may be wrong with a first line that lacks a column."""
+    if not missing_fields([name.lower() for name in columns]):
+        return ": write the names in small letters"
+    if len(columns) == 1 and re.search("[;\t|]", columns[0]):
+        return ": separate the values by commas, or by tabs in a file that ends in .tsv"
+    return ""
 
 
 def csv_records(path: Path, content: str) -> Iterator[Record]:

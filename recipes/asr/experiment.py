@@ -141,6 +141,7 @@ class ASRExperiment(Experiment):
             valid=valid,
             test=self.hparams["test_splits"],
             progress=not self.machine.noprogressbar,
+            say=self.logger.info,
         )
 
     def choose_splits(self) -> dict[str, list[str]]:

@@ -111,8 +111,11 @@ def homophone_notes(comparison: Comparison) -> list[str]:
 
 
 def entry_notes(comparison: Comparison) -> list[str]:
-    """Which entries have a single seed, and which have settings of their own."""
-    texts = []
+    """Which entries have a single seed, whether all have the same, and which have settings of their own."""
+    texts, finished = [], {name: mixer.seeds for name, mixer in comparison.mixers.items() if mixer.seeds}
+    if len(set(map(tuple, map(sorted, finished.values())))) > 1:
+        own = "; ".join(f"{name} {', '.join(map(str, seeds))}" for name, seeds in finished.items())
+        texts.append(f"Not all entries have the same seeds, and each mean is over its own: {own}.")
     if single := [name for name, mixer in comparison.mixers.items() if len(mixer.seeds) == 1]:
         texts.append(f"Fewer than two seeds, so no spread over seeds can be given: {', '.join(single)}.")
     settings = [

@@ -86,9 +86,10 @@ class AtomicCheckpointer(StoredCheckpoints, Checkpointer):
             if not is_failed_write(error):
                 raise
             self.remove_unfinished()
+            kept = "there is none before it" if self.find_checkpoint() is None else "the last complete one is kept"
             raise RecipeError(
-                f"no disk space left for a checkpoint in {self.checkpoints_dir}: the last complete one is kept; "
-                "free some space and give the same command again to go on from it"
+                f"no disk space left for a checkpoint in {self.checkpoints_dir}: {kept}; free some space and give the "
+                "same command again to go on"
             ) from None
         ddp_barrier()  # no process may look for checkpoints before the rename
         return saved

@@ -187,6 +187,7 @@ def test_logs_and_alignments_are_there(finished):
     assert log[1].lr == pytest.approx(0, abs=1e-9), "the schedule ends with the run"
     text = (finished / "log.txt").read_text()
     assert "epoch 2/2: train loss" in text and "test-clean" in text
+    assert "train-clean-5 " in text and " 24 utterances " in text, "what it was trained on, not on the screen alone"
 
 
 def test_a_finished_run_is_not_trained_again(corpus, finished):

@@ -229,7 +229,7 @@ def test_no_disk_space_for_a_checkpoint(corpus, tmp_path, error_of):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert message == (
         f"no disk space left for a checkpoint in {output / 'checkpoints'}: the last complete one is kept; "
-        "free some space and give the same command again to go on from it"
+        "free some space and give the same command again to go on"
     )
     assert sorted(path.name for path in (output / "checkpoints").iterdir()) == checkpoints
     assert train(corpus, output, "--number_of_epochs", "2") == 0

@@ -37,6 +37,15 @@ def test_crashed_and_unfinished_runs(folder):
     assert "- same, seed 2 is not finished." in notes
 
 
+def test_seeds_that_differ_are_said(folder):
+    notes = markdown(results_of(folder, "bad")[0])
+    assert "the same seeds" not in notes
+    (run_folder(folder, "same", 2) / "decoded_test-clean.jsonl").unlink()
+    notes = markdown(results_of(folder, "bad")[0])
+    assert "- Not all entries have the same seeds, and each mean is over its own: " in notes
+    assert "; same 1, 3" in notes or "same 1, 3; " in notes
+
+
 def test_the_baseline_is_named(folder):
     assert "p against bad: " in markdown(results_of(folder, "bad")[0])
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from data_prep.errors import command_line
+from data_prep.errors import DataError, command_line
 from data_prep.files import remove_leftovers, write_atomically
 
 
@@ -59,3 +59,17 @@ def test_what_a_kill_leaves_is_removed_at_the_next_start(tmp_path):
     running.communicate(b"\n")
     remove_leftovers(tmp_path)
     assert [path.exists() for path in others] == [False, True, True]
+
+
+def test_where_standard_output_is_closed_a_command_goes_on(monkeypatch):
+    """As a shell closes it: >&-"""
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+
+    @command_line
+    def speak(argv):
+        print("nobody hears this")
+        if argv:
+            raise DataError(argv[0])
+
+    assert (speak([]), speak(["nor this"])) == (0, 2)

@@ -99,12 +99,19 @@ def test_full_disk_is_one_line_and_keeps_the_older_checkpoints(saved_once, tmp_p
         saved_once.checkpointer.save_epoch(keep_best=1, WER=50.0)
     assert str(error.value) == (
         f"no disk space left for a checkpoint in {tmp_path}: the last complete one is kept; "
-        "free some space and give the same command again to go on from it"
+        "free some space and give the same command again to go on"
     )
     assert names(tmp_path) == before, "what was begun gives its room back"
     saved_once.trouble.strikes = lambda path: None
     saved_once.checkpointer.save_checkpoint()
     assert Run(tmp_path).resumed() == 2.0
+
+
+def test_of_the_first_checkpoint_no_older_one_is_promised(tmp_path):
+    run = Run(tmp_path)
+    run.trouble.strikes = raise_no_space
+    with pytest.raises(RecipeError, match="there is none before it; free some space and give the same command again"):
+        run.checkpointer.save_checkpoint()
 
 
 def test_other_errors_of_a_save_are_not_taken_for_a_full_disk(saved_once):

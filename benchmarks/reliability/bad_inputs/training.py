@@ -19,6 +19,8 @@ from benchmarks.reliability.bad_inputs.row import (
 from data_prep.own.prepare import KINDS
 
 OTHER_PART = "give one of recipes.models, or a class that does"
+AUDIO = "audio (audio, wav, path, audio_path, audio_filepath, file)"
+TEXT = "text (text, wrd, words, transcript, transcription, sentence)"
 AS_MANY = "they must be as many"
 
 ROWS = [
@@ -156,6 +158,22 @@ ROWS = [
         "'id,audio'",
         "data_prep.own",
         {"mine.csv": "id,audio\nu1,a.wav\n"},
+    ),
+    *(
+        BadInput(
+            "$here/mine.csv $run",
+            f"$here/mine.csv: no column for {missing}; its first line is '{line}': {hint}",
+            "data_prep.own",
+            {"mine.csv": f"{line}\na.wav;yes\n"},
+        )
+        for line, missing, hint in (
+            (
+                "wav;text",
+                f"{AUDIO} and {TEXT}",
+                "separate the values by commas, or by tabs in a file that ends in .tsv",
+            ),
+            ("wav,Text", TEXT, "write the names in small letters"),
+        )
     ),
     BadInput(
         "$here/mine.jsonl $run",

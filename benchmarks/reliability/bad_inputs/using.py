@@ -42,6 +42,12 @@ ROWS = [
         {"made/release.json": '{"format": 1, "name": "made", "files": {}}'},
     ),
     BadInput(
+        "$here/made a.wav",
+        "$here/made has no release.json: it is not the whole release, copy it again",
+        "transcribe",
+        {"made/recipe.yaml": "base: $recipe\ndata_folder: .\n", "made/model.safetensors": ""},
+    ),
+    BadInput(
         "$here/run a.wav",
         "$here/run has no tokenizer/tokenizer.model: was the run stopped before it began? give …",
         "transcribe",
