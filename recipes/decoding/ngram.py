@@ -23,7 +23,7 @@ BEAM_THRESHOLD = 100.0  # how far below the best a hypothesis may fall, in nats
 REASON = re.compile(r"threw \w+(?: because `.*?')?\. (.*)")  # in an error of KenLM, after lines of its source
 
 
-class Prepared(NamedTuple):
+class PreparedNgram(NamedTuple):
     """What a search derives from n-gram and tokenizer.
 
     pieces: the tokens that words are made of, ascending. word_starts: those that begin a word. decoder: flashlight's.
@@ -76,7 +76,7 @@ class NgramCTCSearch(Search):
         self.ngram, self.words, self.beam, self.candidates = ngram, words, beam, candidates
         self.lm_weight, self.word_bonus = lm_weight, word_bonus
         self.tokenizer: SentencePieceProcessor | None = None
-        self.prepared: Prepared | None = None
+        self.prepared: PreparedNgram | None = None
 
     def prepare(self, tokenizer: SentencePieceProcessor) -> None:
         """Read the n-gram and spell its words; call it once before the first search.
@@ -116,7 +116,7 @@ class NgramCTCSearch(Search):
             criterion_type=flashlight.CriterionType.CTC,
         )
         self.tokenizer = tokenizer
-        self.prepared = Prepared(
+        self.prepared = PreparedNgram(
             pieces=torch.tensor(sorted(set().union(*spelled))),
             word_starts={tokens[0] for tokens in spelled},
             language_model=language_model,
@@ -151,7 +151,7 @@ class NgramCTCSearch(Search):
         rows = zip(ctc_log_probs.detach().float().cpu(), encoded.lengths.tolist(), strict=True)
         return [self.search(log_probs[:length], self.prepared) for log_probs, length in rows]
 
-    def search(self, log_probs: Tensor, prepared: Prepared) -> list[Hypothesis]:
+    def search(self, log_probs: Tensor, prepared: PreparedNgram) -> list[Hypothesis]:
         """The hypotheses of one utterance. log_probs: ``[T, vocab_size]``, float32 on the CPU."""
         # flashlight tries the likeliest outputs of a frame. The blank must always be among them, or no hypothesis
         # might go on; the others should not be pieces that no word has.

@@ -20,7 +20,7 @@ TORCH = str(Path(torch.__file__).parent)
 START = 1  # of a sentence, as in data_prep.tokenizer; any token would do
 
 
-class Part(NamedTuple):
+class PartUse(NamedTuple):
     """How a part is used. inputs: what `forward` is called with, in order. other: what else is read of it."""
 
     inputs: tuple[str, ...]
@@ -28,12 +28,12 @@ class Part(NamedTuple):
 
 
 PARTS = {
-    "features": Part(("audio", "lengths")),
-    "normalize": Part(("features", "lengths"), ("measure",)),
-    "augment": Part(("features", "lengths"), ("views",)),
-    "frontend": Part(("features", "lengths"), ("subsampling",)),
-    "encoder": Part(("frames", "lengths", "context")),
-    "decoder": Part(("encoded", "tokens"), ("prepare",)),
+    "features": PartUse(("audio", "lengths")),
+    "normalize": PartUse(("features", "lengths"), ("measure",)),
+    "augment": PartUse(("features", "lengths"), ("views",)),
+    "frontend": PartUse(("features", "lengths"), ("subsampling",)),
+    "encoder": PartUse(("frames", "lengths", "context")),
+    "decoder": PartUse(("encoded", "tokens"), ("prepare",)),
 }
 
 
@@ -71,7 +71,7 @@ def check_language_model(path: Path, hparams: Mapping) -> None:
         compute.check_outputs("language_model", outputs, hparams["vocab_size"])
 
 
-def what_lacks(given: object, part: Part) -> str | None:
+def what_lacks(given: object, part: PartUse) -> str | None:
     """What keeps it from being this part, in words."""
     if not isinstance(given, nn.Module):
         return "is no torch.nn.Module"
