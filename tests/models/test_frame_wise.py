@@ -50,3 +50,18 @@ def test_the_gate_of_the_branchformer_goes_in_pieces_too(monkeypatch):
         with torch.no_grad():
             encoder(torch.randn(1, 20, 16), torch.tensor([20]))
         assert widths == expected
+
+
+def test_a_traced_graph_is_for_all_lengths():
+    """Had its pieces been asked for, torch would trace it again, for the lengths of a single piece."""
+    exported = torch.export.export(
+        FrameWise(), (torch.zeros(1, 7, 4),), dynamic_shapes=({1: torch.export.Dim("frames", min=2)},), strict=False
+    )
+    (frames,) = exported.range_constraints.values()
+    assert frames.upper > 1 << 40
+
+
+class FrameWise(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            return frame_wise.frame_wise(torch.relu, x)
