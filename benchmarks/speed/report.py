@@ -44,8 +44,8 @@ def length(row: dict) -> str:
 
 
 def which(row: dict) -> str:
-    """The cells that tell a row from others, apart from its batch."""
-    return " | ".join(map(str, (row["part"], row["name"], row["mode"], length(row), row["threads"])))
+    """The cells that tell a row from others."""
+    return " | ".join(map(str, (row["part"], row["name"], row["mode"], length(row), row["batch"], row["threads"])))
 
 
 def tables(rows: Sequence[dict]) -> str:
@@ -54,9 +54,8 @@ def tables(rows: Sequence[dict]) -> str:
     out.append("|---|---|---|---|---|---|---|---|---|")
     for row in rows:
         ratios = [f"{peer} {median:g} ({low:g}–{high:g})" for peer, (median, low, high) in row["times_ours"].items()]
-        cells = [row["part"], row["name"], row["mode"], length(row), row["batch"], row["threads"]]
-        cells += [f"{1000 * row['seconds']:,.3g}", f"{row['cost']:.2f} x" if "cost" in row else "–"]
-        out.append("| " + " | ".join(map(str, [*cells, "; ".join(ratios) or "–"])) + " |")
+        cells = [which(row), f"{1000 * row['seconds']:,.3g}", f"{row['cost']:.2f} x" if "cost" in row else "–"]
+        out.append("| " + " | ".join([*cells, "; ".join(ratios) or "–"]) + " |")
     below = [
         f"| {which(row)} | {peer} | {target:g} | {row['times_ours'][peer][0]:g} |"
         for (part, name, peer), target in TARGETS.items()
@@ -71,17 +70,18 @@ def tables(rows: Sequence[dict]) -> str:
         if (most := COSTS.get((row["part"], row["name"]), LONG)) < row.get("cost", 0)
     ]
     if below:
-        out += ["", "| part | below target | mode | s of speech | threads | beside | wanted | measured |"]
-        out += ["|---|---|---|---|---|---|---|---|", *below]
+        out += ["", "| part | below target | mode | s of speech | batch | threads | beside | wanted | measured |"]
+        out += ["|---|---|---|---|---|---|---|---|---|", *below]
     claims = [
-        f"| {claim} | {length(row)} | {row['threads']} "
+        f"| {claim} | {length(row)} | {row['batch']} | {row['threads']} "
         f"| {100 - 100 / row['times_ours'][peer][0]:.0f} % less time than {peer} |"
         for claim, name, mode, peer in CLAIMS
         for row in rows
         if (row["part"], row["name"], row["mode"]) == ("encoders", name, mode) and peer in row["times_ours"]
     ]
     if claims:
-        out += ["", "| claimed | s of speech | threads | measured: the encoder takes |", "|---|---|---|---|", *claims]
+        out += ["", "| claimed | s of speech | batch | threads | measured: the encoder takes |"]
+        out += ["|---|---|---|---|---|", *claims]
     return "\n".join(out)
 
 
@@ -116,14 +116,15 @@ def key(row: dict) -> tuple:
 
 
 def plot(rows: Iterable[dict]) -> str:
-    """An SVG file: the mixers' training steps against the length of the utterance."""
+    """An SVG file: the mixers' training steps on one thread against the length of the utterance, one at a time."""
     from recipes.reports.plots import Series, line_plot
     from recipes.reports.svg import standalone
 
     points: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
-        if row["part"] == "mixers" and row["mode"] == "training" and row["frames"] * row["batch"] <= 6000:
-            seconds = row["seconds"] / (row["frames"] * FRAME_SECONDS * row["batch"])
+        alone = (row["mode"], row["batch"], row["threads"]) == ("training", 1, 1)
+        if row["part"] == "mixers" and alone and row["frames"] <= 6000:
+            seconds = row["seconds"] / (row["frames"] * FRAME_SECONDS)
             points.setdefault(row["name"], []).append((row["frames"] * FRAME_SECONDS, 1000 * seconds))
     series = [Series(name, *zip(*sorted(of_mixer), strict=True)) for name, of_mixer in points.items()]
     label = "ms for a second of speech"

@@ -74,11 +74,14 @@ def test_tables_and_plot(results, tmp_path, capsys):
     assert main(["--table", str(results)]) == 0
     text = capsys.readouterr().out
     assert "| mixers | xnor | training | 0.24 | 1 | 1 |" in text
-    assert "| mixers | summarymixing, 1 head | training | 0.24 | 1 | its own products | 1.1 x | " in text
+    assert "| mixers | summarymixing, 1 head | training | 0.24 | 1 | 1 | its own products | 1.1 x | " in text
     assert "| SummaryMixing trains up to 28 % faster" not in text  # its encoder was not timed
     assert main(["--plot", str(results), str(tmp_path / "speed.svg")]) == 0
     drawing = (tmp_path / "speed.svg").read_text()
     assert drawing.startswith("<svg") and "hypermixing" in drawing
+    rows = json.loads(results.read_text())["rows"]
+    others = [row | size for row in rows for size in ({"threads": 2}, {"batch": 4})]
+    assert report.plot([*rows, *others]) == report.plot(rows), "one thread and one utterance, as it says"
 
 
 def test_what_became_slower():
@@ -110,8 +113,8 @@ def test_below_target_and_claims():
          "times_ours": {"ours, relpos_attention": [2.0, 1, 3]}},
     ]  # fmt: skip
     text = report.tables([row | sizes for row in rows])
-    assert "| mixers | hypermixing | inference | 30 | 1 | SpeechBrain | 1.7 | 1.5 |" in text
-    assert "| 30 | 1 | 50 % less time than ours, relpos_attention |" in text
+    assert "| mixers | hypermixing | inference | 30 | 4 | 1 | SpeechBrain | 1.7 | 1.5 |" in text
+    assert "| 30 | 4 | 1 | 50 % less time than ours, relpos_attention |" in text
 
 
 @pytest.mark.parametrize(
