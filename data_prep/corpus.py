@@ -136,8 +136,13 @@ class Corpus:
         roles, root = self.choose(train, valid, test), self.root
         if roles.note:
             say(roles.note)
-        options: dict[str, Any] = {"workers": workers, "progress": progress, "check": check, "say": say}
-        options["normalizer"] = self.normalizer
+        options: dict[str, Any] = {
+            "workers": workers,
+            "progress": progress,
+            "check": check,
+            "normalizer": self.normalizer,
+            "say": say,
+        }
         sources: dict[str, Path | None] = {}  # None: a split
         for use in USES:
             for name in getattr(roles, use):

@@ -29,9 +29,9 @@ def report_lines(report: dict, path: Path) -> Iterator[str]:
     )
     for kind, names in report["problems"].items():
         more = f", … (all in {path})" if len(names) > NAMES_SHOWN else ""
-        yield (f"  left out: {kind}: {len(names)}: {', '.join(names[:NAMES_SHOWN])}{more}")
+        yield f"  left out: {kind}: {len(names)}: {', '.join(names[:NAMES_SHOWN])}{more}"
         if kind in RULES:
-            yield (f"    the rule: {_rule(report, kind)}")
+            yield f"    the rule: {_rule(report, kind)}"
     for rate, count in report["sample_rates"].items():
         if int(rate) != SAMPLE_RATE:
             yield (
@@ -39,13 +39,13 @@ def report_lines(report: dict, path: Path) -> Iterator[str]:
                 f" training resamples them to {SAMPLE_RATE} Hz"
             )
     if report["segments"]:
-        yield (f"  {report['segments']} are segments of longer files")
+        yield f"  {report['segments']} are segments of longer files"
     if report["normalizer"] != "none":
-        yield (f"  text_normalizer {report['normalizer']}: the words are written so")
+        yield f"  text_normalizer {report['normalizer']}: the words are written so"
     if report["several_channels"]:
-        yield (f"  kept: {report['several_channels']} files with several channels; training takes their mean")
+        yield f"  kept: {report['several_channels']} files with several channels; training takes their mean"
     if report["several_formats"]:
-        yield (f"  kept: {report['several_formats']} utterances with audio in several formats; FLAC is read, then WAV")
+        yield f"  kept: {report['several_formats']} utterances with audio in several formats; FLAC is read, then WAV"
 
 
 def refusal(report: dict, source: str | Path, path: Path) -> str:

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from recipes.errors import RecipeError, is_of_the_machine
 from recipes.models.encoder import Encoded
-from recipes.models.language_model import TransformerLM
 from recipes.models.recogniser import Recogniser
 
 TORCH = str(Path(torch.__file__).parent)
@@ -35,6 +34,7 @@ PARTS = {
     "encoder": PartUse(("frames", "lengths", "context")),
     "decoder": PartUse(("encoded", "tokens"), ("prepare",)),
 }
+LANGUAGE_MODEL = PartUse(("tokens",), ("init_cache", "step", "vocab_size"))
 
 
 def check_parts(path: Path, hparams: Mapping, *, from_samples: bool = True) -> None:
@@ -52,11 +52,7 @@ def check_parts(path: Path, hparams: Mapping, *, from_samples: bool = True) -> N
         given = getattr(model, name)
         if (given is None and name == "decoder") or (name == "features" and not from_samples):
             continue
-        if lacking := what_lacks(given, part):
-            raise RecipeError(
-                f"{path}: model.{name}: {type(given).__name__} {lacking}; give one of recipes.models, or a class that "
-                "does"
-            )
+        check_part(path, f"model.{name}", given, part)
     with trial(path, model) as compute:
         try_recogniser(compute, model, hparams["vocab_size"], from_samples)
 
@@ -64,11 +60,16 @@ def check_parts(path: Path, hparams: Mapping, *, from_samples: bool = True) -> N
 def check_language_model(path: Path, hparams: Mapping) -> None:
     """Raises RecipeError, one line, for a language model that cannot read three tokens, or has other outputs."""
     model = hparams["language_model"]
-    if not isinstance(model, TransformerLM):
-        raise RecipeError(f"{path}: language_model must be a recipes.models.TransformerLM, not {type(model).__name__}")
+    check_part(path, "language_model", model, LANGUAGE_MODEL)
     with trial(path, model) as compute:
         outputs = compute("language_model", model, torch.full((1, 3), START)).shape[-1]
         compute.check_outputs("language_model", outputs, hparams["vocab_size"])
+
+
+def check_part(path: Path, name: str, given: object, part: PartUse) -> None:
+    if lacking := what_lacks(given, part):
+        kind = type(given).__name__
+        raise RecipeError(f"{path}: {name}: {kind} {lacking}; give one of recipes.models, or a class that does")
 
 
 def what_lacks(given: object, part: PartUse) -> str | None:

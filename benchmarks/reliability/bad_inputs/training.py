@@ -306,7 +306,7 @@ ROWS = [
     BadInput("--model !new:torch.nn.Identity", "$recipe: model must be a recipes.models.Recogniser, not Identity"),
     BadInput(
         "--language_model !new:torch.nn.Identity",
-        "$lm_recipe: language_model must be a recipes.models.TransformerLM, not Identity",
+        "$lm_recipe: language_model: Identity does not have init_cache, step, vocab_size; " + OTHER_PART,
         "train_lm",
     ),
     BadInput(
