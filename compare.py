@@ -60,6 +60,14 @@ def arguments(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     return parser.parse_known_args(argv)
 
 
+def check_table(options: argparse.Namespace, shared: Sequence[str]) -> None:
+    """Raises RecipeError for what `--table` does not heed: it makes tables of what is there."""
+    unheeded = [argument for argument in shared if argument.startswith("--")]
+    unheeded += [f"--{name}" for name in ("mixers", "seconds", "match_parameters") if getattr(options, name)]
+    if unheeded:
+        raise RecipeError(f"{unheeded[0]}: --table trains nothing, it takes --out, --baseline, --results, --benchmark")
+
+
 def folder_of(options: argparse.Namespace, shared: Sequence[str]) -> Path:
     """Where the comparison lies: what --out says, or a folder named after the recipe."""
     files = [argument for argument in shared if argument.endswith((".yaml", ".yml"))]
@@ -94,7 +102,9 @@ def main(argv=None):
     argv = sys.argv[1:] if argv is None else argv
     options, shared = arguments(argv)
     folder = folder_of(options, shared)
-    check_places(options.benchmark, options.results)
+    if options.table:
+        check_table(options, shared)
+    check_places(folder, options.benchmark, options.results)
     crashed = 0 if options.table else run(options, shared, folder, f"python compare.py {shlex.join(argv)}")
     show_results(folder, options.baseline, options.benchmark, options.results)
     if crashed:

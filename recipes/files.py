@@ -52,6 +52,7 @@ def new_folder(out: Path) -> Iterator[Path]:
     Raises RecipeError as `check_free` does, and where nothing can be written.
     """
     check_free(out)
+    out = out.resolve()  # "." has no name
     unfinished = out.with_name(f".{out.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:

@@ -17,12 +17,17 @@ TABLE = "table.md"
 COMMITTED = (RUNS, SUMMARY, TABLE)
 
 
-def check_places(benchmark: Path | None, copies: Path | None) -> None:
-    """Raises RecipeError, before anything is trained, for what `show_results` could not read, or copy to."""
+def check_places(folder: Path, benchmark: Path | None, copies: Path | None) -> None:
+    """Raises RecipeError, before anything is trained, for what `show_results` could not read, or copy to.
+
+    folder: of the comparison.
+    """
     if benchmark:
         timed_rows(benchmark)
     if copies and copies.exists() and not copies.is_dir():
         raise RecipeError(f"--results {copies} is a file: give a folder")
+    if copies and copies.resolve() == folder.resolve():
+        raise RecipeError(f"--results {copies} is the folder of the comparison, where these files are: give another")
 
 
 def show_results(

@@ -162,6 +162,14 @@ COMMANDS = {
         ["--table", "--out", "nowhere"],
         "nowhere: no comparison there; give --out, or leave out --table to run one",
     ),
+    "table with a misspelt option": (
+        ["--table", "--out", "nowhere", "--basline", "xnor"],
+        "--basline: --table trains nothing, it takes --out, --baseline, --results, --benchmark",
+    ),
+    "table of other mixers": (
+        ["--table", "--out", "nowhere", "--mixers", "xnor"],
+        "--mixers: --table trains nothing, it takes --out, --baseline, --results, --benchmark",
+    ),
 }
 
 

@@ -66,9 +66,11 @@ def test_time_against_length(folder, tmp_path):
     )
     file.write_text("[]")
     with pytest.raises(RecipeError, match=r"is no results file of benchmarks\.memory: write one with its --out$"):
-        check_places(file, None)  # before anything is trained
+        check_places(folder, file, None)  # before anything is trained
     with pytest.raises(RecipeError, match=r"^--results .*benchmark\.json is a file: give a folder$"):
-        check_places(None, file)
+        check_places(folder, None, file)
+    with pytest.raises(RecipeError, match=r"is the folder of the comparison, where these files are: give another$"):
+        check_places(folder, None, folder / ".." / folder.name)
 
 
 def test_only_crashes(tmp_path):

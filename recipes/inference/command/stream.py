@@ -20,6 +20,7 @@ from recipes.inference.streams.chunks import CHUNK, check_chunks
 from recipes.inference.streams.text_stream import StreamedText, TextStream
 
 MP3_BYTES = 8192  # by which MP3 is told from bare samples that begin alike: a quarter of a second of these
+MICROPHONE = "microphone"
 SAMPLES_AT_ONCE = SAMPLE_RATE // 10  # samples fed at a time
 
 
@@ -38,8 +39,8 @@ def stream(request: Request) -> None:
         try:
             for piece in pieces:
                 show(live.feed(piece), before)
-        except KeyboardInterrupt:  # how a microphone is switched off
-            if several:
+        except KeyboardInterrupt:
+            if several or name not in (MICROPHONE, STDIN_NAME):  # these are switched off so
                 raise
         except DataError as error:
             if not several:
@@ -89,7 +90,7 @@ def check_stream_options(request: Request) -> None:
 def sources(request: Request) -> Iterator[tuple[str, Iterable[np.ndarray]]]:
     """What is streamed, by name, in pieces of samples."""
     if request.own.microphone:
-        yield "microphone", microphone()
+        yield MICROPHONE, microphone()
         return
     for argument in dict.fromkeys(request.audio):
         if argument == STDIN:

@@ -45,15 +45,19 @@ def transcribe(engine: Engine, request: Request) -> None:
     failed = 0
     with progress(sum(seconds), own.noprogressbar) as bar:
         for outcome in engine.transcribe_each(recordings, nbest=own.nbest, on_progress=bar.update):
-            if outcome.transcript is None:
-                if not several and outcome.error is not None:
-                    raise outcome.error
-                failed += 1
-                bar.write(f"error: {outcome.error}", file=sys.stderr)
-            elif own.out is not None:
-                write_transcript(outcome.transcript, own.out, own.format)
-            else:
+            error = outcome.error
+            if outcome.transcript is not None and own.out is None:
                 bar.write(on_screen(outcome.recording, outcome.transcript, own.format, several), end="")
+            elif outcome.transcript is not None:
+                try:
+                    write_transcript(outcome.transcript, own.out, own.format)
+                except RecipeError as unwritten:
+                    error = unwritten
+            if error is not None and not several:
+                raise error
+            if error is not None:
+                failed += 1
+                bar.write(f"error: {error}", file=sys.stderr)
     if failed:
         raise RecipeError(f"{failed} of {len(recordings)} recordings could not be transcribed; they are named above")
     if own.out is not None:

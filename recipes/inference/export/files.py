@@ -9,7 +9,9 @@ import onnx
 
 from data_prep.files import write_atomically
 from mixers import Context
+from recipes.asr.contexts import tested_context
 from recipes.decoding.transducer import MAX_SYMBOLS
+from recipes.errors import RecipeError
 from recipes.inference.audio.samples import SAMPLE_RATE
 from recipes.inference.export.graph import converted
 from recipes.inference.export.parts import (
@@ -50,6 +52,7 @@ def export_model(loaded: LoadedModel, out: Path, *, part: str = CTC, int8: bool 
 
     Raises RecipeError where the model cannot be exported, or its export does not give what torch gives.
     """
+    check_context(loaded)
     return write_file(PARTS[part](loaded.model.eval().cpu()), info_of(loaded, part, int8), out)
 
 
@@ -59,6 +62,7 @@ def export_transducer(loaded: LoadedModel, folder: Path, *, int8: bool = False) 
     Raises RecipeError as `export`, and for a model that has no transducer.
     """
     transducer_of(loaded.model)
+    check_context(loaded)
     encoder = TransducerEncoderPart(loaded.model.eval().cpu())
     return write_transducer(loaded, encoder, info_of(loaded, TRANSDUCER, int8), folder)
 
@@ -84,6 +88,17 @@ def export_stream(
         state=part.state_shapes(),
     )
     return write_transducer(loaded, part, info, out) if transducer else write_file(part, info, out)
+
+
+def check_context(loaded: LoadedModel) -> None:
+    """Raises RecipeError for a model whose recipe decodes in chunks: a graph of whole recordings gives other texts."""
+    context = tested_context(loaded.recipe.hparams)
+    if context is not None:
+        left = "" if context.left_chunks is None else f" --left_chunks {context.left_chunks}"
+        raise RecipeError(
+            f"{loaded.name}: its recipe decodes in chunks (test_chunk {context.chunk}), and this file would see whole "
+            f"recordings: give --part stream --chunk {context.chunk}{left}"
+        )
 
 
 def write_file(part: Part, info: OnnxInfo, out: Path) -> Exported:

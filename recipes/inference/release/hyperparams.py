@@ -2,6 +2,7 @@
 
 import re
 
+import ruamel.yaml
 from hyperpyyaml import load_hyperpyyaml
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
@@ -32,6 +33,7 @@ modules:
 # Arguments by keys of the recipe, where these are given.
 OF_ENCODER = {"test_chunk": "chunk", "test_left_chunks": "left_chunks"}
 OF_DECODER = {"test_search": "search", "language_model": "language_model"}
+TEXT, NUMBERS = f"{STANDARD}str", (f"{STANDARD}int", f"{STANDARD}float")
 FILES = {"model": WEIGHTS, "tokenizer": TOKENIZER, "language_model": LM_WEIGHTS}
 
 
@@ -109,9 +111,11 @@ def calculated(node: ScalarNode, recipe: Source) -> ScalarNode:
     """The number that an expression such as `<d_model> * 4` stands for. Raises RecipeError for what is no number."""
     found = {name: recipe.find(name) for name in references(node)}
     values = {name: resolved(value, recipe) for name, value in found.items() if value is not None}
-    numbers = "".join(f"{name}: {value.value}\n" for name, value in values.items() if isinstance(value, ScalarNode))
+    pairs = [(ScalarNode(TEXT, name), value) for name, value in values.items() if value.tag in NUMBERS]
+    # Written out by YAML's own rules, and read without what builds objects: a text among the values stays a text.
+    text = dump(MappingNode(recipe.root.tag, [*pairs, (ScalarNode(TEXT, "result"), node)], flow_style=False))
     try:
-        result = load_hyperpyyaml(f"{numbers}result: {node.tag} {node.value}\n")["result"]
+        result = load_hyperpyyaml(text, loader=type("Loader", (ruamel.yaml.SafeLoader,), {}))["result"]
     except Exception as error:  # whatever the expression makes HyperPyYAML do
         raise RecipeError(f"{node.value}: {error}") from None
     if isinstance(result, bool) or not isinstance(result, int | float):

@@ -66,7 +66,7 @@ def write_release(
     check_free(out)
     check_search(run)
     language_model = run.search_language_model()
-    recipe = recipe_of(run)
+    recipe = recipe_of(run, with_language_model=language_model is not None)
     facts = {
         "format": FORMAT,
         "name": name or f"{run.recipe.name}-{run.hparams['mixer_name']}",
@@ -125,10 +125,12 @@ def check_search(run: SavedRun) -> None:
         )
 
 
-def recipe_of(run: SavedRun) -> Source:
-    """The flattened recipe without the folders of this machine, the language model in it."""
+def recipe_of(run: SavedRun, with_language_model: bool) -> Source:
+    """The flattened recipe without the folders of this machine, the language model of the search in it."""
     source, values = flattened(run.source), dict[str, Node](ELSEWHERE)
-    if run.hparams["lm_folder"] is not None:
+    if getattr(run.hparams["valid_search"], "ngram", None) is not None:  # the release holds no n-gram
+        values["valid_search"] = NULL
+    if with_language_model:
         lm_recipe = flattened(read_recipe(Path(str(run.hparams["lm_folder"])) / RECIPE))
         language_model = lm_recipe.find("language_model")
         assert language_model is not None  # or the run could not have been loaded

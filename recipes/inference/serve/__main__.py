@@ -7,8 +7,10 @@ with their last text. Keys of the recipe that say how to decode may follow, as f
 
 import argparse
 import asyncio
+import contextlib
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 INSTALL = "pip install -r requirements-serve.txt"
 PATIENCE = 20.0  # seconds to finish all streams in
 LOOPBACK = "127.0.0.1"
+EVERYWHERE = ("0.0.0.0", "::")
 
 
 def parse(argv: Sequence[str] | None = None) -> tuple[argparse.Namespace, list[str]]:
@@ -74,9 +77,24 @@ def limits_of(own: argparse.Namespace) -> Limits:
 
 
 def allowed_origins(own: argparse.Namespace, port: int) -> set[str]:
-    """The origins of the server's own page, as browsers write them, and those given by --origin."""
+    """The origins of the server's own page, as browsers write them, and those given by --origin.
+
+    Not whatever name a browser came by: another's name can be made to mean this machine.
+    """
     names = {"localhost", LOOPBACK, "[::1]", in_address(own.host)}
+    if own.host in EVERYWHERE:
+        names |= names_of_machine()
     return {f"http://{name}" + f":{port}" * (port != 80) for name in names} | set(own.origin)
+
+
+def names_of_machine() -> set[str]:
+    """Its name in the network, and its address of each kind as far as the system says them; nothing is sent."""
+    names = {socket.gethostname(), socket.getfqdn()}
+    for family, elsewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):  # for examples alone
+        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((elsewhere, 9))
+            names.add(in_address(probe.getsockname()[0]))
+    return {name.lower() for name in names}
 
 
 def in_address(host: str) -> str:
@@ -109,6 +127,8 @@ async def serve(own: argparse.Namespace, limits: Limits, open_stream: Callable[[
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopped.set)
         print(f"http://{in_address(own.host)}:{port}", flush=True)
+        if own.host in EVERYWHERE:
+            print(f"for pages of {', '.join(sorted(origins))}; of others with --origin", file=sys.stderr)
         await stopped.wait()
         print(f"finishing {len(streams.clients)} streams", file=sys.stderr, flush=True)
         await streams.stop(PATIENCE)

@@ -9,8 +9,8 @@ from recipes.errors import RecipeError
 class Limits(NamedTuple):
     """clients: at one time. minutes: of audio of one stream. idle: seconds without audio until a stream is ended.
 
-    buffer: seconds of a client's audio that wait to be computed; while there are more its connection is not read, so
-    that a client which sends faster than that waits too.
+    buffer: seconds of a client's audio that wait to be computed, a chunk at least; while there are more its connection
+    is not read, so that a client which sends faster than that waits too.
     """
 
     clients: int = 16

@@ -24,6 +24,8 @@ class Client:
 
     def __init__(self, stream: Stream, limits: Limits, wake: Callable[[], None]):
         self.stream, self.limits, self.wake = stream, limits, wake
+        # Never less than the first chunk, the longest: what waits for it would wait for ever.
+        self.room = max(limits.buffer * SAMPLE_RATE, stream.needed)
         self.incoming: deque[np.ndarray] = deque()
         self.samples = 0  # taken in so far
         self.waiting = 0  # of them not yet computed
@@ -46,7 +48,7 @@ class Client:
             self.incoming.append(samples)
         self.samples += len(samples)
         self.waiting += len(samples)
-        if self.waiting >= self.limits.buffer * SAMPLE_RATE:
+        if self.waiting >= self.room:
             self.has_room.clear()
         if self.samples == most:
             self.end(self.too_long)
@@ -74,7 +76,7 @@ class Client:
         for text in texts:
             self.outbox.put_text(text)
         self.waiting = self.stream.samples_waiting() + sum(map(len, self.incoming))
-        if self.waiting < self.limits.buffer * SAMPLE_RATE:
+        if self.waiting < self.room:
             self.has_room.set()
 
     def finish(self, texts: Sequence[StreamedText]) -> None:

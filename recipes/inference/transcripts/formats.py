@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from data_prep.errors import DISK_FULL
 from data_prep.files import write_atomically
 from recipes.errors import RecipeError
 from recipes.inference.transcripts.transcript import Transcript, Word
@@ -70,12 +71,17 @@ def transcript_file(folder: Path, name: str, form: str) -> Path:
 
 
 def write_transcript(transcript: Transcript, folder: Path, form: str) -> Path:
-    """Write `folder/ID.FORMAT` and return its path; folders in the ID are made. Raises RecipeError where it cannot."""
+    """Write `folder/ID.FORMAT` and return its path; folders in the ID are made.
+
+    Raises RecipeError where this file cannot be written, and OSError where the disk is full.
+    """
     path = transcript_file(folder, transcript.id, form)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, FORMATS[form](transcript))
     except OSError as error:
+        if error.errno in DISK_FULL:
+            raise
         raise RecipeError(f"{path} cannot be written: {error.strerror or error}; give another --out") from None
     return path
 

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,8 +16,10 @@ import soundfile
 from data_prep.errors import DataError
 from recipes.errors import RecipeError
 from recipes.inference import Transcriber
+from recipes.inference.command import stream as command_stream
 from recipes.inference.command.options import check_stream_keys
 from recipes.inference.command.stream import standard_input
+from recipes.inference.transcripts.formats import transcript_file
 from transcribe import main
 
 ON = ("--device", "cpu")
@@ -142,6 +145,31 @@ def test_nowhere_to_write(run, recordings, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # as root, tests may write everywhere
     wanted = f"error: --out {tmp_path}: no permission to write there; give another folder"
     assert mistake(capsys, run, recordings[0], "--out", tmp_path, *ON) == wanted
+
+
+def test_one_text_that_cannot_be_written_does_not_end_the_others(run, recordings, tmp_path, capsys):
+    blocked = transcript_file(tmp_path, Path(recordings[0]).stem, "txt")
+    blocked.mkdir()
+    assert main([str(run), *recordings[:3], "--out", str(tmp_path), *ON]) == 2
+    shown = capsys.readouterr().err
+    assert f"error: {blocked} cannot be written: Is a directory; give another --out" in shown
+    assert shown.endswith("error: 1 of 3 recordings could not be transcribed; they are named above\n")
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == sorted(
+        f"{Path(path).stem}.txt" for path in recordings[1:3]
+    )
+
+
+def test_a_file_whose_stream_is_interrupted_is_no_success(run, recordings, monkeypatch):
+    """A microphone is switched off so, a file is not."""
+
+    def interrupted(recording):
+        yield np.zeros(1600, np.float32)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command_stream, "pieces_of", interrupted)
+    assert main([str(run), recordings[0], "--stream", *ON]) == 130
+    monkeypatch.setattr(command_stream, "microphone", lambda: interrupted(None))
+    assert main([str(run), "--microphone", *ON]) == 0
 
 
 def test_what_lies_beside_the_audio_is_not_written_over(run, recordings, tmp_path, capsys):

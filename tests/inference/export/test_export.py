@@ -56,6 +56,14 @@ def model(exported) -> OnnxModel:
     return OnnxModel(exported, threads=1)
 
 
+def test_a_recipe_that_decodes_in_chunks_is_exported_in_chunks_alone(loaded, tmp_path, monkeypatch):
+    """A file that sees whole recordings would give other texts than the run."""
+    monkeypatch.setitem(loaded.recipe.hparams, "test_chunk", 4)
+    monkeypatch.setitem(loaded.recipe.hparams, "test_left_chunks", 2)
+    with pytest.raises(RecipeError, match=r"give --part stream --chunk 4 --left_chunks 2$"):
+        files.export_model(loaded, tmp_path / "model.onnx")
+
+
 def test_a_full_disk_leaves_no_part_of_a_file(exported, tmp_path):
     """Which would stand in the way of the same command."""
     content = onnx.load(exported)

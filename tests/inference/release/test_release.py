@@ -9,6 +9,7 @@ import sys
 import pytest
 import soundfile
 import torch
+from ruamel.yaml import YAML
 from speechbrain.inference.ASR import EncoderASR, EncoderDecoderASR
 from speechbrain.utils.fetching import FetchFrom, FetchSource
 from torch.nn.utils.rnn import pad_sequence
@@ -17,13 +18,10 @@ from data_prep.files import checksum
 from evaluate import main as evaluate
 from mixers import Context
 from recipes.asr import SavedRun
-from recipes.config.merge import dump
-from recipes.config.source import Source, compose
 from recipes.decoding.ctc import greedy_ctc
 from recipes.errors import RecipeError
 from recipes.inference import Transcriber
 from recipes.inference.release.__main__ import main
-from recipes.inference.release.hyperparams import resolved
 from recipes.inference.release.loading import load_release
 from recipes.release_files import is_release
 from recipes.training.tensors import load_weights, save_weights
@@ -124,7 +122,7 @@ def test_the_card_says_what_was_measured(run, released):
     row = f"| test-clean | {result.wer:.2f} | {interval} | {result.wer_greedy_ctc:.2f} | {result.words} | 3 |"
     assert f"\n{row}\n" in card
     assert "\n| training | train-clean-5 | 24 | 0.0" in card
-    assert card.startswith("---\nlicense: cc-by-4.0\n") and "\n# tiny\n" in card and "Sounds without words." in card
+    assert card.startswith('---\nlicense: "cc-by-4.0"\n') and "\n# tiny\n" in card and "Sounds without words." in card
     assert f"commit {summary(run).commit} " in card and f"(hash {summary(run).recipe_hash})" in card
     assert "Search: BeamSearch (beam 2, ctc_weight 0.4" in card
     assert not re.search(r"\n\n\n|\{[{%]|None|\n +\n", card)
@@ -209,13 +207,20 @@ def test_a_recipe_that_tests_as_a_stream_does_so_in_speechbrain(run, corpus, rec
 
 
 def test_a_release_of_greedy_ctc(run, tmp_path):
-    """Without a search both interfaces are greedy."""
+    """Without a search both interfaces are greedy, and no language model is needed. Nothing is of this machine."""
     changed = shutil.copytree(run, tmp_path / "run")
     recipe = changed / "recipe.yaml"
     text = re.sub(r"^test_search: .*\n(?:  .*\n)+", "test_search: null\n", recipe.read_text(), flags=re.MULTILINE)
+    text = text.replace("lm_folder: null", "lm_folder: /secret/lm").replace(
+        "valid_search: null", "valid_search: !new:recipes.decoding.NgramCTCSearch {ngram: /secret/words.arpa}"
+    )
+    assert text.count("/secret") == 2
     recipe.write_text(text)
     out = tmp_path / "out"
-    assert main([str(changed), str(out)]) == 0
+    assert main([str(changed), str(out), "--name", "Small: my [first]", "--licence", "a: b"]) == 0
+    assert "secret" not in "".join(path.read_text() for path in out.glob("*.[yj][as]*"))
+    head = YAML(typ="safe").load((out / "README.md").read_text().split("---\n")[1])
+    assert head["license"] == "a: b"
     assert load_release(out).recipe.hparams["test_search"] is None
     audio = torch.randn(1, 16000), torch.ones(1)
     models = [interface.from_hparams(source=str(out)) for interface in (EncoderDecoderASR, EncoderASR)]
@@ -275,22 +280,6 @@ def test_a_language_model_is_part_of_the_release(with_language_model, released):
     assert str(folder.parent) not in (folder / "recipe.yaml").read_text() + (folder / "hyperparams.yaml").read_text()
     card = " ".join((folder / "README.md").read_text().split())
     assert re.search(r"Search: BeamSearch \(.*\), with the language model of this folder \([\d,]+ parameters\)\.", card)
-
-
-def test_expressions_keep_their_value_in_another_recipe():
-    """A language model's `<d_model> * 4` would mean the recogniser's d_model once both are one recipe."""
-
-    def value(text: str):
-        recipe = Source("lm.yaml", text, compose(text, "lm.yaml"))
-        return dump(resolved(recipe.find("lm"), recipe)).split()
-
-    numbers = "d_model: 128\nheads: !ref <d_model> // 32\n"
-    assert value(numbers + "lm:\n  ffn: !ref <d_model> * 4\n  heads: [!ref <heads>, !ref <heads> + 0.5]\n") == [
-        *("ffn:", "512"),
-        *("heads:", "[4,", "4.5]"),
-    ]
-    with pytest.raises(RecipeError, match=r"<name>_<name> in the language model's recipe is no number"):
-        value("name: a\nlm: !ref <name>_<name>\n")
 
 
 # --- what is not run, and what goes wrong ---------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import signal
+import socket
 import sys
 from contextlib import asynccontextmanager, suppress
 
@@ -90,6 +91,7 @@ def test_clients_together_are_told_what_each_is_alone(open_stream, samples):
         (Limits(minutes=0.01), "a stream may have 0.01 minutes", 9600),
         (Limits(idle=0.1), "no audio came for 0.1 s", 20000),
         (Limits(buffer=0.2), "the client ended it", 20000),
+        (Limits(buffer=0.01), "the client ended it", 20000),  # less than a chunk
     ],
 )
 def test_limits_end_a_stream_with_its_last_text(open_stream, samples, limits, reason, heard):
@@ -257,11 +259,13 @@ def test_pages_from_elsewhere_may_not_listen_in(open_stream):
             assert "<title>" in await page.text()
 
     asyncio.run(talk())
-    own, _ = parse(["RUN", "--host", "0.0.0.0", "--origin", "https://name.example"])
+    own, _ = parse(["RUN", "--host", "name.example", "--origin", "https://other.example"])
     assert allowed_origins(own, 8000) == {
-        *(f"http://{name}:8000" for name in ("localhost", "127.0.0.1", "[::1]", "0.0.0.0")),
-        "https://name.example",
+        *(f"http://{name}:8000" for name in ("localhost", "127.0.0.1", "[::1]", "name.example")),
+        "https://other.example",
     }
+    everywhere, _ = parse(["RUN", "--host", "0.0.0.0"])
+    assert f"http://{socket.gethostname().lower()}:8000" in allowed_origins(everywhere, 8000)
     assert "http://localhost" in allowed_origins(own, 80)
 
 
