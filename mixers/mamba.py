@@ -10,7 +10,7 @@ from torch.nn.functional import softplus
 from .base import sum_dtype
 from .chunks import checkpointed, to_chunks
 from .decays import decayed_steps, step_biases
-from .scans import Scan, ScanMixer, check_sizes
+from .scans import GatedLinear, Scan, ScanMixer, check_sizes
 
 try:  # the fused kernel, where it is installed
     from mamba_ssm.ops.selective_scan_interface import selective_scan_fn as fused_kernel
@@ -59,7 +59,7 @@ class Mamba(ScanMixer):
         check_sizes("Mamba", state_size=state_size, expansion=expansion, conv_size=conv_size, step_rank=step_rank)
         channels = expansion * d_model
         make_scan = partial(SelectiveScan, channels, state_size, conv_size, step_rank)
-        make_out_proj = partial(nn.Linear, channels, d_model, bias=False)
+        make_out_proj = partial(GatedLinear, channels, d_model)
         super().__init__(d_model, channels, channels, make_scan, make_out_proj, separate=separate, causal=causal)
 
 

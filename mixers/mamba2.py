@@ -4,7 +4,7 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
+from torch.nn.functional import silu, softplus
 
 from .base import check_heads, sum_dtype
 from .chunks import checkpointed, to_chunks
@@ -62,15 +62,19 @@ class Mamba2(ScanMixer):
 
 
 class NormedLinear(nn.Module):
-    """RMSNorm, then a linear layer without bias."""
+    """A scan's output s, times SiLU of its gate z, RMSNorm, then a linear layer without bias.
+
+    The gated sum may be beyond float16; the norm brings it down before it is rounded.
+    """
 
     def __init__(self, channels: int, d_model: int):
         super().__init__()
         self.norm_weight = nn.Parameter(torch.ones(channels))
         self.linear = nn.Linear(channels, d_model, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.linear(rms_norm(x, self.norm_weight, floor=1e-5).to(x.dtype))
+    def forward(self, s: Tensor, z: Tensor) -> Tensor:
+        gated = s.to(sum_dtype(s)) * silu(z.to(sum_dtype(z)))
+        return self.linear(rms_norm(gated, self.norm_weight, floor=1e-5).to(z.dtype))
 
 
 class DualScan(Scan):
@@ -84,7 +88,7 @@ class DualScan(Scan):
         self.D = nn.Parameter(torch.ones(heads))
 
     def scan_on(self, u: Tensor, others: list[Tensor], state: Tensor | None) -> tuple[Tensor, Tensor]:
-        (dt,), dtype = others, u.dtype
+        (dt,) = others
         with torch.autocast(u.device.type, enabled=False):
             u, dt, dt_bias, A_log, D = (part.to(sum_dtype(part)) for part in (u, dt, self.dt_bias, self.A_log, self.D))
             u, B, C = u.split(self.parts, -1)
@@ -96,7 +100,7 @@ class DualScan(Scan):
                 blocks = [to_chunks(part, min(BLOCK, frames)) for part in span]
                 s, state = checkpointed(scan_blocks, *blocks, rates, D, state)
                 outputs.append(s.flatten(1, 2))
-            return torch.cat(outputs, 1)[:, :frames].flatten(2).to(dtype), state
+            return torch.cat(outputs, 1)[:, :frames].flatten(2), state  # rounded after the norm
 
 
 def scan_blocks(

@@ -77,6 +77,16 @@ class Scan(nn.Module):
         return self.conv.kernel_size[0] - 1
 
 
+class GatedLinear(nn.Linear):
+    """A scan's output s, times SiLU of its gate z, then a linear layer without bias."""
+
+    def __init__(self, channels: int, d_model: int):
+        super().__init__(channels, d_model, bias=False)
+
+    def forward(self, s: Tensor, z: Tensor) -> Tensor:  # type: ignore[override]  # a linear layer with a gate
+        return super().forward(s * silu(z))
+
+
 class ScanMixer(Mixer):
     """The common part of Mamba and Mamba-2.
 
@@ -127,12 +137,12 @@ class ScanMixer(Mixer):
     ) -> Tensor:
         """y for frames x, from the forward scan's output s and its gate z. The backward scan, of u, is run here."""
         if self.causal:
-            return self.out_proj(s * silu(z))
+            return self.out_proj(s, z)
         if not self.separate:
-            return self.out_proj((s + self.scan_back(u, mask, context)) * silu(z))
+            return self.out_proj(s + self.scan_back(u, mask, context), z)
         backward_u, backward_z = self.backward_in_proj(x).split(self.sizes, -1)
         backward = self.scan_back(backward_u, mask, context)
-        return self.out_proj(s * silu(z)) + self.backward_out_proj(backward * silu(backward_z))
+        return self.out_proj(s, z) + self.backward_out_proj(backward, backward_z)
 
     def scan_windows(self, u: Tensor, mask: Tensor | None, context: Context) -> Tensor:
         """The forward scan under ``left_chunks``: every chunk starts at its left chunks, with an empty state."""

@@ -30,6 +30,7 @@ def kaldi_rows(folder: Path, contents: dict[str, str]) -> Iterator[Row | BadRow]
     """contents: of the files of the folder, by name. A line of `text` is an utterance, as is one of `segments`."""
     recordings, speakers = dict(_pairs(contents[RECORDINGS])), dict(_pairs(contents.get(SPEAKERS, "")))
     segments = {name: rest.split() for name, rest in _pairs(contents[SEGMENTS])} if SEGMENTS in contents else None
+    twice = {file: _told_twice(contents.get(file, "")) for file in (RECORDINGS, SEGMENTS, SPEAKERS)}
     named = set()
     for number, (name, words) in enumerate(_pairs(contents[WORDS]), 1):
         place = f"{folder / WORDS}:{number}"
@@ -38,8 +39,10 @@ def kaldi_rows(folder: Path, contents: dict[str, str]) -> Iterator[Row | BadRow]
         if segment is None or len(segment) not in (1, 3, 4):
             yield BadRow(place, f"no line of {SEGMENTS} with recording, start and end for {name}")
             continue
-        audio = recordings.get(segment[0])
-        if audio is None:
+        audio, used = recordings.get(segment[0]), ((RECORDINGS, segment[0]), (SEGMENTS, name), (SPEAKERS, name))
+        if contradicted := [f"{file} has two lines for {key}" for file, key in used if key in twice[file]]:
+            yield BadRow(place, contradicted[0])
+        elif audio is None:
             yield BadRow(place, f"no line of {RECORDINGS} for {segment[0]}")
         elif audio.endswith("|"):
             yield BadRow(place, f"{RECORDINGS} has a command for {segment[0]}: only files are read")
@@ -52,6 +55,14 @@ def kaldi_rows(folder: Path, contents: dict[str, str]) -> Iterator[Row | BadRow]
             yield row._replace(channels=1) if names_channel and isinstance(row, Row) else row
     for name in (recordings if segments is None else segments).keys() - named:
         yield BadRow(f"{folder / WORDS}:{name}", f"no line of {WORDS} for {name}")
+
+
+def _told_twice(content: str) -> set[str]:
+    """The names of several lines that do not say the same."""
+    said: dict[str, set[str]] = {}
+    for name, rest in _pairs(content):
+        said.setdefault(name, set()).add(rest)
+    return {name for name, values in said.items() if len(values) > 1}
 
 
 def _pairs(content: str) -> Iterator[tuple[str, str]]:

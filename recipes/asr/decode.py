@@ -1,7 +1,7 @@
 """Decode test sets with a trained model, and write what comes of it: for train.py and for evaluate.py."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -123,3 +123,11 @@ def summarise(
     if decoded.refused:
         raise decoded.refused[0]
     return summary
+
+
+def remove_other_splits(folder: Path, splits: Collection[str]) -> None:
+    """Remove what was decoded of splits that the summary will not name: of an unfinished evaluation, or old weights."""
+    for file in (decoded_file, alignments_file):
+        kept = {file(folder, split) for split in splits}
+        for path in {*folder.glob(file(folder, "*").name)} - kept:
+            path.unlink()

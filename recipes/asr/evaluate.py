@@ -2,7 +2,7 @@
 
 import shlex
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
@@ -12,7 +12,7 @@ from speechbrain.utils.run_opts import RunOptions
 from data_prep.corpus import Corpus, Prepared
 from data_prep.files import checksum, write_atomically
 from recipes.asr.brain import ASRBrain
-from recipes.asr.decode import check_score_normalizer, decode_splits, summarise
+from recipes.asr.decode import check_score_normalizer, decode_splits, remove_other_splits, summarise
 from recipes.asr.identity import UNNAMED_KEYS, Identity, read_summary, short_hash
 from recipes.asr.remarks import FILE as REMARKS
 from recipes.asr.remarks import Remarks, note_unknown_characters
@@ -20,7 +20,7 @@ from recipes.asr.saved_run import SavedRun
 from recipes.config import flatten, recipe_content
 from recipes.errors import RecipeError
 from recipes.files import LOCK
-from recipes.scoring import RunSummary, SplitResult, alignments_file, decoded_file
+from recipes.scoring import RunSummary, SplitResult, decoded_file
 from recipes.training.lock import locked
 from recipes.training.logger import RunLogger
 from recipes.training.processes import is_main, on_main_process
@@ -59,18 +59,9 @@ def check_settings(folder: Path, identity: Identity) -> None:
     )
 
 
-def remove_other_splits(folder: Path, splits: Collection[str]) -> None:
-    """Remove what was decoded of splits that the summary will not name: of an unfinished evaluation, or old weights."""
-    for file in (decoded_file, alignments_file):
-        kept = {file(folder, split) for split in splits}
-        for path in {*folder.glob(file(folder, "*").name)} - kept:
-            path.unlink()
-
-
 @contextmanager
-def nothing_left_of_a_mistake(folder: Path) -> Iterator[None]:
-    """A folder that did not exist before goes again where what follows fails."""
-    is_new = is_main() and not folder.exists()
+def nothing_left_of_a_mistake(folder: Path, is_new: bool) -> Iterator[None]:
+    """A folder that did not exist before goes again where what follows fails. Only for the process that locked it."""
     try:
         yield
     except BaseException:
@@ -117,8 +108,10 @@ class Evaluation:
             on_main_process(lambda: check_settings(self.folder, self.identity))
 
     def __enter__(self) -> Self:
-        with ExitStack() as stack, nothing_left_of_a_mistake(self.folder):
+        is_new = is_main() and not self.folder.exists()
+        with ExitStack() as stack:
             on_main_process(lambda: self.take_folder(stack))
+            stack.enter_context(nothing_left_of_a_mistake(self.folder, is_new))
             self.logger = RunLogger(self.folder)
             stack.callback(self.logger.close)
             remarks = Remarks(self.folder, self.logger)

@@ -19,7 +19,7 @@ from recipes.asr import data
 from recipes.asr.audio import AudioReader
 from recipes.asr.brain import ASRBrain
 from recipes.asr.contexts import check_contexts
-from recipes.asr.decode import check_score_normalizer, decode_splits, summarise
+from recipes.asr.decode import check_score_normalizer, decode_splits, remove_other_splits, summarise
 from recipes.asr.joining import check_joining
 from recipes.asr.loss import check_consistency
 from recipes.asr.memory import TrainingSet, check_largest_batch, propose_batch_seconds
@@ -268,10 +268,12 @@ class ASRExperiment(Experiment):
     def test(self) -> RunSummary:
         """Decode the test sets with the average of the best checkpoints; returns the summary, also written."""
         self.load_tested_weights()
+        decoded = decode_splits(self.brain, self.data, self.folder)
+        on_main_process(lambda: remove_other_splits(self.folder, decoded.splits))
         summary = summarise(
             self.recipe,
             self.brain,
-            decode_splits(self.brain, self.data, self.folder),
+            decoded,
             self.folder,
             seconds=self.training_seconds(),
             decoded_by=shlex.join(["python", "train.py", str(self.folder / "recipe.yaml"), "--test_only"]),

@@ -17,6 +17,7 @@ from recipes.release_files import LM_WEIGHTS
 from recipes.scoring import RunSummary
 from recipes.training.run_data import RunData
 from recipes.training.run_folder import WEIGHTS
+from recipes.training.tensors import digest
 
 # What changes no result, and the data, which are known by their content.
 UNNAMED_KEYS = keys_of(Role.WHERE, Role.KEPT, Role.DATA, Role.ABOUT)
@@ -68,7 +69,9 @@ class Identity:
     def settings(self) -> str:
         """A hash of everything that the result of a split depends on, except the split itself."""
         content = {key: value for key, value in sorted(self.content.items()) if key not in UNNAMED_KEYS}
-        parts = [content, self.files, self.other_root, self.run.weights_name, self.eval_precision]
+        # The name of an average says the epochs, and not of which training.
+        weights = [self.run.weights_name, *([digest(self.run.weights)] if self.run.which else [])]
+        parts = [content, self.files, self.other_root, *weights, self.eval_precision]
         return short_hash(parts, digits=12)
 
     @cached_property

@@ -25,9 +25,21 @@ from recipes.config.split import split
 from recipes.errors import RecipeError
 
 LIST_OPTIONS = ("jit_module_keys", "compile_module_keys")  # they take any number of values
+JIT, PROFILER, PARALLEL = ("jit", "jit_module_keys"), "profile_", "data_parallel_"
 UNSUPPORTED = {
-    name: "TorchScript cannot compile these models; --compile takes torch.compile instead"
-    for name in ("jit", "jit_module_keys")
+    **dict.fromkeys(JIT, "TorchScript cannot compile these models; --compile takes torch.compile instead"),
+    # What the kept recipe would not tell.
+    "auto_mix_prec": "give --precision fp16, which the recipe keeps",
+    "bfloat16_mix_prec": "give --precision bf16, which the recipe keeps",
+    "remove_vector_weight_decay": "the recipe would not keep it; --opt_class.weight_decay is for all weights",
+    # What nothing would come of.
+    **dict.fromkeys([name for name in vars(RunOptions()) if name.startswith(PROFILER)], "there is torch.profiler"),
+    "log_config": "a run's log is its log.txt",
+    "tqdm_colored_bar": "the progress bar is the project's own",
+    **dict.fromkeys(
+        [name for name in vars(RunOptions()) if name.startswith(PARALLEL)],
+        "several GPUs are for torchrun --nproc_per_node N",
+    ),
 }
 TRUST = "trust"  # ours
 FLAGS = (TRUST, *(name for name in HELP_TEXTS if getattr(RunOptions(), name) is False))  # they take none

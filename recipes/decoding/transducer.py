@@ -161,7 +161,8 @@ class TransducerSearch(Search):
         )
         while True:
             hypotheses, ended = self.step(hypotheses, ended, frames, lengths, decoder, lm)
-            done = ended.scores[:, 0] >= self.bound(hypotheses, lengths)
+            bound = self.bound(hypotheses, lengths)
+            done = (ended.scores[:, 0] >= bound) | bound.isnan()  # of NaN nothing better will come
             if not done.any():
                 continue
             for row in done.nonzero().flatten().tolist():

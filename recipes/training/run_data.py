@@ -60,8 +60,10 @@ class RunData:
         return list(dict.fromkeys(names))
 
     def followed_by(self, new: "RunData", epoch: int) -> "RunData":
-        """The new data, with these as those of the epochs up to `epoch`."""
-        return replace(new, earlier=[*self.earlier, EarlierData(epoch, self.train, self.valid)])
+        """The new data, with these as those of the epochs up to `epoch`, and the tokenizer of these."""
+        return replace(
+            new, tokenizer=self.tokenizer, earlier=[*self.earlier, EarlierData(epoch, self.train, self.valid)]
+        )
 
 
 def tokenizer_of(folder: Path, data: RunData | None = None) -> SentencePieceProcessor:

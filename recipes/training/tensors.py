@@ -1,5 +1,6 @@
 """State dicts on disk, read without running any code of theirs. Imports no SpeechBrain: transcribing needs this."""
 
+import hashlib
 import io
 import os
 import warnings
@@ -30,6 +31,15 @@ def save_weights(weights: dict, path: Path) -> None:
         if not is_failed_write(error):
             raise
         raise RecipeError(f"no disk space left for {path}: free some space and give the same command again") from None
+
+
+def digest(weights: dict[str, Tensor]) -> str:
+    """A hash of names and numbers, equal for equal weights however they came about."""
+    summed = hashlib.sha256()
+    for name in sorted(weights):
+        summed.update(name.encode())
+        summed.update(weights[name].detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return summed.hexdigest()
 
 
 def load_weights(path: Path) -> dict:

@@ -277,7 +277,8 @@ class Trainer(Brain):
     def take_step(self, group: list, losses: list[Tensor]) -> float | None:
         """Step, unless the gradient is not finite; its norm before clipping, None where no step was taken."""
         self.scaler.unscale_(self.optimizer)
-        norm = float(clip_grad_norm_(self.optimizer.param_groups[0]["params"], self.max_grad_norm))
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        norm = float(clip_grad_norm_(parameters, self.max_grad_norm))
         finite = norm < float("inf")  # False for NaN too
         if finite or self.scaler.is_enabled():
             self.scaler.step(self.optimizer)  # skips the step itself where the gradient is not finite

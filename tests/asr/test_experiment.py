@@ -193,7 +193,9 @@ def test_logs_and_alignments_are_there(finished):
 def test_a_finished_run_is_not_trained_again(corpus, finished):
     times = {path: path.stat().st_mtime_ns for path in (finished / "checkpoints").rglob("*")}
     log, splits = epochs(finished), results(finished)
+    (finished / "wer_test-old.txt").write_text("of a split that is not tested any more")
     assert train(corpus, finished, "--number_of_epochs", "2") == 0
+    assert not (finished / "wer_test-old.txt").exists()
     assert {path: path.stat().st_mtime_ns for path in (finished / "checkpoints").rglob("*")} == times
     assert (epochs(finished), results(finished)) == (log, splits)
 

@@ -225,6 +225,22 @@ def test_option_that_the_recipe_does_not_have_stays_out_of_it(base):
             "two recipes": (["other.yaml"], "'other.yaml' is one argument too many; usage: "),
             "value of a flag": (["--trust=no"], "--trust takes no value: 'no'"),
             "no key": (["--", "x"], "'--' has no key; usage: "),
+            "not kept": (
+                ["--bfloat16_mix_prec"],
+                "command line: --bfloat16_mix_prec is not supported: give --precision",
+            ),
+            "no groups": (
+                ["--remove_vector_weight_decay"],
+                "command line: --remove_vector_weight_decay is not supported",
+            ),
+            "no effect": (
+                ["--profile_training"],
+                "command line: --profile_training is not supported: there is torch.p",
+            ),
+            "several GPUs": (
+                ["--data_parallel_backend"],
+                "command line: --data_parallel_backend is not supported: sev",
+            ),
         }
     ),
 )

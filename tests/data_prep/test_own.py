@@ -375,6 +375,13 @@ def test_what_kaldi_would_compute_is_refused_by_name(folder, tmp_path, capsys):
     assert "wav.scp has a command for r1: only files are read" in shown
 
 
+def test_what_kaldi_says_twice_and_not_alike_is_refused_by_name(folder, tmp_path, capsys):
+    scp = "r1 ../audio/a.wav\nr1 ../audio/b.flac\nr2 ../audio/a.wav\nr2 ../audio/a.wav\n"
+    place = kaldi(folder, wav_scp=scp, text="r1 YES\nr2 NO\n")
+    shown = reasons(capsys, place, tmp_path / "out")
+    assert f"row that cannot be used: 1: {place}/text:1" in shown and "wav.scp has two lines for r1" in shown
+
+
 def test_what_lhotse_would_compute_is_refused_by_name(folder, tmp_path, capsys):
     plain = cut("u1", "audio/a.wav", 0.0, 1.0, 1.0, "yes", "anna")
     sped_up = {**plain, "recording": {**plain["recording"], "transforms": [{"name": "Speed"}]}}

@@ -96,6 +96,17 @@ def test_results_do_not_depend_on_the_batch(kind, beam):
             assert [item.score for item in hypotheses] == pytest.approx(scores, rel=1e-9)
 
 
+@pytest.mark.parametrize("beam", [1, 4])
+def test_a_frame_that_is_no_number_ends_the_search_of_its_utterance(beam):
+    encoded = utterances(LENGTHS)
+    expected = TransducerSearch(beam=beam)(transducer(), encoded, None)
+    encoded.frames[2, 3] = float("nan")
+    found = TransducerSearch(beam=beam)(transducer(), encoded, None)
+    assert len(found) == len(expected) and len(found[2]) >= 1
+    others = [row for row in range(len(LENGTHS)) if row != 2]
+    assert [found[row] for row in others] == [expected[row] for row in others]
+
+
 def greedy_by_hand(encoded: Encoded, max_symbols: int) -> list[int]:
     tokens, model = [START], transducer()
     with torch.no_grad():

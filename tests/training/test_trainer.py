@@ -348,3 +348,23 @@ def test_a_group_of_another_size_is_said(tmp_path, capsys):
     assert "a step is now over 2 batches (1 processes, accumulation 2) and was over 1" in capsys.readouterr().out
     assert brain.optimizer_step == 6 + 3
     assert brain.optimizer.param_groups[0]["lr"] == 0.0
+
+
+def test_the_parameters_of_all_groups_of_an_optimizer_are_clipped():
+    """And one that is not finite, whichever group it is in, keeps the step from being taken."""
+    vector, matrix = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2, 2))
+    optimizer = torch.optim.SGD([{"params": [vector]}, {"params": [matrix]}], lr=1.0)
+    skipped = []
+    trainer = SimpleNamespace(
+        optimizer=optimizer,
+        scaler=torch.amp.GradScaler("cpu", enabled=False),
+        max_grad_norm=5.0,
+        optimizer_step=0,
+        progress=SimpleNamespace(optimizer_steps=0),
+        skip_step=lambda group, losses: skipped.append(True),
+    )
+    vector.grad, matrix.grad = torch.ones(2), torch.full((2, 2), 1e4)
+    assert Trainer.take_step(trainer, [], []) == pytest.approx(2e4)
+    assert matrix.detach().norm() == pytest.approx(5.0) and not skipped
+    vector.grad, matrix.grad = torch.ones(2), torch.full((2, 2), float("nan"))
+    assert Trainer.take_step(trainer, [], []) is None and skipped and matrix.isfinite().all()
