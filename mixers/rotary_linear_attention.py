@@ -19,7 +19,9 @@ class RotaryLinearAttention(FeatureMapAttention):
         u <= t in a head of the past,   u >= t in one of the future,   all u in one of the whole
 
     R_t turns each pair of features by its frequency times t, so that the scores hang on the distance t - u, as those
-    of attention with rotary positions do. The divisor keeps the plain features: it must not vanish.
+    of attention with rotary positions do. The divisor keeps the plain features, whose products are positive, as in the
+    paper. It does not bound y by the values: where features are peaked (inputs ten times their usual scale) and few
+    frames are seen, the plain products may be far smaller than the turned ones.
     A stream keeps keys that are turned as seen from its next frame; no number grows with the time that has passed.
 
     directions: assigned to the heads in turn. heads: the product is taken per head.
