@@ -4,8 +4,8 @@ For what is done about damage see `data_prep.split_manifest`; `--check` decodes 
 read by the same rules: see `data_prep.problems.RULES` and docs/data.md.
 """
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from data_prep.arguments import ArgumentParser
 from data_prep.errors import DataError, command_line
@@ -16,26 +16,15 @@ from data_prep.splits import available_splits, find_corpus, named_splits
 from data_prep.text import is_utf8, printable
 
 
-def prepare_split(
-    root,
-    split: str,
-    out_folder,
-    workers: int | None = None,
-    progress=True,
-    check=False,
-    normalizer="none",
-    say: Callable[[str], None] = print,
-) -> Path:
+def prepare_split(root, split: str, out_folder, workers: int | None = None, **options: Any) -> Path:
     """Write `out_folder/<split>.csv` and its report `<split>.json`; both stay when the source hasn't changed.
 
-    For the options see `SplitWriter`. The report's fingerprint is that of `list_source`. Raises DataError when the
-    split is refused.
+    For workers and options see `SplitWriter`. The report's fingerprint is that of `list_source`. Raises DataError when
+    the split is refused.
     """
     if not is_utf8(split):
         raise DataError(f"{printable(split)} in {root} is no UTF-8 name: rename the folder")
-    writer = SplitWriter(
-        split, out_folder, workers=workers, progress=progress, check=check, normalizer=normalizer, say=say
-    )
+    writer = SplitWriter(split, out_folder, workers=workers, **options)
     folders, fingerprint = list_source(Path(root) / split)
     if writer.is_unchanged(fingerprint):
         return writer.manifest
