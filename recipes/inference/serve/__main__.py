@@ -89,7 +89,7 @@ def allowed_origins(own: argparse.Namespace, port: int) -> set[str]:
 
 def names_of_machine() -> set[str]:
     """Its name in the network, and its address of each kind as far as the system says them; nothing is sent."""
-    names = {socket.gethostname(), socket.getfqdn()}
+    names = {socket.gethostname()}
     for family, elsewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):  # for examples alone
         with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((elsewhere, 9))
