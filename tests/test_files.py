@@ -1,5 +1,7 @@
 """Folders that appear whole or not at all."""
 
+from pathlib import Path
+
 import pytest
 
 from recipes.errors import RecipeError
@@ -10,7 +12,7 @@ def test_the_current_folder_may_be_written_where_it_is_empty(tmp_path, monkeypat
     """It has no name: `python -m recipes.inference.release RUN .`"""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    with new_folder(tmp_path.joinpath("here").relative_to(tmp_path / "here")) as unfinished:
+    with new_folder(Path(".")) as unfinished:
         (unfinished / "file").write_text("whole")
     assert [path.name for path in (tmp_path / "here").iterdir()] == ["file"]
     assert [path.name for path in tmp_path.iterdir()] == ["here"]

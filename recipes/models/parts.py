@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from data_prep.tokenizer import START
 from recipes.errors import RecipeError, is_of_the_machine
 from recipes.models.encoder import Encoded
 from recipes.models.recogniser import Recogniser
 
 TORCH = str(Path(torch.__file__).parent)
-START = 1  # of a sentence, as in data_prep.tokenizer; any token would do
 
 
 class PartUse(NamedTuple):
@@ -143,7 +143,8 @@ def try_recogniser(compute: Trial, model: Recogniser, vocab_size: int, from_samp
     frames, lengths = compute("model.frontend", model.frontend, features, lengths)
     encoded = compute("model.encoder", model.encoder, frames, lengths, None)
     if not isinstance(encoded, Encoded):
-        raise RecipeError(f"{compute.path}: model.encoder must return recipes.models.Encoded, not {type(encoded)}")
+        kind = type(encoded).__name__
+        raise RecipeError(f"{compute.path}: model.encoder must return recipes.models.Encoded, not {kind}")
     compute("model.ctc", model.ctc, encoded.frames)
     if model.decoder is not None:
         for token in (START, vocab_size - 1):

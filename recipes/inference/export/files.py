@@ -12,6 +12,7 @@ from mixers import Context
 from recipes.asr.contexts import tested_context
 from recipes.decoding.transducer import MAX_SYMBOLS
 from recipes.errors import RecipeError
+from recipes.files import new_folder
 from recipes.inference.audio.samples import SAMPLE_RATE
 from recipes.inference.export.graph import converted
 from recipes.inference.export.parts import (
@@ -124,16 +125,10 @@ def write_transducer(loaded: LoadedModel, encoder: Part, info: OnnxInfo, folder:
     }
     contents = {file: converted(part, name, is_int8(info)) for file, (part, name, _) in parts.items()}
     tokens = "".join(f"{piece} {number}\n" for number, piece in enumerate(info.vocabulary))
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
+    with new_folder(folder) as unfinished:
         for file, (content, _) in contents.items():
-            save(content, folder / file, {name: str(value) for name, value in parts[file][2].items()})
-        write_atomically(folder / TOKENS_FILE, tokens)
-    except BaseException:  # part of a model would stand in the way of the same command
-        for file in (*contents, TOKENS_FILE):
-            (folder / file).unlink(missing_ok=True)
-        folder.rmdir()
-        raise
+            save(content, unfinished / file, {name: str(value) for name, value in parts[file][2].items()})
+        write_atomically(unfinished / TOKENS_FILE, tokens)
     return Exported(info, max(difference for _, difference in contents.values()))
 
 
