@@ -11,6 +11,9 @@ from data_prep.audio import DAMAGED, EMPTY, NOT_FINITE
 from data_prep.errors import DataError
 from data_prep.segments import Segment, parse_segment
 from recipes.asr.resample import resample
+from recipes.errors import is_of_the_machine
+
+KEPT_BACK = "audio that the machine keeps back"
 
 
 class AudioError(DataError):
@@ -25,6 +28,12 @@ class EmptyAudio(AudioError):
 
 class NotFiniteAudio(AudioError):
     kind = NOT_FINITE
+
+
+class KeptBackAudio(AudioError):
+    """The machine keeps the file back (no permission, a failing disk, too many open files): it is no damage."""
+
+    kind = KEPT_BACK
 
 
 def read_samples(segment: Segment) -> tuple[np.ndarray, int]:
@@ -42,6 +51,21 @@ def read_samples(segment: Segment) -> tuple[np.ndarray, int]:
         return samples, file.samplerate
 
 
+def kept_back(path: str, error: Exception) -> str | None:
+    """Why the machine keeps a file back that could not be read; None where its content is at fault.
+
+    libsndfile calls all of that a system error, so the file is asked for once more.
+    """
+    if is_of_the_machine(error):
+        return str(error)
+    try:
+        with open(path, "rb") as file:
+            file.read(1)
+    except OSError as again:
+        return again.strerror if is_of_the_machine(again) else None
+    return None
+
+
 class AudioReader:
     """Reads an utterance as 16 kHz mono float32, at a random speed of `speeds`, in percent.
 
@@ -57,9 +81,13 @@ class AudioReader:
 
         Raises AudioError, naming the file, when it cannot be read or used.
         """
+        segment = parse_segment(path)
         try:
-            samples, rate = read_samples(parse_segment(path))
+            samples, rate = read_samples(segment)
         except (OSError, RuntimeError) as error:
+            reason = kept_back(segment.path, error)
+            if reason is not None:
+                raise KeptBackAudio(f"{path} cannot be read: {reason}") from None
             raise AudioError(f"{path} cannot be read: {error}") from None
         if not len(samples):
             raise EmptyAudio(f"{path} holds no sample")

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from data_prep.audio import DAMAGED, EMPTY, NOT_FINITE
-from recipes.asr.audio import AudioError
+from recipes.asr.audio import KEPT_BACK, AudioError
 from recipes.asr.data import Unusable
 from recipes.asr.remarks import NAMES_SHOWN, Remarks
 from recipes.training.processes import gathered
@@ -20,6 +20,11 @@ class UnusableAudio:
         self.split, self.utterances, self.reported = split, dict[str, Unusable](), frozenset[str]()
 
     def add(self, unusable: Sequence[Unusable]) -> None:
+        """Raises AudioError for audio that only the machine keeps back: to go on without it would train, or test, on
+        less than there is."""
+        for utterance in unusable:
+            if utterance.kind == KEPT_BACK:
+                raise AudioError(f"{utterance.reason}: mend that, then give the same command again, which goes on")
         self.utterances |= {utterance.id: utterance for utterance in unusable}
 
     def as_rows(self) -> list[list]:

@@ -93,6 +93,8 @@ def _about_edits(base: Source, source: Source) -> list[Edit]:
 def _check_exists(path: Path) -> None:
     if path.is_file():
         return
+    if path == Path():
+        raise RecipeError("no recipe is given: give a file, such as hparams/conformer_summarymixing.yaml")
     if (path / "recipe.yaml").is_file():
         raise RecipeError(f"{path} is the folder of a run: give {path / 'recipe.yaml'}")
     if (ours := Path("hparams", f"{path.stem}.yaml")).is_file():

@@ -1,5 +1,6 @@
 """From audio files and manifests to batches."""
 
+import errno
 import re
 from itertools import chain
 from pathlib import Path
@@ -14,7 +15,7 @@ from data_prep.errors import DataError
 from data_prep.manifest import read_rows, to_csv
 from data_prep.tokenizer import detokenize, load_tokenizer, train_tokenizer
 from recipes.asr import data
-from recipes.asr.audio import AudioError, AudioReader
+from recipes.asr.audio import AudioError, AudioReader, KeptBackAudio
 from recipes.asr.data import Unusable, collate
 from recipes.asr.remarks import TOO_MANY_TOKENS
 from recipes.asr.utterances import Utterance, encoder_frames, read_utterances, tokenize
@@ -132,6 +133,18 @@ def test_unusable_audio_is_named_in_a_line(tmp_path, damage, kind, message):
     assert error.value.kind == kind
     assert re.fullmatch(message.format(path=path), str(error.value)), str(error.value)
     assert type(AudioReader().attempt(str(path), "7-8-0001")) is type(error.value)
+
+
+def test_audio_that_the_machine_keeps_back_is_no_damage(tmp_path, monkeypatch):
+    """libsndfile says "System error" of both."""
+
+    def denied(path, mode):
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    path = str(tmp_path / "7-8-0001.flac")
+    monkeypatch.setattr("recipes.asr.audio.open", denied, raising=False)
+    with pytest.raises(KeptBackAudio, match=f"^{path} cannot be read: Permission denied$"):
+        AudioReader()(path, "7-8-0001")
 
 
 @pytest.mark.parametrize("workers", [0, 1])

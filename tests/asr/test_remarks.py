@@ -1,5 +1,6 @@
 """Utterances that are left out or cannot be recognised: counted and named, of training and of tests."""
 
+import errno
 import json
 import re
 import shutil
@@ -11,6 +12,7 @@ import soundfile
 
 import evaluate
 from data_prep.audio import DAMAGED
+from recipes.asr.audio import read_samples
 from recipes.asr.brain import ASRBrain
 from recipes.asr.data import Unusable
 from recipes.asr.remarks import Remarks
@@ -92,6 +94,29 @@ def test_damaged_audio_is_named_after_a_stop_too(data, tmp_path, monkeypatch):
     assert not epochs(tmp_path / "run"), "within the first epoch"
     assert train(data, tmp_path / "run", *options) == 0
     assert remarks(tmp_path / "run")["train"] == {"damaged audio file": [audio.stem for audio in broken]}
+
+
+def test_audio_that_the_machine_keeps_back_ends_a_training_which_goes_on(data, tmp_path, monkeypatch, capsys):
+    """One file of 24, which would be left out were it damaged."""
+    kept_back = audio_of(data, "train-clean-5")[3]
+
+    def denied(segment):
+        if segment.path == str(kept_back):
+            raise PermissionError(errno.EACCES, "Permission denied", segment.path)
+        return read_samples(segment)
+
+    assert train(data, tmp_path / "unbroken", "--workers", "1") == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("recipes.asr.audio.read_samples", denied)
+        capsys.readouterr()
+        assert train(data, tmp_path / "run", "--workers", "1") == 2
+        message = capsys.readouterr().err
+    assert message.startswith(f"error: {kept_back} cannot be read: ") and message.count("\n") == 1
+    assert "Permission denied" in message and "give the same command again" in message
+    assert train(data, tmp_path / "run", "--workers", "1") == 0
+    assert not (tmp_path / "run" / "utterances.json").exists(), "nothing was left out"
+    ends = [summary(tmp_path / name).splits for name in ("run", "unbroken")]
+    assert [split.wer for split in ends[0].values()] == [split.wer for split in ends[1].values()]
 
 
 def test_too_much_damaged_audio_is_refused(data, tmp_path, capsys):

@@ -135,6 +135,7 @@ def test_missing_recipe_names_the_nearest(write, tmp_path, monkeypatch):
     assert error_of(load, "elsewhere/qq.yaml") == message
     message = "there is no recipe 'conformer'; did you mean 'hparams/conformer.yaml'?"
     assert error_of(load, "conformer") == message, "a name as --help lists it"
+    assert error_of(load, "").startswith("no recipe is given: give a file")
 
 
 def test_the_folder_of_a_run_is_no_recipe(write):
