@@ -41,6 +41,8 @@ UNSUPPORTED = {
         "several GPUs are for torchrun --nproc_per_node N",
     ),
 }
+# Run options that change what is trained: each must be a key of the recipe, which keeps them.
+KEPT = ("precision", "max_grad_norm", "grad_accumulation_factor", "optimizer_step_limit")
 TRUST = "trust"  # ours
 FLAGS = (TRUST, *(name for name in HELP_TEXTS if getattr(RunOptions(), name) is False))  # they take none
 
@@ -64,7 +66,8 @@ def parse_arguments(
     `--help` prints a help text and leaves with status 0. usage: of a program that takes something else first.
     key: of the recipes that the program is for, which are listed; all are without it.
 
-    Raises RecipeError for no recipe, more than one, one that cannot be read, or a bad value of a run option.
+    Raises RecipeError for no recipe, more than one, one that cannot be read, a bad value of a run option, or one that
+    the recipe would not keep.
     Whether recipe keys and their values fit is checked by `recipes.config.load`."""
     argv, usage = list(sys.argv[1:] if argv is None else argv), usage or _usage()
     if "--help" in argv or "-h" in argv:
@@ -87,7 +90,12 @@ def parse_arguments(
     overrides = {
         name: value for name, value in values.items() if name not in run_options or source.find(name) is not None
     }
-    return Arguments(recipe, source, _run_options(recipe, run_options), overrides)
+    options = _run_options(recipe, run_options)
+    for name in KEPT:
+        if name in run_options and source.find(name) is None:
+            message = "is no key of the recipe, so that the run would not tell what it was trained with"
+            raise RecipeError(f"{COMMAND_LINE}: {name} {message}: write `{name}: …` into {recipe}")
+    return Arguments(recipe, source, options, overrides)
 
 
 def help_text(description: str, key: str = "") -> str:

@@ -162,8 +162,8 @@ def test_recipe_keys_and_run_options_are_told_apart(base):
             "-1",
             "--compile_module_keys",
             "model",
-            "--grad_accumulation_factor=2",
-            "--optimizer_step_limit",
+            "--debug_batches=2",
+            "--nonfinite_patience",
             "7",
             "--lr",
             "2e-3",
@@ -173,8 +173,8 @@ def test_recipe_keys_and_run_options_are_told_apart(base):
     assert arguments.recipe == base
     assert arguments.overrides == {"lr": "2e-3", "parts.dropout": "0.2", "seed": "-1", "augment": True}
     options = arguments.run_options
-    assert (options["debug"], options["device"], options["grad_accumulation_factor"]) == (True, "cpu", 2)
-    assert (options["optimizer_step_limit"], options["compile_module_keys"]) == (7, ["model"])
+    assert (options["debug"], options["device"], options["debug_batches"]) == (True, "cpu", 2)
+    assert (options["nonfinite_patience"], options["compile_module_keys"]) == (7, ["model"])
     assert options["test_only"] is False
 
 
@@ -225,6 +225,10 @@ def test_option_that_the_recipe_does_not_have_stays_out_of_it(base):
             "two recipes": (["other.yaml"], "'other.yaml' is one argument too many; usage: "),
             "value of a flag": (["--trust=no"], "--trust takes no value: 'no'"),
             "no key": (["--", "x"], "'--' has no key; usage: "),
+            "no key to keep it": (
+                ["--max_grad_norm", "2"],
+                "command line: max_grad_norm is no key of the recipe, so that the run would not tell",
+            ),
             "not kept": (
                 ["--bfloat16_mix_prec"],
                 "command line: --bfloat16_mix_prec is not supported: give --precision",
