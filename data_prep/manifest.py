@@ -102,11 +102,6 @@ def csv_blocks(rows: Iterable) -> Iterator[bytes]:
     yield text.getvalue().encode()
 
 
-def to_csv(rows: Iterable) -> bytes:
-    """The manifest of these rows, each in the order of COLUMNS."""
-    return b"".join(csv_blocks(rows))
-
-
 def speaker_of(spk_id: str) -> str | None:
     """The speaker in the column spk_id, None where the corpus does not name it."""
     speaker = spk_id.partition("-")[0]

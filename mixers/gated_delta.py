@@ -56,6 +56,7 @@ class GatedDelta(Mixer):
     Each head has a matrix S ``[head size, head size]``. A frame replaces what S holds under its key. The frames of a
     block are solved in parallel (section 3.3 there), and S is carried from block to block. The convolutions of the
     published layer are left out, because encoders have their own. Under a context the future ends with the chunk.
+    RMSNorm adds 1e-3 to the mean square (`mixers.norms`), so that what the first frames read comes out smaller.
 
     decay: a single a_t for each ``head``, or one for each ``channel`` of the keys, through a projection of low rank
     (Kimi Delta Attention, https://arxiv.org/abs/2510.26692, equation 1).

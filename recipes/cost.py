@@ -12,7 +12,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 FEATURE_FRAMES_PER_SECOND = 100
-N_MELS = 80
 PARTS_OF_A_MODULE = frozenset(vars(nn.Module()))
 
 
@@ -43,7 +42,7 @@ def encoder_multiply_adds(model: nn.Module, seconds: int) -> int:
         layers.setdefault(structure(block), []).append(block)
 
     def run() -> None:
-        encoded = model.encoder(*model.frontend(torch.empty(1, frames, N_MELS), torch.full((1,), frames)))
+        encoded = model.encoder(*model.frontend(torch.empty(1, frames, model.n_mels), torch.full((1,), frames)))
         model.ctc(encoded.frames)
 
     def of(*blocks: nn.Module) -> int:

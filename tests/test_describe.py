@@ -174,6 +174,12 @@ def test_keys_describe_another_model(write, capsys):
     assert line.rstrip().endswith("published: none"), "the recipe's figure is of its own model"
 
 
+def test_features_of_another_size(write):
+    path, parts = write("conv_only"), ("features", "normalize", "frontend")
+    narrow = describe(path, {f"model.{part}.n_mels": 40 for part in parts})
+    assert narrow.multiply_adds[10] < describe(path).multiply_adds[10]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -105,8 +105,10 @@ class TransducerSearch(Search):
     beat its best ended one. Results do not depend on the batch. A beam of 1 is greedy, as a stream
     is, where there is neither LM nor bonus.
 
-    beam: hypotheses kept at each step. max_symbols: tokens of a frame at most. lm_temperature: of the language model,
-    which reads each prefix anew, for hypotheses of a step are of unlike length. lm_weight has no effect without one.
+    beam: hypotheses kept at each step. max_symbols: tokens of a frame at most; where alignments are added up, the count
+    goes on from the one that has just ended its frame, so with a limit of 1 or 2 a score can hold alignments beyond it.
+    lm_temperature: of the language model, which reads each prefix anew, for hypotheses of a step are of unlike length.
+    lm_weight has no effect without one.
     Raises ValueError for values outside these limits.
     """
 

@@ -77,9 +77,7 @@ class Decoder(nn.Module):
         self.prepared = search is None
 
     @torch.no_grad()
-    def forward(
-        self, frames: Tensor, relative_lengths: Tensor
-    ) -> tuple[list[list[int]], None, list[float] | None, None]:
+    def forward(self, frames: Tensor, relative_lengths: Tensor) -> SearchResult:
         encoded, log_probs = log_probs_of(frames, self.recogniser)
         if self.search is None:
             return known_tokens(greedy_ctc(log_probs, encoded.lengths), self.tokenizer), None, None, None

@@ -137,7 +137,7 @@ def try_recogniser(compute: Trial, model: Recogniser, vocab_size: int, from_samp
         lengths = torch.tensor([6400, 3200])
         features, lengths = compute("model.features", model.features, torch.zeros(2, 6400), lengths)
     else:
-        features, lengths = torch.zeros(2, 40, getattr(model.frontend, "n_mels", 80)), torch.tensor([40, 20])
+        features, lengths = torch.zeros(2, 40, model.n_mels), torch.tensor([40, 20])
     features = compute("model.normalize", model.normalize, features, lengths)
     features = compute("model.augment", model.augment, features, lengths)
     frames, lengths = compute("model.frontend", model.frontend, features, lengths)

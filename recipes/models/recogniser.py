@@ -1,6 +1,6 @@
 """The recogniser: audio → features → convolutional front end → encoder → CTC head and decoder."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,8 @@ from recipes.models.features import GlobalNorm, LogMel, SamplesState
 from recipes.models.frontend import ConvFrontend, FrontendState
 from recipes.models.options import SIZE, check_options
 from recipes.models.utterance_norm import UtteranceNorm
+
+N_MELS = 80  # where no part says how many
 
 
 class Output(NamedTuple):
@@ -42,6 +44,7 @@ class Recogniser(nn.Module):
     Raises ValueError for features, normalisation and front end of different n_mels.
     """
 
+    n_mels: int  # of the features
     # The parts that have a row for each token, and are of no use with another tokenizer.
     token_parts = ("ctc", "decoder.embedding", "decoder.prediction.embedding", "decoder.out")
 
@@ -60,13 +63,14 @@ class Recogniser(nn.Module):
         super().__init__()
         check_options("Recogniser", d_model=(d_model, SIZE), vocab_size=(vocab_size, SIZE))
         parts = {"features": features, "normalize": normalize, "frontend": frontend}
-        bands = {name: part.n_mels for name, part in parts.items() if hasattr(part, "n_mels")}
+        bands: dict[str, Any] = {name: part.n_mels for name, part in parts.items() if hasattr(part, "n_mels")}
         if len(set(bands.values())) > 1:
             sizes = ", ".join(f"{name} {n_mels}" for name, n_mels in bands.items())
             raise ValueError(f"Recogniser: its parts must have the same n_mels, not {sizes}")
         self.features, self.normalize, self.augment = features, normalize, augment
         self.frontend, self.encoder, self.decoder = frontend, encoder, decoder
         self.ctc = nn.Linear(d_model, vocab_size)
+        self.n_mels = next(iter(bands.values()), N_MELS)
 
     def encode(self, audio: Tensor, lengths: Tensor, context: Context | None = None, views: int = 1) -> Encoded:
         """audio ``[B, samples]`` at 16 kHz, lengths in samples → encoder frames of 40 ms.

@@ -100,7 +100,12 @@ class LSTMPrediction(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return self.dropout(self.lstm(self.dropout(self.embedding(tokens)))[0])
+        return self.dropout(self.read(self.dropout(self.embedding(tokens)))[0])
+
+    def read(self, inputs: Tensor, state: tuple[Tensor, ...] | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The LSTM; on a CPU in full precision, because torch's kernel takes less on some processors alone."""
+        with torch.autocast("cpu", enabled=False):
+            return self.lstm(inputs, state)
 
     def init_cache(self, texts: int) -> LSTMState:
         zeros = self.embedding.weight.new_zeros(texts, self.layers, self.size)
@@ -108,7 +113,7 @@ class LSTMPrediction(nn.Module):
 
     def step(self, tokens: Tensor, cache: LSTMState) -> tuple[Tensor, LSTMState]:
         layers_first = tuple(part.transpose(0, 1).contiguous() for part in cache)
-        output, state = self.lstm(self.embedding(tokens)[:, None], layers_first)
+        output, state = self.read(self.embedding(tokens)[:, None], layers_first)
         return output[:, 0], LSTMState(*(part.transpose(0, 1) for part in state))
 
 

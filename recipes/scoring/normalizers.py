@@ -5,8 +5,6 @@ from collections.abc import Callable
 from data_prep.text import basic
 from recipes.errors import RecipeError
 
-SCORE_NORMALIZERS = ("basic", "english")
-
 
 def score_normalizer(name: str) -> Callable[[str], str]:
     """`basic`: small letters without punctuation, see `data_prep.text.basic`. `english`: also numbers, contractions,

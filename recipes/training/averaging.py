@@ -26,10 +26,15 @@ def average_checkpoints(stored: StoredCheckpoints, which: str, measure: str = "W
     while True:
         try:
             chosen = choose_checkpoints(stored, which, measure)
-            weights = average_state_dicts(checked_weights(checkpoint) for checkpoint in chosen)
+            weights = average_state_dicts(untied(checked_weights(checkpoint)) for checkpoint in chosen)
             return Average(weights, [epoch_of(checkpoint) for checkpoint in chosen])
         except DamagedCheckpoint as damage:
             stored.set_aside(damage)
+
+
+def untied(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Each name with numbers of its own. SpeechBrain sums in place, and would add tied weights once for every name."""
+    return {name: tensor.clone() for name, tensor in weights.items()}
 
 
 def choose_checkpoints(stored: StoredCheckpoints, which: str, measure: str = "WER") -> list[Checkpoint]:

@@ -12,7 +12,7 @@ import torch
 
 from data_prep.ctc_fit import frames_needed
 from data_prep.errors import DataError
-from data_prep.manifest import read_rows, to_csv
+from data_prep.manifest import read_rows
 from data_prep.tokenizer import detokenize, load_tokenizer, train_tokenizer
 from recipes.asr import data
 from recipes.asr.audio import AudioError, AudioReader, KeptBackAudio
@@ -20,6 +20,7 @@ from recipes.asr.data import Unusable, collate
 from recipes.asr.remarks import TOO_MANY_TOKENS
 from recipes.asr.utterances import Utterance, encoder_frames, read_utterances, tokenize
 from recipes.models import ConvFrontend, LogMel
+from tests.support.manifests import to_csv
 
 SENTENCES = ["THE QUEEN WALKED", "A BOX", "SEVEN GREEN STONES", "DON'T"]
 

@@ -8,12 +8,13 @@ import soundfile
 import torch
 
 from data_prep.errors import DataError
-from data_prep.manifest import UNKNOWN_SPEAKER, to_csv
+from data_prep.manifest import UNKNOWN_SPEAKER
 from data_prep.tokenizer import load_tokenizer, train_tokenizer
 from recipes.asr import data
 from recipes.asr.audio import AudioReader
 from recipes.asr.joining import Joining
 from recipes.asr.utterances import read_utterances, tokenize
+from tests.support.manifests import to_csv
 from tests.support.runs import small_corpus, train
 
 SPEAKERS = ["1-1"] * 9 + ["2-1"] * 6 + [UNKNOWN_SPEAKER] * 3

@@ -6,7 +6,7 @@ import pytest
 
 from data_prep.columns import TextColumn, read_columns
 from data_prep.errors import DataError
-from data_prep.manifest import to_csv
+from tests.support.manifests import to_csv
 
 TEXTS = ["PAY $data_root OR $5", "", "ZÜGE", "\N{GRINNING FACE} A", "B"]
 ROWS = [["a", 1.5, "$data_root/x/$b.flac", "1-2", TEXTS[0]], ["b", 2, "c.flac", "1-2", TEXTS[2]]]

@@ -8,8 +8,8 @@ import torch
 from torch.nn.functional import ctc_loss
 
 from data_prep.ctc_fit import frames_needed, too_many_tokens
-from data_prep.manifest import to_csv
 from data_prep.tokenizer import load_tokenizer, train_tokenizer
+from tests.support.manifests import to_csv
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 4, 5])

@@ -8,10 +8,10 @@ import pytest
 
 from data_prep.errors import DataError
 from data_prep.lm_text import count, sentences, shuffled, text_files
-from data_prep.manifest import to_csv
 from data_prep.tokenizer import load_tokenizer
 from recipes.lm.data import TextBatches, check_tokenizer
 from tests.support.corpus import write_corpus
+from tests.support.manifests import to_csv
 from tests.support.stock_models import tokenizer
 
 LINES = ["A STONE", "THE  RIVER ", "", "DON'T WALK"]

@@ -12,8 +12,9 @@ from data_prep.arguments import ArgumentParser
 from data_prep.corpus import Corpus
 from data_prep.errors import DataError, command_line
 from data_prep.librispeech import prepare_split
-from data_prep.manifest import located, merge, read_manifest, to_csv
+from data_prep.manifest import located, merge, read_manifest
 from tests.support.corpus import write_corpus
+from tests.support.manifests import to_csv
 
 
 def test_merge_keeps_order_and_does_not_write_an_unchanged_file_again(tmp_path):

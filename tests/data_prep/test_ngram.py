@@ -7,8 +7,8 @@ from collections import Counter
 
 import pytest
 
-from data_prep.manifest import to_csv
 from data_prep.ngram import BEGIN, END, UNKNOWN, count, estimate, estimate_discounts, main, write_arpa
+from tests.support.manifests import to_csv
 
 
 def grammar(sentences: int, seed: int = 0) -> list[str]:

@@ -1,9 +1,9 @@
 """Utterances and speakers that are in the training data and in a held-out split."""
 
 from data_prep.corpus import Corpus
-from data_prep.manifest import to_csv
 from data_prep.overlap import overlaps
 from tests.support.corpus import write_corpus
+from tests.support.manifests import to_csv
 
 
 def manifest(path, *ids, spk_id=None):

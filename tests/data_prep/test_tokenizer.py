@@ -6,9 +6,9 @@ import pytest
 
 from data_prep import tokenizer
 from data_prep.errors import DataError
-from data_prep.manifest import to_csv
 from data_prep.tokenizer import load_tokenizer, main, train_tokenizer
 from tests.support.corpus import WORDS
+from tests.support.manifests import to_csv
 
 SENTENCES = [" ".join(WORDS[start : start + 6] + WORDS[:start:3]) for start in range(len(WORDS))] * 3
 CHARACTERS = len(set("".join(SENTENCES)))  # the space counts: it is the piece ▁

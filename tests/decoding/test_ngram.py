@@ -9,7 +9,6 @@ import sys
 import pytest
 import torch
 
-from data_prep.manifest import to_csv
 from data_prep.ngram import estimate, write_arpa
 from data_prep.tokenizer import BLANK, load_tokenizer, train_tokenizer
 from recipes.decoding import ngram as ngram_search
@@ -17,6 +16,7 @@ from recipes.decoding import word_lm
 from recipes.decoding.ngram import NgramCTCSearch
 from recipes.errors import RecipeError
 from recipes.models.encoder import Encoded
+from tests.support.manifests import to_csv
 
 extra = pytest.mark.skipif(
     ngram_search.kenlm is None, reason="flashlight-text and kenlm are not installed (requirements-ngram.txt)"

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from data_prep.lm_text import sentences
-from data_prep.manifest import to_csv
 from data_prep.tokenizer import END, START, load_tokenizer, train_tokenizer
 from recipes.lm.brain import LanguageModelBrain
 from recipes.lm.experiment import NEEDED
 from recipes.lm.saved_model import load_language_model
 from recipes.scoring import LanguageModelSummary
+from tests.support.manifests import to_csv
 from tests.support.runs import ROOT, assert_learned, epochs, initial_model, same_weights
 from tests.support.stock_models import tokenizer
 from train_lm import main

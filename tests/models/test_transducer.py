@@ -24,6 +24,23 @@ def transducer(name: str) -> Transducer:
 
 
 @every_prediction
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_mixed_precision_on_a_cpu(name, dtype):
+    """torch has no LSTM in half precision on many processors."""
+    model, encoded = transducer(name).eval(), Encoded(torch.randn(2, 3, 4), torch.tensor([3, 2]))
+    exact = model(encoded, TOKENS)
+    with torch.autocast("cpu", dtype=dtype):
+        logits = model(encoded, TOKENS)
+        predicted, _ = model.predict(TOKENS[:, 0], model.init_cache(2))
+        torch.testing.assert_close(
+            model.joint(model.prepare(encoded)[:, 0], predicted).float(), exact[:, 0, 0], rtol=0.1, atol=0.1
+        )
+    torch.testing.assert_close(logits.float(), exact, rtol=0.1, atol=0.1)
+    logits.float().sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
+@every_prediction
 @torch.no_grad()
 def test_step_by_step_is_all_at_once(name):
     """Also where the texts change places on the way."""

@@ -2,9 +2,9 @@
 
 import pytest
 
-from data_prep.manifest import to_csv
 from recipes.scoring import DecodedUtterance, ScoredText, Transcription, decoded_utterances, write_alignments
 from tests.scoring.test_wer import TRANSCRIPTIONS
+from tests.support.manifests import to_csv
 
 
 def test_alignments_file(tmp_path):

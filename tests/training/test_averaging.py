@@ -7,6 +7,7 @@ import torch
 from speechbrain.core import INTRA_EPOCH_CKPT_FLAG
 from speechbrain.utils.epoch_loop import EpochCounter
 
+from mixers import MIXERS, build
 from recipes.errors import RecipeError
 from recipes.training.averaging import average_checkpoints, choose_checkpoints, epoch_of
 from recipes.training.checkpoints import AtomicCheckpointer
@@ -48,6 +49,30 @@ def test_average_of_the_chosen(trained, tmp_path, which, epochs):
     assert average.epochs == epochs
     assert average.weights["weight"].item() == pytest.approx(sum(epochs) / len(epochs))
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_tied_weights_are_averaged_once(tmp_path):
+    """A tensor with two names, as in Fastformer and tied HyperMixing."""
+    model = torch.nn.ModuleDict({name: torch.nn.Linear(2, 2) for name in ("first", "second")})
+    model["second"].weight = model["first"].weight
+    checkpointer, epochs = AtomicCheckpointer(tmp_path, {"model": model}), EpochCounter(3)
+    checkpointer.add_recoverable("epoch", epochs)
+    for epoch in epochs:
+        torch.nn.init.constant_(model["first"].weight, epoch)
+        checkpointer.save_epoch(keep_best=3, WER=50.0)
+    weights = average_checkpoints(checkpointer, "last-3").weights
+    assert weights["first.weight"].tolist() == weights["second.weight"].tolist() == [[2.0, 2.0], [2.0, 2.0]]
+
+
+@pytest.mark.parametrize("mixer, options", [*((name, {}) for name in MIXERS), ("hypermixing", {"tied": True})])
+def test_equal_checkpoints_are_their_average(tmp_path, mixer, options):
+    model = build(mixer, 8, **options)
+    checkpointer, epochs = AtomicCheckpointer(tmp_path, {"model": model}), EpochCounter(3)
+    checkpointer.add_recoverable("epoch", epochs)
+    for _ in epochs:
+        checkpointer.save_epoch(keep_best=3, WER=50.0)
+    weights = average_checkpoints(checkpointer, "last-3").weights
+    torch.testing.assert_close(weights, dict(model.state_dict()), rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("which", ["best", "best-0", "worst-3", "0", "a-b", "-3", ""])
