@@ -70,8 +70,11 @@ def load_tokenizer(model) -> sentencepiece.SentencePieceProcessor:
 
 
 def detokenize(tokenizer: sentencepiece.SentencePieceProcessor, tokens: list[int]) -> str:
-    """The words of token ids. Ids above the tokenizer's own, which models have for short texts, are left out."""
-    return tokenizer.decode([token for token in tokens if token < tokenizer.vocab_size()])
+    """The words of token ids, between single blanks, however many blanks were said.
+
+    Ids above the tokenizer's own, which models have for short texts, are left out.
+    """
+    return " ".join(tokenizer.decode([token for token in tokens if token < tokenizer.vocab_size()]).split())
 
 
 class _Text:

@@ -217,7 +217,7 @@ class Experiment:
 
     def check_warmup(self) -> None:
         """Print a note if the learning rate still rises when training ends. Call it once the Brain has its batches."""
-        warmup, steps = self.hparams.get("warmup_steps", 0), self.brain.steps_of_run()
+        warmup, steps = self.hparams.get("warmup_steps", 0), self.brain.planned_steps()
         if warmup >= steps > 0:
             self.logger.info(
                 f"note: the warm-up is longer than the run: warmup_steps is {warmup} and there are {steps} steps in "

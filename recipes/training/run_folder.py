@@ -63,9 +63,10 @@ def check_recipe(folder: Path, recipe: Recipe, may_differ: Set[str] = frozenset(
     keys = sorted({*trained, *wanted} - free_keys() - keys_of(Role.FILLED) - may_differ)
     differing = [key for key in keys if trained.get(key) != wanted.get(key)]
     if differing:
+        with_weights = f" (and --init_from {folder} to begin with its weights)" if "init_from" in recipe.hparams else ""
         raise RecipeError(
             f"{folder} holds a run of another recipe (it differs in {', '.join(differing)}): give another "
-            "--output_folder, or remove that folder"
+            f"--output_folder{with_weights}, or remove that folder"
         )
 
 

@@ -25,6 +25,7 @@ from recipes.training.checkpoints import AtomicCheckpointer, Clock
 from recipes.training.logger import EpochBar, RunLogger
 from recipes.training.processes import all_sum, gathered, rank, ranks
 from recipes.training.progress import Progress
+from recipes.training.schedule import note_of_rise
 from recipes.training.signals import Stop, StopRequest
 
 CURVE_INTERVAL = 50  # optimizer steps between two points of a curve
@@ -166,7 +167,11 @@ class Trainer(Brain):
         self.modules.train()
         self.on_stage_start(Stage.TRAIN, epoch)
         self.zero_grad()
-        total = self.planned_steps()
+        total = self.planned_steps(epoch, self.progress.steps_before)
+        if self.optimizer_step:
+            before, now = self.optimizer.param_groups[0]["lr"], self.learning_rate(self.optimizer_step, total)
+            if note := note_of_rise(before, now, total):
+                self.logger.info(note)
         done = self.progress.batches // ranks()
         self.bar = EpochBar(epoch, self.epochs, -(-self.batches.total() // ranks()), done, self.shows_progress)
         last_save, steps_since_save = time.time(), 0
@@ -201,11 +206,11 @@ class Trainer(Brain):
                     break
         self.on_stage_end(Stage.VALID, None, epoch)
 
-    def planned_steps(self) -> int:
-        """Optimizer steps of the whole training, by the batches of this epoch."""
-        of_epoch = -(-self.batches.total() // self.progress.group)
-        planned = self.progress.steps_before + of_epoch * (self.epochs - self.epoch + 1)
-        return min(planned, self.optimizer_step_limit or planned)
+    def planned_steps(self, epoch: int = 1, before: int = 0) -> int:
+        """Optimizer steps of a training with so many before this epoch, by the batches as they are now."""
+        of_epoch = -(-self.batches.total() // (ranks() * self.grad_accumulation_factor))
+        steps = before + of_epoch * (self.epochs - epoch + 1)
+        return min(steps, self.optimizer_step_limit or steps)
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         if stage == Stage.TRAIN:
@@ -222,11 +227,6 @@ class Trainer(Brain):
             )
             self.end_epoch(epoch)
             self.stop_if_asked(saved=True)
-
-    def steps_of_run(self) -> int:
-        """Optimizer steps of a whole run, from its first epoch on, by the batches as they are now."""
-        steps = self.epochs * -(-self.batches.total() // (ranks() * self.grad_accumulation_factor))
-        return min(steps, self.optimizer_step_limit or steps)
 
     def mean(self, key: str, over: str = "weight") -> float | None:
         """The mean of a noted value over this epoch so far; None before there is one. over: what it is divided by."""
@@ -268,11 +268,12 @@ class Trainer(Brain):
         if self.optimizer_step % CURVE_INTERVAL == 0:
             self.logger.scalars(self.optimizer_step, loss=float(losses[-1]), lr=lr, gradient_norm=norm)
 
+    def learning_rate(self, step: int, total_steps: int) -> float:
+        return self.hparams.lr * self.hparams.lr_schedule(step, max(step, total_steps))
+
     def set_learning_rate(self, total_steps: int) -> None:
-        step = self.optimizer_step + 1
-        lr = self.hparams.lr * self.hparams.lr_schedule(step, max(step, total_steps))
         for parameters in self.optimizer.param_groups:
-            parameters["lr"] = lr
+            parameters["lr"] = self.learning_rate(self.optimizer_step + 1, total_steps)
 
     def take_step(self, group: list, losses: list[Tensor]) -> float | None:
         """Step, unless the gradient is not finite; its norm before clipping, None where no step was taken."""

@@ -204,7 +204,9 @@ def test_more_epochs_go_on_where_it_ended(corpus, tmp_path, capsys):
     for number in ("1", "3"):
         assert train(corpus, tmp_path / "run", "--number_of_epochs", number) == 0
     assert [epoch.epoch for epoch in epochs(tmp_path / "run")] == [1, 2, 3]
-    assert f"going on from {tmp_path / 'run' / 'checkpoints' / 'CKPT'}" in capsys.readouterr().out
+    screen = capsys.readouterr().out
+    assert f"going on from {tmp_path / 'run' / 'checkpoints' / 'CKPT'}" in screen
+    assert screen.count("note: the learning rate rises again, from 0 to ") == 1
 
 
 def test_the_same_again_gives_the_same_weights(corpus, finished, tmp_path):

@@ -246,7 +246,7 @@ def test_output_folder_of_another_recipe(corpus, tmp_path, error_of):
     message = error_of(train, corpus, output, "--mixer", "attention", "--lr", "0.001")
     assert message == (
         f"{output} holds a run of another recipe (it differs in lr, mixer, mixers): give another "
-        "--output_folder, or remove that folder"
+        f"--output_folder (and --init_from {output} to begin with its weights), or remove that folder"
     )
     assert (output / "recipe.yaml").read_text() == recipe
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from recipes.training.schedule import linear, noam
+from recipes.training.schedule import linear, noam, note_of_rise
 
 
 def test_noam_by_hand():
@@ -37,3 +37,8 @@ def test_rates_rise_once_to_the_highest_and_fall(schedule, warmup_steps, total):
 def test_no_warmup_starts_at_the_top(schedule):
     shares = [schedule(step, 10, warmup_steps=0) for step in range(1, 11)]
     assert shares[0] == max(shares) and shares == sorted(shares, reverse=True)
+
+
+def test_a_rate_that_rises_again_is_said():
+    assert note_of_rise(1e-3, 1.1e-3, 50) is None and note_of_rise(1e-3, 9e-4, 50) is None
+    assert note_of_rise(0.0, 1e-3, 50).startswith("note: the learning rate rises again, from 0 to 0.001, for its ")

@@ -70,16 +70,17 @@ class Stream(TextStream):
             self.utterance.log_probs += log_probs
         return self.hear(heard)
 
-    def final_words(self, utterance: StreamUtterance) -> list[Word]:
+    def final_text(self, utterance: StreamUtterance) -> tuple[str, list[Word]]:
         """With ``rescore``, by the search over the frames of the utterance."""
         if not (self.rescore and utterance.length):
-            return super().final_words(utterance)
+            return super().final_text(utterance)
         recognise, seconds = self.recognise, self.recognise.frame_seconds
         device, first = recognise.device, utterance.first * seconds
         encoding = Encoding(torch.stack(utterance.frames).to(device), torch.stack(utterance.log_probs).to(device))
         (parts,) = recognise.search_all([encoding])
         transcript = recognise.transcript(Recording("stream"), utterance.length * seconds, encoding, parts, 1)
-        return [replace(word, start=word.start + first, end=word.end + first) for word in transcript.words]
+        words = [replace(word, start=word.start + first, end=word.end + first) for word in transcript.words]
+        return transcript.text, words
 
 
 Outcome = list[StreamedText] | Exception

@@ -10,6 +10,7 @@ import numpy as np
 from sentencepiece import SentencePieceProcessor
 
 from data_prep.errors import DataError
+from data_prep.tokenizer import detokenize
 from recipes.inference.audio.samples import SAMPLE_RATE, stream_samples
 from recipes.inference.streams.chunks import Chunks
 from recipes.inference.streams.endpoint import Endpoint
@@ -126,10 +127,7 @@ class TextStream:
             utterance, silence = self.utterance, self.utterance.silence
             if self.endpoint.is_met(utterance.length, silence, self.chunks.frame_seconds):
                 texts += self.end_utterance(self.cut() if silence < utterance.length else utterance.end)
-        words = self.words(self.utterance.spans)
-        if words:
-            texts.append(self.text_of(words, final=False))
-        return texts
+        return texts + streamed(*self.text_of(self.utterance.spans), final=False)
 
     def cut(self) -> float:
         """Where to end an utterance: after it if an endpoint's silence follows, else before its last word.
@@ -144,19 +142,20 @@ class TextStream:
     def end_utterance(self, place: float) -> list[StreamedText]:
         """End the utterance at this place in the stream; what comes after it begins the next one."""
         head, self.utterance = self.utterance.split(place)
-        words = self.final_words(head)
-        return [self.text_of(words, final=True)] if words else []
+        return streamed(*self.final_text(head), final=True)
 
-    def final_words(self, utterance: StreamUtterance) -> list[Word]:
-        """The words of an utterance that is over."""
-        return self.words(utterance.spans)
+    def final_text(self, utterance: StreamUtterance) -> tuple[str, list[Word]]:
+        """The text of an utterance that is over, and its words."""
+        return self.text_of(utterance.spans)
 
-    def words(self, spans: Sequence[TokenSpan]) -> list[Word]:
-        return words_of(spans, self.tokenizer, self.chunks.frame_seconds, self.seconds)
+    def text_of(self, spans: Sequence[TokenSpan]) -> tuple[str, list[Word]]:
+        text = detokenize(self.tokenizer, [span.token for span in spans])
+        return text, words_of(spans, self.tokenizer, self.chunks.frame_seconds, self.seconds)
 
-    def text_of(self, words: Sequence[Word], final: bool) -> StreamedText:
-        text = " ".join(word.text for word in words)
-        return StreamedText(text, final, words[0].start, words[-1].end, list(words))
+
+def streamed(text: str, words: list[Word], final: bool) -> list[StreamedText]:
+    """The text with its times; nothing where there are no words."""
+    return [StreamedText(text, final, words[0].start, words[-1].end, words)] if words else []
 
 
 def note_time(streams: Sequence[TextStream], begun: float) -> None:

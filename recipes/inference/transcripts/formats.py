@@ -2,7 +2,6 @@
 
 import html
 import json
-import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -10,9 +9,11 @@ from data_prep.errors import DISK_FULL
 from data_prep.files import write_atomically
 from recipes.errors import RecipeError
 from recipes.inference.transcripts.transcript import Transcript, Word
+from recipes.inference.transcripts.unspaced import columns, glue
 from recipes.scoring.records import to_json
 
-# Of a subtitle: the habits of broadcasters, two lines of 42 characters that can be read in the time they stand.
+# Of a subtitle: the habits of broadcasters, two lines of 42 characters (21 wide ones, as in Chinese) that can be read
+# in the time they stand.
 LINE, LINES = 42, 2
 LONGEST_CUE = 6.0  # seconds
 PAUSE = 0.8  # seconds of silence between words that end a cue
@@ -31,7 +32,7 @@ def as_json(transcript: Transcript) -> str:
 
 def as_srt(transcript: Transcript) -> str:
     blocks = [
-        f"{number}\n{clock(cue[0].start, ',')} --> {clock(cue[-1].end, ',')}\n{wrapped(cue)}\n"
+        f"{number}\n{clock(cue[0].start, ',')} --> {clock(end_of(cue), ',')}\n{wrapped(cue)}\n"
         for number, cue in enumerate(cues(transcript.words), start=1)
     ]
     return "\n".join(blocks)
@@ -39,7 +40,7 @@ def as_srt(transcript: Transcript) -> str:
 
 def as_vtt(transcript: Transcript) -> str:
     blocks = [
-        f"{clock(cue[0].start, '.')} --> {clock(cue[-1].end, '.')}\n{html.escape(wrapped(cue), quote=False)}\n"
+        f"{clock(cue[0].start, '.')} --> {clock(end_of(cue), '.')}\n{html.escape(wrapped(cue), quote=False)}\n"
         for cue in cues(transcript.words)
     ]
     return "\n".join(["WEBVTT\n", *blocks])
@@ -93,7 +94,7 @@ def cues(words: Iterable[Word]) -> Iterator[list[Word]]:
         if cue and (
             word.start - cue[-1].end >= PAUSE
             or word.end - cue[0].start > LONGEST_CUE
-            or len(textwrap.wrap(" ".join(item.text for item in [*cue, word]), LINE)) > LINES
+            or len(lines([*cue, word])) > LINES
         ):
             yield cue
             cue = []
@@ -102,8 +103,25 @@ def cues(words: Iterable[Word]) -> Iterator[list[Word]]:
         yield cue
 
 
+def end_of(cue: list[Word]) -> float:
+    """In seconds; of a single word that is said for longer, when it has been read."""
+    return min(cue[-1].end, cue[0].start + LONGEST_CUE)
+
+
+def lines(words: list[Word]) -> list[str]:
+    """The words in lines of at most ``LINE`` columns; a wider word has a line of its own."""
+    filled: list[str] = []
+    for word in words:
+        longer = filled[-1] + glue(filled[-1], word.text) + word.text if filled else word.text
+        if filled and columns(longer) <= LINE:
+            filled[-1] = longer
+        else:
+            filled.append(word.text)
+    return filled
+
+
 def wrapped(cue: list[Word]) -> str:
-    return textwrap.fill(" ".join(word.text for word in cue), LINE)
+    return "\n".join(lines(cue))
 
 
 def clock(seconds: float, point: str) -> str:

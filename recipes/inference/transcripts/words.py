@@ -10,6 +10,7 @@ from sentencepiece import SentencePieceProcessor
 
 from data_prep.tokenizer import BLANK, detokenize
 from recipes.inference.transcripts.transcript import Word
+from recipes.inference.transcripts.unspaced import begins_word
 
 WORD_MARK = "▁"  # begins the first piece of a word
 
@@ -71,16 +72,20 @@ def words_of(
 
 
 def word_groups(spans: Iterable[TokenSpan], tokenizer: SentencePieceProcessor) -> Iterator[list[TokenSpan]]:
-    """The tokens of each word; a mark alone begins the word after it, and is no part of it."""
-    group: list[TokenSpan] = []
+    """The tokens of each word; a mark alone begins the word after it, and is no part of it.
+
+    In writing without blanks, each token is one (`recipes.inference.transcripts.unspaced`).
+    """
+    group, before = list[TokenSpan](), ""
     for span in spans:
         if span.token >= tokenizer.vocab_size():
             continue  # outputs that models have beyond a small tokenizer
         piece = tokenizer.id_to_piece(span.token)
-        if piece.startswith(WORD_MARK) and group:
+        if group and (piece.startswith(WORD_MARK) or begins_word(piece, before)):
             yield group
             group = []
         if piece != WORD_MARK:
             group.append(span)
+        before = piece
     if group:
         yield group

@@ -69,6 +69,24 @@ def test_a_word_longer_than_a_line_stands_alone():
     assert list(cues([WORDS[0], long])) == [[WORDS[0]], [long]]
 
 
+def test_subtitles_of_writing_without_blanks():
+    """Twenty-one wide characters fill a line; a sign that is held for long stands for six seconds."""
+    words = [Word(character, 0.1 * place, 0.1 * place + 0.05, 1.0) for place, character in enumerate("他们在这里" * 12)]
+    groups = list(cues(words))
+    assert [len(cue) for cue in groups] == [42, 18]
+    srt = FORMATS["srt"](Transcript("x", "", 9.0, [*words, Word("啊", 20.0, 29.0, 1.0)]))
+    first = "他们在这里" * 4 + "他"
+    assert f"00:00:00,000 --> 00:00:04,150\n{first}\n" in srt
+    assert "00:00:20,000 --> 00:00:26,000\n啊\n" in srt
+    mixed = [
+        Word("用", 0.0, 0.1, 1.0),
+        Word("TAXI", 0.2, 0.3, 1.0),
+        Word("我", 0.4, 0.5, 1.0),
+        Word("们", 0.6, 0.7, 1.0),
+    ]
+    assert "\n用 TAXI 我们\n" in FORMATS["srt"](Transcript("x", "", 1.0, mixed))
+
+
 def test_no_place_to_write(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RecipeError, match=r"file/deep/quiet.txt cannot be written: Not a directory; give another"):

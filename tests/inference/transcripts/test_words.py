@@ -44,6 +44,15 @@ def test_words_begin_at_their_marks():
     ]
 
 
+def test_writing_without_blanks_has_a_word_for_each_token():
+    """Punctuation and combining marks stay with the character before; letters of another writing are a word."""
+    pieces = Pieces("<unk>", "▁", "我", "▁你", "们", "。", "A", "B", "ก", "ิ")
+    spans = [TokenSpan(token, 5 * place, 5 * place + 1, 1.0) for place, token in enumerate([3, 4, 6, 7, 2, 5, 8, 9])]
+    words = words_of(spans, pieces, 0.04, 10.0)
+    assert [word.text for word in words] == ["你", "们", "AB", "我。", "กิ"]
+    assert [round(word.start, 2) for word in words] == [0.0, 0.18, 0.38, 0.78, 1.18]
+
+
 def test_times_stay_inside_the_recording():
     (word,) = words_of([TokenSpan(4, 0, 9, 0.0)], PIECES, 0.04, 0.33)
     assert (word.start, word.end) == (0.0, 0.33) and 0 <= word.confidence < 1e-20
