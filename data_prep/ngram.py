@@ -20,6 +20,7 @@ from data_prep.files import write_atomically
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
 RESERVED = {BEGIN, END, UNKNOWN, "<UNK>"}
 FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
+HIGHEST_ORDER = 6  # that KenLM reads as it is published
 
 Ngram = tuple[str, ...]
 
@@ -42,10 +43,11 @@ def estimate(sentences: Iterable[str], order: int = 3) -> NgramModel:
     """Model of order `order` from sentences of words between spaces; empty sentences do not count.
 
     Every history's probabilities sum to one over the words of the text, </s> and <unk>. Raises DataError for
-    an order below 1, no words at all, a word that the format reserves, or sentences too short for the order.
+    an order below 1 or above what KenLM reads, no words at all, a word that the format reserves, or sentences too
+    short for the order.
     """
-    if order < 1:
-        raise DataError(f"the order of an n-gram must be 1 or more, not {order}")
+    if not 1 <= order <= HIGHEST_ORDER:
+        raise DataError(f"the order of an n-gram must be from 1 to {HIGHEST_ORDER}, as KenLM reads it, not {order}")
     counts, number = count(sentences, order)
     words = len(counts[0]) + 1  # <unk> too; </s> is among the counts, and <s> is never predicted
     lower = defaultdict(lambda: 1 / words)  # below the unigrams all words are equal

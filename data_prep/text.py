@@ -46,6 +46,7 @@ def basic(text: str) -> str:
     An apostrophe between letters stays: "Don't!" gives "don't", "the dogs' well-kept" gives "the dogs well kept".
     """
     text = normalize(text).lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", APOSTROPHE)
+    text = text.replace("i\N{COMBINING DOT ABOVE}", "i")  # what lower() makes of a Turkish İ
     kept = (" " if _is_mark(character) and character != APOSTROPHE else character for character in text)
     return normalize(OUTER_APOSTROPHE.sub(" ", "".join(kept)))
 

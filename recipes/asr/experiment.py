@@ -14,6 +14,7 @@ from data_prep.errors import DataError
 from data_prep.files import checksum, write_atomically
 from data_prep.manifest import merge
 from data_prep.report import read_report
+from data_prep.text import upper
 from data_prep.tokenizer import train_tokenizer
 from recipes.asr import data
 from recipes.asr.audio import AudioReader
@@ -23,7 +24,7 @@ from recipes.asr.decode import check_score_normalizer, decode_splits, remove_oth
 from recipes.asr.joining import check_joining
 from recipes.asr.loss import check_consistency
 from recipes.asr.memory import TrainingSet, check_largest_batch, propose_batch_seconds
-from recipes.asr.remarks import UNKNOWN_CHARACTERS, Remarks, note_unknown_characters
+from recipes.asr.remarks import UNKNOWN_CHARACTERS, Remarks, listed, note_unknown_characters, unknown_characters
 from recipes.asr.saved_run import load_search_language_model
 from recipes.asr.searches import check_searches
 from recipes.asr.starting_point import read_starting_point
@@ -188,20 +189,24 @@ class ASRExperiment(Experiment):
         splits = {**self.data.valid, **self.data.test}
         if self.keeps_tokenizer() or (recorded and recorded.earlier):  # it does not come from these training data
             splits |= self.data.train
-        note_unknown_characters(remarks, splits, self.tokenizer)
+        unknown = note_unknown_characters(remarks, splits, self.tokenizer)
         if self.trains and self.keeps_tokenizer() and self.newest is None:
-            self.check_spelling(remarks)
+            self.check_spelling(remarks, set().union(*(unknown[split] for split in self.data.train)))
         return remarks
 
-    def check_spelling(self, remarks: Remarks) -> None:
-        """Raises RecipeError where the tokenizer of `init_from` cannot spell most of what is to be learnt."""
+    def check_spelling(self, remarks: Remarks, unknown: set[str]) -> None:
+        """Raises RecipeError where the tokenizer of `init_from` cannot spell most of what is to be learnt.
+
+        unknown: the characters of the training data that it has no piece for.
+        """
         counts = remarks.counts()
         unspelt = sum(counts.get(split, {}).get(UNKNOWN_CHARACTERS, 0) for split in self.data.train)
         total = int(part_of(self.data.train).counts["utterances"])
         if 2 * unspelt > total:
+            in_capitals = not unknown_characters([upper("".join(unknown))], self.tokenizer)
             raise RecipeError(
-                f"init_from: its tokenizer cannot spell {unspelt} of {total} utterances (all in {remarks.path}): "
-                "give --text_normalizer upper if it knows capital letters alone, or --new_tokenizer"
+                f"init_from: its tokenizer has no {listed(unknown)}, and cannot spell {unspelt} of {total} "
+                f"utterances (all in {remarks.path}): give {'--text_normalizer upper or ' * in_capitals}--new_tokenizer"
             )
 
     def make_datasets(self) -> None:

@@ -12,7 +12,7 @@ from recipes.files import write_json
 from recipes.training.logger import RunLogger
 
 FILE = "utterances.json"
-NAMES_SHOWN = 5
+NAMES_SHOWN, CHARACTERS_SHOWN = 5, 60
 TOO_LONG = "longer than max_seconds"
 TOO_MANY_TOKENS = "more tokens than frames at the highest speed"
 UNKNOWN_CHARACTERS = "characters that the tokenizer has no piece for"
@@ -69,13 +69,25 @@ class Remarks:
         )
 
 
-def note_unknown_characters(remarks: Remarks, splits: Mapping[str, Path], tokenizer: SentencePieceProcessor) -> None:
-    """Name the utterances of these splits (manifests by name) that the tokenizer cannot spell."""
+def note_unknown_characters(
+    remarks: Remarks, splits: Mapping[str, Path], tokenizer: SentencePieceProcessor
+) -> dict[str, set[str]]:
+    """Name the utterances of these splits (manifests by name) that the tokenizer cannot spell.
+
+    Returns the characters of each split that it has no piece for.
+    """
+    unknown = {}
     for split, manifest in splits.items():
         rows = list(read_manifest(manifest))
-        characters = unknown_characters((row["wrd"] for row in rows), tokenizer)
+        characters = unknown[split] = unknown_characters((row["wrd"] for row in rows), tokenizer)
         found = {row["ID"]: float(row["duration"]) for row in rows if not characters.isdisjoint(row["wrd"])}
-        remarks.note(split, UNKNOWN_CHARACTERS, found, len(rows), f" ({' '.join(sorted(characters))})")
+        remarks.note(split, UNKNOWN_CHARACTERS, found, len(rows), f" ({listed(characters)})")
+    return unknown
+
+
+def listed(characters: Collection[str]) -> str:
+    """Characters in a line: those of an alphabet, the first of those of Chinese."""
+    return " ".join(sorted(characters)[:CHARACTERS_SHOWN]) + (" …" if len(characters) > CHARACTERS_SHOWN else "")
 
 
 def unknown_characters(texts: Iterable[str], tokenizer: SentencePieceProcessor) -> set[str]:

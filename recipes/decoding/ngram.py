@@ -20,6 +20,7 @@ from recipes.models.encoder import Encoded
 from recipes.models.options import AT_LEAST_ZERO, NUMBER, SIZE, check_options, whole
 
 BEAM_THRESHOLD = 100.0  # how far below the best a hypothesis may fall, in nats
+TOO_LONG = re.compile(r"has order (\d+) but KenLM was compiled to support up to (\d+)")
 REASON = re.compile(r"threw \w+(?: because `.*?')?\. (.*)")  # in an error of KenLM, after lines of its source
 
 
@@ -187,6 +188,11 @@ def load_ngram(path: str) -> Any:
         try:
             return kenlm.Model(str(file), config)
         except (OSError, RuntimeError, UnicodeDecodeError) as error:
+            if order := TOO_LONG.search(str(error)):
+                raise RecipeError(
+                    f"{path} has n-grams of order {order[1]}, and KenLM reads up to {order[2]}: estimate it again with "
+                    f"--order {order[2]}"
+                ) from None
             raise RecipeError(f"{path} is damaged{kenlm_reason(error)}; write it again") from None
 
 

@@ -165,7 +165,9 @@ def test_text_that_the_tokenizer_cannot_spell(corpus, source, tmp_path, capsys):
     assert train(corpus, tmp_path / "run", *options) == 2
     shown = capsys.readouterr()
     assert "note on train-clean-5: 24 of 24 utterances" in shown.out
-    assert "error: init_from: its tokenizer cannot spell 24 of 24 utterances (all in" in shown.err
+    assert "error: init_from: its tokenizer has no a b " in shown.err
+    assert "and cannot spell 24 of 24 utterances (all in " in shown.err
+    assert shown.err.endswith(": give --text_normalizer upper or --new_tokenizer\n")
     assert train(corpus, tmp_path / "run", *options[:-1], "upper") == 0
 
 

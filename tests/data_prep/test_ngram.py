@@ -199,7 +199,8 @@ def test_command_reads_manifests_and_texts_together(tmp_path, capsys):
 @pytest.mark.parametrize(
     "text, options, message",
     [
-        (["A B"], ["--order", "0"], "the order of an n-gram must be 1 or more, not 0"),
+        (["A B"], ["--order", "0"], "the order of an n-gram must be from 1 to 6, as KenLM reads it, not 0"),
+        (["A B"], ["--order", "7"], "the order of an n-gram must be from 1 to 6, as KenLM reads it, not 7"),
         ([], [], "no words to estimate an n-gram from: the text is empty"),
         (["  ", ""], [], "no words to estimate an n-gram from: the text is empty"),
         (
@@ -213,7 +214,7 @@ def test_command_reads_manifests_and_texts_together(tmp_path, capsys):
             "sentence 2 has the word <unk>, which ARPA files reserve: remove it",
         ),
     ],
-    ids=["order", "empty", "blank", "too_short", "reserved"],
+    ids=["order 0", "order 7", "empty", "blank", "too_short", "reserved"],
 )
 def test_errors(tmp_path, capsys, text, options, message):
     out = tmp_path / "lm.arpa"

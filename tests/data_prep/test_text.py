@@ -6,7 +6,7 @@ import unicodedata
 import pytest
 import sentencepiece
 
-from data_prep.text import is_utf8, normalize, printable
+from data_prep.text import basic, is_utf8, normalize, printable
 from data_prep.tokenizer import NORMALIZATION
 
 
@@ -51,3 +51,7 @@ def test_names_of_files_that_are_not_utf8():
 def test_names_of_files_with_control_characters_stay_on_their_line():
     assert printable("a\nb\x1b[2Jc\u2028.wav") == "a\\nb\\x1b[2Jc\\u2028.wav"
     assert printable("a b\u00a0\u4e2d.wav") == "a b\u00a0\u4e2d.wav"
+
+
+def test_a_turkish_capital_leaves_no_mark_of_its_own():
+    assert basic("İSTANBUL") == "istanbul"

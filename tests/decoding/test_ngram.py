@@ -13,7 +13,7 @@ from data_prep.ngram import estimate, write_arpa
 from data_prep.tokenizer import BLANK, load_tokenizer, train_tokenizer
 from recipes.decoding import ngram as ngram_search
 from recipes.decoding import word_lm
-from recipes.decoding.ngram import NgramCTCSearch
+from recipes.decoding.ngram import NgramCTCSearch, load_ngram
 from recipes.errors import RecipeError
 from recipes.models.encoder import Encoded
 from tests.support.manifests import to_csv
@@ -258,6 +258,14 @@ def test_ngram_errors(tmp_path, content, options, message):
     with pytest.raises(RecipeError) as error:
         prepared(make_tokenizer(tmp_path / "tokenizer"), ngram=str(path), **options)
     assert str(error.value) == message.format(path=path)
+
+
+@extra
+def test_an_order_that_kenlm_does_not_read_is_no_damage(tmp_path, monkeypatch):
+    monkeypatch.setattr("data_prep.ngram.HIGHEST_ORDER", 7)
+    write_arpa(estimate(["ONE TWO THREE FOUR FIVE SIX SEVEN"], order=7), tmp_path / "words.arpa")
+    with pytest.raises(RecipeError, match="has n-grams of order 7, and KenLM reads up to 6: .* --order 6$"):
+        load_ngram(str(tmp_path / "words.arpa"))
 
 
 @extra
