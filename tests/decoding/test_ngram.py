@@ -264,7 +264,7 @@ def test_ngram_errors(tmp_path, content, options, message):
 def test_an_order_that_kenlm_does_not_read_is_no_damage(tmp_path, monkeypatch):
     monkeypatch.setattr("data_prep.ngram.HIGHEST_ORDER", 7)
     write_arpa(estimate(["ONE TWO THREE FOUR FIVE SIX SEVEN"], order=7), tmp_path / "words.arpa")
-    with pytest.raises(RecipeError, match="has n-grams of order 7, and KenLM reads up to 6: .* --order 6$"):
+    with pytest.raises(RecipeError, match=r"has n-grams of order 7, and KenLM reads up to 6: .* --order 6$"):
         load_ngram(str(tmp_path / "words.arpa"))
 
 
