@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ BLOCK = 1 << 16  # samples decoded at a time
 
 EMPTY, DAMAGED, NOT_FINITE = "empty audio file", "damaged audio file", "audio with NaN or infinity"
 UNKNOWN_LENGTH = "audio file without its length"
+MP3_ROUNDING = 0.2  # seconds
 LONGEST = 1 << 40  # samples; libsndfile gives more for a length that the header leaves open
 
 
@@ -58,19 +60,39 @@ def read_header(path: str) -> Header | str:
 def check(path: str) -> str | None:
     """Decode the whole file. Returns the kind of problem, None when there is no problem; raises as `read_header`."""
     try:
-        decoded = 0
+        count = 0
         with soundfile.SoundFile(path) as audio:
-            for block in audio.blocks(BLOCK, dtype="float32"):
-                decoded += len(block)
+            for block in decoded(audio):
+                count += len(block)
                 if not np.isfinite(block).all():
                     return NOT_FINITE
-            return None if decoded == audio.frames else DAMAGED
+            return DAMAGED if is_cut(audio, count) else None
     except OSError as error:
         if error.errno in OF_THE_MACHINE:
             raise
         return DAMAGED
     except RuntimeError:  # soundfile.LibsndfileError
         return DAMAGED
+
+
+def decoded(audio: soundfile.SoundFile, **options) -> Iterator[np.ndarray]:
+    """The rest of the samples in float32 blocks, until no more come. options: of `read`.
+
+    `SoundFile.blocks` goes on to the length in the header, and of a file that holds less it gives old samples again.
+    """
+    while len(block := audio.read(BLOCK, dtype="float32", **options)):
+        yield block
+
+
+def is_cut(audio: soundfile.SoundFile, count: int) -> bool:
+    """Whether so many samples are fewer than the header says. That of an MP3 file may be a few frames out."""
+    missing = audio.frames - count
+    return audio.frames <= LONGEST and missing > (MP3_ROUNDING * audio.samplerate if audio.format == "MP3" else 0)
+
+
+def is_cut_wav(start: bytes, size: int) -> bool:
+    """Whether so many bytes, which begin so, are fewer than a WAV header says."""
+    return start[:4] == b"RIFF" and size < int.from_bytes(start[4:8], "little") < UNKNOWN_SIZE
 
 
 def _flac_header(descriptor: int, start: bytes, size: int) -> Header | None:
@@ -97,7 +119,7 @@ def _flac_header(descriptor: int, start: bytes, size: int) -> Header | None:
 
 def _other_header(path: str, start: bytes, size: int) -> Header | str:
     """By libsndfile. Of a FLAC file, the last sample is decoded too, which a file that is cut does not have."""
-    if start[:4] == b"RIFF" and size < int.from_bytes(start[4:8], "little") < UNKNOWN_SIZE:
+    if is_cut_wav(start, size):
         return DAMAGED
     with soundfile.SoundFile(os.fsencode(path)) as audio:  # as bytes a name need not be UTF-8
         if audio.frames == 0:

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import soundfile
 import torch
 
 from benchmarks.long_recordings.results import write_part
 from data_prep.arguments import ArgumentParser
+from recipes.asr.audio import AudioReader
 from recipes.errors import RecipeError, command_line
 from recipes.inference import Transcriber
 from recipes.inference.audio.samples import SAMPLE_RATE
@@ -90,10 +90,9 @@ def first_minutes(utterances: Sequence[DecodedUtterance], minutes: float) -> lis
 
 def joined(utterances: Sequence[DecodedUtterance], folder: Path, minutes: float) -> Iterator[Joined]:
     """All utterances, joined into recordings of about so many minutes."""
-    samples: list[np.ndarray] = []
-    words: list[str] = []
+    read, samples, words = AudioReader(), list[np.ndarray](), list[str]()
     for number, utterance in enumerate(utterances, start=1):
-        samples.append(soundfile.read(folder / utterance.audio, dtype="float32")[0])
+        samples.append(read(str(folder / utterance.audio), utterance.id).numpy())
         words.append(utterance.words)
         if sum(map(len, samples)) >= 60 * minutes * SAMPLE_RATE or number == len(utterances):
             yield Joined(np.concatenate(samples), " ".join(words))

@@ -7,7 +7,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from data_prep.audio import DAMAGED, EMPTY, NOT_FINITE
+from data_prep.audio import DAMAGED, EMPTY, NOT_FINITE, decoded, is_cut
 from data_prep.errors import DataError
 from data_prep.segments import Segment, parse_segment
 from recipes.asr.resample import resample
@@ -39,15 +39,21 @@ class KeptBackAudio(AudioError):
 def read_samples(segment: Segment) -> tuple[np.ndarray, int]:
     """Float32 ``[samples, channels]`` of a file or a part of it, and the rate in Hz.
 
-    Raises OSError or RuntimeError (soundfile.LibsndfileError is one), also for a part that is not all in the file.
+    Raises OSError or RuntimeError (soundfile.LibsndfileError is one), also for a file that holds less than its header
+    says, and for a part that is not all in the file.
     """
     with soundfile.SoundFile(segment.path) as file:
         first, last = segment.samples(file.samplerate)
         if first:
             file.seek(first)
-        samples = file.read(-1 if last is None else last - first, dtype="float32", always_2d=True)
-        if last is not None and len(samples) < last - first:
-            raise RuntimeError(f"it ends within the segment, after {(first + len(samples)) / file.samplerate:.2f} s")
+        if last is None:
+            samples = np.concatenate([np.zeros((0, file.channels), np.float32), *decoded(file, always_2d=True)])
+            is_short = is_cut(file, first + len(samples))
+        else:
+            samples = file.read(last - first, dtype="float32", always_2d=True)
+            is_short = len(samples) < last - first
+        if is_short:
+            raise RuntimeError(f"it ends too early, after {(first + len(samples)) / file.samplerate:.2f} s")
         return samples, file.samplerate
 
 

@@ -108,6 +108,21 @@ def cut_short(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:9000])
 
 
+def mp3_cut_short(path: Path) -> None:
+    random = np.random.default_rng(0)
+    soundfile.write(path, 0.1 * random.standard_normal(16000), 16000, format="MP3")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def length_unknown(path: Path) -> None:
+    """FLAC written to a pipe; its preparation refuses it, but files may be exchanged later."""
+    soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(16000), 16000)
+    content = bytearray(path.read_bytes())
+    content[21] &= 0xF0
+    content[22:26] = bytes(4)
+    path.write_bytes(content)
+
+
 def empty(path: Path) -> None:
     soundfile.write(path, np.zeros(0), 16000, format="WAV")
 
@@ -120,6 +135,12 @@ BROKEN = {
     "missing": (lambda path: None, "damaged audio file", "{path} cannot be read: Error opening .*"),
     "corrupted": (corrupted, "damaged audio file", "{path} cannot be read: .*"),
     "cut short": (cut_short, "damaged audio file", "{path} cannot be read: .*"),
+    "MP3 cut short": (
+        mp3_cut_short,
+        "damaged audio file",
+        "{path} cannot be read: it ends too early, .*",
+    ),
+    "length unknown": (length_unknown, "damaged audio file", "{path} cannot be read: .*"),
     "empty": (empty, "empty audio file", "{path} holds no sample"),
     "NaN": (not_finite, "audio with NaN or infinity", "{path} holds NaN or infinity"),
 }

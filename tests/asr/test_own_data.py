@@ -123,7 +123,7 @@ def test_the_reader_reads_segments_sample_by_sample(tmp_path):
     reader = AudioReader()
     audio = reader(f"{tmp_path}/a.wav#t=0.5,1.25", "u")
     assert torch.equal(audio, torch.from_numpy(samples[8000:20000]))
-    with pytest.raises(AudioError, match=r"a\.wav#t=2,3\.5 cannot be read: it ends within the segment, after 3\.00 s"):
+    with pytest.raises(AudioError, match=r"a\.wav#t=2,3\.5 cannot be read: it ends too early, after 3\.00 s"):
         reader(f"{tmp_path}/a.wav#t=2,3.5", "u")
 
 

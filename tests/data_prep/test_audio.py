@@ -107,6 +107,16 @@ def test_wav_that_is_shorter_than_its_header_says(tmp_path):
     assert read_header(str(path)) == DAMAGED
 
 
+def test_mp3_that_is_cut_is_damaged_by_decoding(tmp_path):
+    """Its first frame still says a minute, and `SoundFile.blocks` would give one, with the last block again."""
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, noise(60 * 16000), 16000)
+    assert check(str(path)) is None
+    cut(path, path.stat().st_size // 2)
+    assert read_header(str(path)) == Header(60 * 16000, 16000, 1)
+    assert check(str(path)) == DAMAGED
+
+
 def test_wav_from_a_pipe_has_no_size_in_its_header(tmp_path):
     path = tmp_path / "a.wav"
     soundfile.write(path, noise(1000), 16000)

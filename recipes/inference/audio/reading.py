@@ -9,7 +9,7 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
-from data_prep.audio import BLOCK, DAMAGED, EMPTY, read_header
+from data_prep.audio import DAMAGED, EMPTY, decoded, is_cut, is_cut_wav, read_header
 from data_prep.errors import DataError
 from data_prep.text import printable
 from recipes.inference.audio.samples import SAMPLE_RATE, check_scale, mono
@@ -33,8 +33,12 @@ def read_audio(path: str | PathLike) -> np.ndarray:
         raise DataError(f"{name}: {EMPTY}")
     audio = decode_audio(os.fsencode(path), name)
     if problem == DAMAGED:
-        raise DataError(f"{name}: {DAMAGED}, cut short after {len(audio) / SAMPLE_RATE:.1f} s")
+        raise DataError(cut_short(name, len(audio) / SAMPLE_RATE))
     return audio
+
+
+def cut_short(name: str, seconds: float) -> str:
+    return f"{name}: {DAMAGED}, cut short after {seconds:.1f} s"
 
 
 def is_pipe(path: str | PathLike) -> bool:
@@ -43,15 +47,20 @@ def is_pipe(path: str | PathLike) -> bool:
 
 def parse_audio(content: bytes, name: str, rate: int | None = None) -> np.ndarray:
     """``read_audio`` of a file's content. rate: in Hz, where it may be bare samples: 16-bit, little-endian, mono."""
-    if rate is not None and not (content.startswith(BEGINNINGS) or is_mp3(content)):
+    is_file = content.startswith(BEGINNINGS) or is_mp3(content)
+    if rate is not None and not is_file:
         bare = np.frombuffer(content[: len(content) // 2 * 2], "<i2")
         return mono(bare.astype(np.float32) / 2**15, rate, name)
     if not content:
         raise DataError(f"{name}: {EMPTY}")
     try:
-        return decode_audio(io.BytesIO(content), name)
+        audio = decode_audio(io.BytesIO(content), name)
     except DataError as error:
-        raise DataError(f"{error}; for bare 16-bit samples give their --rate") from None
+        hint = "" if is_file else "; for bare 16-bit samples give their --rate"
+        raise DataError(f"{error}{hint}") from None
+    if is_cut_wav(content, len(content)):
+        raise DataError(cut_short(name, len(audio) / SAMPLE_RATE))
+    return audio
 
 
 def is_mp3(content: bytes) -> bool:
@@ -74,8 +83,10 @@ def decode_audio(file: bytes | BinaryIO, name: str) -> np.ndarray:
     try:
         with soundfile.SoundFile(file) as audio:
             # In blocks, so that of an hour in stereo one channel at a time is held.
-            blocks = [block.mean(1) for block in audio.blocks(BLOCK, dtype="float32", always_2d=True)]
-            rate = audio.samplerate
+            blocks = [block.mean(1) for block in decoded(audio, always_2d=True)]
+            count, rate = sum(map(len, blocks)), audio.samplerate
+            if is_cut(audio, count):
+                raise DataError(cut_short(name, count / rate))
     except (OSError, RuntimeError) as error:  # soundfile.LibsndfileError is a RuntimeError
         reason = getattr(error, "error_string", str(error)).strip().rstrip(".")
         raise DataError(f"{name}: no audio that can be read ({reason})") from None

@@ -126,6 +126,20 @@ def test_what_holds_no_speech(kind, reason, tmp_path):
     assert str(error.value) == f"{tmp_path}/bad.wav: {reason}"
 
 
+@pytest.mark.parametrize("form", ["wav", "flac", "mp3"])
+def test_nothing_is_made_up_where_a_file_is_cut(form, tmp_path):
+    """An MP3 file's first frame still tells the whole length. Also from standard input."""
+    path = tmp_path / f"half.{form}"
+    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 20 * 16000), 16000)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    for read in (read_audio, lambda path: parse_audio(path.read_bytes(), str(path))):
+        with pytest.raises(
+            DataError, match=r"half\.\w+: (damaged audio file, cut short after (9\.[89]|10\.0) s|no audio)"
+        ):
+            read(path)
+
+
 @pytest.mark.parametrize(
     ("samples", "rate", "reason"),
     [
