@@ -9,6 +9,8 @@ from pathlib import Path
 
 from data_prep.errors import DataError
 
+TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")  # of `write_atomically`, with its process
+
 
 def expand_user(path) -> Path:
     """The path with `~` and `~name` replaced by home folders. Raises DataError for a user who does not exist."""
@@ -69,10 +71,17 @@ def _write(path: Path, content: bytes | str | Iterable[bytes]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def contents(folder) -> set[str]:
+    """The names in a folder, without what a killed `write_atomically` left there; none where there is no folder."""
+    if not Path(folder).is_dir():
+        return set()
+    return {path.name for path in Path(folder).iterdir() if not TEMPORARY.fullmatch(path.name)}
+
+
 def remove_leftovers(folder) -> None:
     """Remove what `write_atomically` left in the folder and below it when its process was killed."""
     for path in Path(folder).rglob(".*.tmp"):
-        name = re.fullmatch(r"\..+\.(\d+)\.tmp", path.name)
+        name = TEMPORARY.fullmatch(path.name)
         if name and not is_running(int(name[1])):
             path.unlink(missing_ok=True)
 

@@ -10,7 +10,7 @@ from typing import Self
 from speechbrain.utils.run_opts import RunOptions
 
 from data_prep.corpus import Corpus, Prepared
-from data_prep.files import checksum, write_atomically
+from data_prep.files import checksum, contents, write_atomically
 from recipes.asr.brain import ASRBrain
 from recipes.asr.decode import check_score_normalizer, decode_splits, remove_other_splits, summarise
 from recipes.asr.identity import UNNAMED_KEYS, Identity, read_summary, short_hash
@@ -38,8 +38,7 @@ def check_output(folder: Path, run: Path) -> None:
     """Raises RecipeError for a folder that holds something else than an evaluation: it would be written over."""
     if folder.resolve() == run.resolve() or (folder / CHECKPOINTS).exists():
         raise RecipeError(f"--out {folder} holds a trained run, which would be lost: give another folder")
-    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    names = {name for name in names if not name.startswith(("wer_", "decoded_"))}
+    names = {name for name in contents(folder) if not name.startswith(("wer_", "decoded_"))}
     summary = read_summary(folder)
     unfinished = names <= UNFINISHED and (names <= {LOCK} or "log.txt" in names)
     if summary.settings is None if summary else not unfinished:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
+from data_prep.files import contents
 from recipes.config.messages import nearest
 from recipes.errors import RecipeError
 from recipes.files import COMPARISON, LOCK, write_json
@@ -62,7 +63,7 @@ class ComparisonRecord:
         """
         path = folder / RECORD
         if not path.is_file():
-            if folder.is_dir() and {item.name for item in folder.iterdir()} - {"manifests", LOCK}:
+            if contents(folder) - {"manifests", LOCK}:
                 raise RecipeError(f"{folder} holds other files than a comparison: give another --out")
             return None
         try:

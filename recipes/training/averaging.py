@@ -7,7 +7,7 @@ from torch import Tensor
 
 from recipes.errors import RecipeError
 from recipes.training.integrity import DamagedCheckpoint, epoch_of
-from recipes.training.stored_checkpoints import StoredCheckpoints, best_first, checked_weights
+from recipes.training.stored_checkpoints import StoredCheckpoints, best_first, checked_weights, validated_alike
 
 
 class Average(NamedTuple):
@@ -40,7 +40,8 @@ def untied(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 def choose_checkpoints(stored: StoredCheckpoints, which: str, measure: str = "WER") -> list[Checkpoint]:
     """The checkpoints to average, of those from the end of an epoch, the oldest first.
 
-    which: `best-5` (of lowest `measure` in validation, of equal ones the newer), `last-5`, `3-7` (epochs) or `7`.
+    which: `best-5` (of lowest `measure` in validation, of equal ones the newer, of those that were validated on the
+    newest one's data), `last-5`, `3-7` (epochs) or `7`.
     Fewer than asked for are returned where there are no more. Raises RecipeError for other words, and where there is
     none; DamagedCheckpoint where an epoch cannot be read.
     """
@@ -57,7 +58,8 @@ def choose_checkpoints(stored: StoredCheckpoints, which: str, measure: str = "WE
     if kind == "last":
         return checkpoints[-int(number) :]
     if kind == "best":
-        lowest = best_first(checkpoints, measure)[: int(number)]
+        comparable = [checkpoint for checkpoint in checkpoints if validated_alike(checkpoint, checkpoints[-1])]
+        lowest = best_first(comparable, measure, checkpoints[-1])[: int(number)]
         return [checkpoint for checkpoint in checkpoints if checkpoint in lowest]
     first, last = int(kind or number), int(number)
     chosen = [checkpoint for checkpoint in checkpoints if first <= epoch_of(checkpoint) <= last]

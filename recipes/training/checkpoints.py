@@ -27,7 +27,7 @@ from recipes.errors import RecipeError, is_of_the_machine, ran_out_of_memory
 from recipes.training.integrity import CHECKSUMS, DamagedCheckpoint, check_files, epoch_of, sync, write_checksums
 from recipes.training.processes import gathered, on_main_process
 from recipes.training.run_folder import DAMAGED
-from recipes.training.stored_checkpoints import StoredCheckpoints, best_first, read_state, show_warning
+from recipes.training.stored_checkpoints import VALIDATED_ON, StoredCheckpoints, best_first, read_state, show_warning
 from recipes.training.tensors import is_failed_write, nonfinite
 
 # Before the name of a checkpoint that is still being written, or that is being deleted; as DAMAGED.
@@ -56,6 +56,7 @@ class AtomicCheckpointer(StoredCheckpoints, Checkpointer):
     ):
         Checkpointer.__init__(self, checkpoints_dir, recoverables)
         self.warn, self.left_out = warn, set()
+        self.validated_on: str | None = None  # the digest of the validation data
         on_main_process(self.clean_up)
 
     def clean_up(self) -> None:
@@ -119,10 +120,12 @@ class AtomicCheckpointer(StoredCheckpoints, Checkpointer):
         """Save the end of an epoch with its `measure` in validation (`WER=5.0`), of which less is better.
 
         The `keep_last` newest are kept, and of the others the `keep_best` with the lowest measure (the newer of equal
-        ones). If the newest is damaged, there is still one to go on from. Checkpoints from within epochs are deleted.
+        ones; those that were measured on other data come last). If the newest is damaged, there is still one to go on
+        from. Checkpoints from within epochs are deleted.
         """
         (name,) = measure
-        self.save_checkpoint({**measure, "measure": name, "keep_best": keep_best, "keep_last": keep_last})
+        of_data = {} if self.validated_on is None else {VALIDATED_ON: self.validated_on}
+        self.save_checkpoint({**measure, **of_data, "measure": name, "keep_best": keep_best, "keep_last": keep_last})
         on_main_process(self.delete_superseded)
 
     def save_and_keep_only(self, meta=None, end_of_epoch=True, name=None, verbosity=logging.DEBUG, **_) -> None:
@@ -148,7 +151,7 @@ class AtomicCheckpointer(StoredCheckpoints, Checkpointer):
             measure, keep_best, keep_last = (ends[-1].meta[key] for key in ("measure", "keep_best", "keep_last"))
             ends = [checkpoint for checkpoint in checkpoints if measure in checkpoint.meta]
             newest = ends[-max(keep_last, 1) :]
-            kept += newest + best_first(ends[: -len(newest)], measure)[:keep_best]
+            kept += newest + best_first(ends[: -len(newest)], measure, ends[-1])[:keep_best]
         for checkpoint in within + ends:
             if checkpoint not in kept:
                 hidden = checkpoint.path.with_name(DELETED + checkpoint.path.name)

@@ -150,6 +150,8 @@ class Experiment:
         self.data, self.run_data = on_main_process(lambda: (self.prepare_data(), self.run_data))
         self.tokenizer = tokenizer_of(self.folder, self.run_data)
         self.make_brain()
+        if self.trains and (data := self.run_data or RunData.read(self.folder)):
+            self.checkpointer.validated_on = data.valid.digest
         on_main_process(self.keep)
 
     def keep(self) -> None:
@@ -216,12 +218,14 @@ class Experiment:
         self.logger.info(f"after epoch {epoch} the run goes on with other data ({named}) and its own tokenizer")
 
     def check_warmup(self) -> None:
-        """Print a note if the learning rate still rises when training ends. Call it once the Brain has its batches."""
+        """Print a note if the run ends within the warm-up. Call it once the Brain has its batches."""
         warmup, steps = self.hparams.get("warmup_steps", 0), self.brain.planned_steps()
         if warmup >= steps > 0:
+            highest = max(range(1, steps + 1), key=lambda step: self.brain.learning_rate(step, steps))
+            so = "only rises" if highest == steps else f"rises to step {highest} alone, and falls from there"
             self.logger.info(
                 f"note: the warm-up is longer than the run: warmup_steps is {warmup} and there are {steps} steps in "
-                "all, so that the learning rate only rises"
+                f"all, so that the learning rate {so}"
             )
 
     def announce_resumption(self) -> None:
@@ -238,7 +242,8 @@ class Experiment:
             self.brain.model.load_state_dict(load_weights(self.folder / WEIGHTS))
             return
         epochs = on_main_process(self.write_average)
-        self.logger.info(f"testing with the average of {len(epochs)} checkpoint{'s' * (len(epochs) > 1)}")
+        named = f"epoch{'s' * (len(epochs) > 1)} {', '.join(map(str, epochs))}"
+        self.logger.info(f"testing with the average of {len(epochs)} checkpoint{'s' * (len(epochs) > 1)}, of {named}")
         self.checkpointer.recover(["clock"])
         self.brain.model.load_state_dict(load_weights(self.folder / WEIGHTS))
 

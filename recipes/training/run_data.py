@@ -1,5 +1,6 @@
 """What a run was trained on, as its folder keeps it: `data.json`. Weights mean nothing without it."""
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -22,6 +23,11 @@ class DataPart:
 
     files: dict[str, str]
     counts: dict[str, float]
+
+    @property
+    def digest(self) -> str:
+        """Equal for the same files, whatever their names."""
+        return hashlib.sha256("\n".join(self.files.values()).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

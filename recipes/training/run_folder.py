@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Set
 from pathlib import Path
 
-from data_prep.files import write_atomically
+from data_prep.files import contents, write_atomically
 from recipes.config import Recipe, recipe_content
 from recipes.config.keys import Role, free_keys, keys_of
 from recipes.errors import RecipeError
@@ -44,9 +44,7 @@ def debug_folder(folder: Path) -> Path:
 
 def check_is_run(folder: Path) -> None:
     """Raises RecipeError for a folder of other files than a run. Nothing is written, not even a lock."""
-    if (folder / RECIPE).is_file() or not folder.is_dir():
-        return
-    if {path.name for path in folder.iterdir()} - {LOCK, DEBUG} - PREPARED:
+    if not (folder / RECIPE).is_file() and contents(folder) - {LOCK, DEBUG} - PREPARED:
         raise RecipeError(f"{folder} holds other files than a run: give another --output_folder")
 
 

@@ -11,6 +11,8 @@ from recipes.training.integrity import DamagedCheckpoint, check_files, read_inde
 from recipes.training.run_folder import DAMAGED
 from recipes.training.tensors import DamagedFile, nonfinite, read_tensors
 
+VALIDATED_ON = "validated_on"  # in a checkpoint's meta: the digest of the validation data
+
 
 def show_warning(message: str) -> None:
     print(f"warning: {message}", file=sys.stderr)
@@ -82,11 +84,21 @@ def read_state(checkpoint: Checkpoint, name: str) -> dict:
     return state
 
 
-def best_first(checkpoints: list[Checkpoint], measure: str) -> list[Checkpoint]:
-    """The lowest measure first, of equal ones the newer; what is no number last."""
+def validated_alike(checkpoint: Checkpoint, other: Checkpoint) -> bool:
+    """Whether both were measured on the same data, so that the lower measure is the better one.
 
-    def order(checkpoint: Checkpoint) -> tuple[float, float]:
-        value = checkpoint.meta[measure]
-        return value if value == value else float("inf"), -ckpt_recency(checkpoint)
+    Not so after `--allow_new_data` with other validation data. Checkpoints of earlier versions do not say.
+    """
+    first, second = (which.meta.get(VALIDATED_ON) for which in (checkpoint, other))
+    return first == second or None in (first, second)
+
+
+def best_first(checkpoints: list[Checkpoint], measure: str, newest: Checkpoint) -> list[Checkpoint]:
+    """The lowest measure first, of equal ones the newer; what is no number, or measured on other data than the newest,
+    last."""
+
+    def order(checkpoint: Checkpoint) -> tuple[bool, float, float]:
+        value, is_other = checkpoint.meta[measure], not validated_alike(checkpoint, newest)
+        return is_other, value if value == value else float("inf"), -ckpt_recency(checkpoint)
 
     return sorted(checkpoints, key=order)

@@ -9,6 +9,9 @@ import pytest
 import soundfile
 import torch
 
+from recipes.asr.evaluate import check_output
+from recipes.bakeoff.record import ComparisonRecord
+from recipes.training.run_folder import check_is_run
 from tests.support.corpus import write_corpus
 from tests.support.runs import RECIPE, TINY, epochs, small_corpus, summary, train, weights
 from train import main
@@ -256,6 +259,15 @@ def test_output_folder_with_other_files(corpus, tmp_path, error_of):
     message = error_of(train, corpus, tmp_path)
     assert message == f"{tmp_path} holds other files than a run: give another --output_folder"
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_what_a_kill_left_of_the_first_file_is_no_other_file(tmp_path):
+    """Of a training, an evaluation and a comparison: the same command must begin again."""
+    for name in (".lock", ".recipe.yaml.99.tmp"):
+        (tmp_path / name).touch()
+    check_is_run(tmp_path)
+    check_output(tmp_path, tmp_path / "run")
+    assert ComparisonRecord.read(tmp_path) is None
 
 
 def test_output_folder_that_is_a_file(corpus, tmp_path, error_of):

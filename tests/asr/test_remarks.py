@@ -192,8 +192,9 @@ def test_characters_unknown_to_the_tokenizer_are_named(data, tmp_path, capsys):
 def test_a_warm_up_longer_than_the_run_is_said(corpus, tmp_path, capsys):
     assert train(corpus, tmp_path / "run", "--warmup_steps", "1000", "--test_splits", "[]") == 0
     steps = epochs(tmp_path / "run")[-1].steps
-    assert f"note: the warm-up is longer than the run: warmup_steps is 1000 and there are {steps} steps" in (
-        capsys.readouterr().out
+    assert (
+        f"note: the warm-up is longer than the run: warmup_steps is 1000 and there are {steps} steps in all, so that "
+        f"the learning rate rises to step {steps // 2} alone, and falls from there\n" in capsys.readouterr().out
     )
     assert not (tmp_path / "run" / "utterances.json").exists(), "there is nothing to name"
 

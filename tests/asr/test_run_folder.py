@@ -249,6 +249,13 @@ def test_more_data_may_follow_with_the_old_tokenizer(corpus, run, tmp_path, caps
     assert "train-other-5" in capsys.readouterr().err
 
 
+def test_epochs_before_other_validation_data_are_not_in_the_average(corpus, run, capsys):
+    """Whatever their word error rates, which are of other data."""
+    options = ["--valid_splits", "[test-clean]", "--average_checkpoints", "3", "--number_of_epochs", "3"]
+    assert train(corpus, run, *options, "--allow_new_data", "true") == 0
+    assert "testing with the average of 2 checkpoints, of epochs 2, 3\n" in capsys.readouterr().out
+
+
 def test_a_refused_command_does_not_record_new_data(corpus, run, tmp_path, capsys):
     before = owned(run)
     data = with_split(corpus, tmp_path / "data")

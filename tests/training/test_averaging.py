@@ -51,6 +51,19 @@ def test_average_of_the_chosen(trained, tmp_path, which, epochs):
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+def test_measures_on_other_data_are_not_compared(tmp_path):
+    """The validation data became harder after the third epoch; checkpoints of earlier versions do not tell theirs."""
+    run, counter = Run(tmp_path), EpochCounter(6)
+    run.checkpointer.add_recoverable("epoch", counter)
+    data = [None, "easy", "easy", "hard", "hard", "hard"]
+    for epoch, of_data, wer in zip(counter, data, [12.0, 9.0, 8.0, 30.0, 26.0, 27.0], strict=True):
+        run.set(epoch)
+        run.checkpointer.validated_on = of_data
+        run.checkpointer.save_epoch(keep_best=3, WER=wer)
+    assert average_checkpoints(run.checkpointer, "best-2").epochs == [1, 5]
+    assert average_checkpoints(run.checkpointer, "best-9").epochs == [1, 4, 5, 6], "what was kept of the same data"
+
+
 def test_tied_weights_are_averaged_once(tmp_path):
     """A tensor with two names, as in Fastformer and tied HyperMixing."""
     model = torch.nn.ModuleDict({name: torch.nn.Linear(2, 2) for name in ("first", "second")})
