@@ -30,6 +30,7 @@ from recipes.asr.searches import check_searches
 from recipes.asr.starting_point import read_starting_point
 from recipes.asr.transfer import Transfer, freeze
 from recipes.asr.utterances import read_utterances
+from recipes.config.content import recipe_content
 from recipes.errors import RecipeError
 from recipes.models.parts import check_parts
 from recipes.scoring import RunSummary, read_pairs
@@ -91,7 +92,8 @@ class ASRExperiment(Experiment):
     def transfer(self) -> Transfer:
         """The weights that a new training takes from `init_from`."""
         point = read_starting_point(Path(self.hparams["init_from"]))
-        return Transfer(point, self.model, new_tokenizer=bool(self.hparams.get("new_tokenizer")))
+        new_tokenizer = bool(self.hparams.get("new_tokenizer"))
+        return Transfer(point, self.model, recipe_content(self.recipe.text), new_tokenizer=new_tokenizer)
 
     def keeps_tokenizer(self) -> bool:
         """Whether the run uses the tokenizer of `init_from`."""

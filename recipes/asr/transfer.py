@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from recipes.asr.model_settings import differing
 from recipes.errors import RecipeError
 from recipes.files import write_json
 from recipes.models import Recogniser
@@ -17,7 +19,10 @@ PARTS_SHOWN = 12
 
 
 class StartingPoint(NamedTuple):
-    """A state dict, in words what it is, the tokenizer whose tokens it knows, and the recipe that trained it."""
+    """A state dict, in words what it is, the tokenizer whose tokens it knows, and the recipe that trained it.
+
+    content: of that recipe, see `recipes.config.content`.
+    """
 
     folder: Path
     weights: dict[str, Tensor]
@@ -25,17 +30,20 @@ class StartingPoint(NamedTuple):
     tokenizer: Path
     recipe: str
     recipe_hash: str
+    content: dict
 
 
 class Transfer:
     """What a model takes from a starting point: tensors of the same name and shape; of each layer all or none.
 
-    With a new tokenizer the parts that have a row for each token (`Recogniser.token_parts`) are always new. Raises
-    RecipeError if nothing of the encoder fits, or if the tokenizer is kept but the model has another number of outputs.
+    content: of the recipe that the model is of. With a new tokenizer the parts that have a row for each token
+    (`Recogniser.token_parts`) are always new. Raises RecipeError if nothing of the encoder fits, if the tokenizer is
+    kept but the model has another number of outputs, or if weights that the model shares are not the same there.
     """
 
-    def __init__(self, point: StartingPoint, model: Recogniser, *, new_tokenizer: bool):
+    def __init__(self, point: StartingPoint, model: Recogniser, content: dict, *, new_tokenizer: bool):
         self.point, self.model = point, model
+        self.differing = differing(point.content, content)
         own = model.state_dict()
         heads = tuple(f"{part}." for part in model.token_parts)
         outputs = point.weights.get("ctc.weight")
@@ -57,6 +65,17 @@ class Transfer:
                 f"init_from: no weight of the encoder of {point.folder} fits by name and shape: is it of another kind, "
                 "or of another d_model?"
             )
+        self.check_shared(own)
+
+    def check_shared(self, own: dict[str, Tensor]) -> None:
+        first: dict[int, str] = {}
+        for name in (name for name in self.loaded if own[name].numel()):
+            other = first.setdefault(own[name].data_ptr(), name)
+            if not torch.equal(self.loaded[name], self.loaded[other]):
+                raise RecipeError(
+                    f"init_from: {other} and {name} are one weight in this recipe and two in {self.point.folder}: give "
+                    "the setting that it has (tied: false)"
+                )
 
     def check(self, frozen: str | Sequence[str] | None) -> None:
         """Raises RecipeError if the parts to freeze do not exist, are new (they would stay random), or are all."""
@@ -65,7 +84,7 @@ class Transfer:
             raise RecipeError(f"freeze: {parts_of(random, self.model.state_dict())[0]} is new, and would stay random")
 
     def apply(self) -> list[str]:
-        """Load what fits; returns three lines: what was loaded, what is new, what was left."""
+        """Load what fits; returns lines: what was loaded, what is new, what was left, and which settings differ."""
         self.model.load_state_dict(self.loaded, strict=False)
         own, theirs = self.model.state_dict(), self.point.weights
         total = sum(tensor.numel() for tensor in own.values())
@@ -75,6 +94,7 @@ class Transfer:
             f"numbers: {_listed(parts_of(self.loaded, own))}",
             f"new, drawn at random: {_listed(parts_of(self.new, own))}",
             f"left in {self.point.folder}: {_listed(parts_of(self.left, theirs))}",
+            *([f"warning: the weights compute something else here: {self.differing}"] if self.differing else []),
         ]
 
     def write(self, folder: Path) -> None:

@@ -1,8 +1,9 @@
 """The average of checkpoints, and state dicts on disk."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from speechbrain.utils.checkpoints import Checkpoint, average_state_dicts, ckpt_recency
+from speechbrain.utils.checkpoints import Checkpoint, ckpt_recency
 from torch import Tensor
 
 from recipes.errors import RecipeError
@@ -26,15 +27,24 @@ def average_checkpoints(stored: StoredCheckpoints, which: str, measure: str = "W
     while True:
         try:
             chosen = choose_checkpoints(stored, which, measure)
-            weights = average_state_dicts(untied(checked_weights(checkpoint)) for checkpoint in chosen)
+            weights = mean_of(checked_weights(checkpoint) for checkpoint in chosen)
             return Average(weights, [epoch_of(checkpoint) for checkpoint in chosen])
         except DamagedCheckpoint as damage:
             stored.set_aside(damage)
 
 
-def untied(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Each name with numbers of its own. SpeechBrain sums in place, and would add tied weights once for every name."""
-    return {name: tensor.clone() for name, tensor in weights.items()}
+def mean_of(states: Iterator[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of state dicts; of what is no floating number, the last.
+
+    SpeechBrain's adds up in place and in the numbers' own type: tied weights once for every name, and small integers
+    beyond what they hold.
+    """
+    mean, count = next(states), 1
+    for state in states:
+        count += 1
+        for name, tensor in state.items():
+            mean[name] = mean[name] + tensor if tensor.is_floating_point() else tensor
+    return {name: tensor / count if tensor.is_floating_point() else tensor for name, tensor in mean.items()}
 
 
 def choose_checkpoints(stored: StoredCheckpoints, which: str, measure: str = "WER") -> list[Checkpoint]:

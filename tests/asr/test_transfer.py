@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from data_prep.files import checksum
+from recipes.asr.model_settings import settings
 from recipes.asr.saved_run import SavedRun
+from recipes.config.content import recipe_content
 from recipes.stock.convert import main as convert
 from recipes.training.part_names import parts_of
 from recipes.training.run_data import RunData
@@ -59,6 +61,22 @@ def test_mixers_may_differ(corpus, source, tmp_path, capsys):
     record = json.loads((tmp_path / "run" / "init_from.json").read_text())
     assert (record["from"], record["new"]) == (str(source), ["encoder.blocks.1.mixer"])
     assert "encoder.blocks.0" in record["loaded"]
+
+
+def test_settings_that_weights_do_not_show_are_named(corpus, source, tmp_path, capsys):
+    options = ["--init_from", str(source), "--mixer", "attention", "--heads", "1", "--model.features.range_db", "60"]
+    assert train(corpus, tmp_path / "run", *options, "--dropout", "0.1") == 0
+    (line,) = shown(capsys, "warning: the weights compute")
+    heads = settings(recipe_content((source / "recipe.yaml").read_text()))["heads"]
+    assert f"here: heads {heads} there, 1 here; model.features" in line and "range_db unset there, 60 here" in line
+
+
+def test_weights_that_are_tied_here_alone_are_refused(corpus, tmp_path, capsys):
+    assert train(corpus, tmp_path / "source", "--mixer", "hypermixing", "--mixers.hypermixing.tied", "false") == 0
+    options = ["--mixer", "hypermixing", "--mixers.hypermixing.tied", "true", "--init_from", str(tmp_path / "source")]
+    assert train(corpus, tmp_path / "run", *options) == 2
+    error = capsys.readouterr().err
+    assert "are one weight in this recipe and two in" in error and error.count("\n") == 1
 
 
 def test_frozen_parts_stay_and_the_rest_learns_also_after_a_stop(corpus, source, tmp_path, capsys):

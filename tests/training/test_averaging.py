@@ -9,7 +9,7 @@ from speechbrain.utils.epoch_loop import EpochCounter
 
 from mixers import MIXERS, build
 from recipes.errors import RecipeError
-from recipes.training.averaging import average_checkpoints, choose_checkpoints, epoch_of
+from recipes.training.averaging import average_checkpoints, choose_checkpoints, epoch_of, mean_of
 from recipes.training.checkpoints import AtomicCheckpointer
 from recipes.training.tensors import save_weights
 from tests.support.checkpoints import Run, names, room_for
@@ -75,6 +75,17 @@ def test_tied_weights_are_averaged_once(tmp_path):
         checkpointer.save_epoch(keep_best=3, WER=50.0)
     weights = average_checkpoints(checkpointer, "last-3").weights
     assert weights["first.weight"].tolist() == weights["second.weight"].tolist() == [[2.0, 2.0], [2.0, 2.0]]
+
+
+def test_integers_are_those_of_the_newest():
+    states = [{"small": torch.tensor([100, 200], dtype=torch.uint8), "is_on": torch.tensor(True)} for _ in range(3)]
+    states[-1]["small"][1] = 201
+    mean = mean_of(iter(states))
+    assert (
+        mean["small"].tolist() == [100, 201]
+        and mean["small"].dtype == torch.uint8
+        and mean["is_on"].dtype == torch.bool
+    )
 
 
 @pytest.mark.parametrize("mixer, options", [*((name, {}) for name in MIXERS), ("hypermixing", {"tied": True})])
