@@ -113,10 +113,17 @@ class Transfer:
 
 
 def frozen_parameters(model: Recogniser, parts: str | Sequence[str]) -> dict[str, Parameter]:
-    """The parameters of these parts, by name. Raises RecipeError for an unknown part, and for all parts together."""
-    frozen = parameters_of(model, parts)
-    if len(frozen) == len([*model.parameters()]):
+    """The parameters of these parts, by name.
+
+    Raises RecipeError for an unknown part, for weights that another part has too, and for all parts together.
+    """
+    frozen, named = parameters_of(model, parts), dict(model.named_parameters(remove_duplicate=False))
+    if frozen.keys() == named.keys():
         raise RecipeError("freeze: nothing would be left to train")
+    owners = {id(parameter): name for name, parameter in frozen.items()}
+    for name in named.keys() - frozen.keys():
+        if owner := owners.get(id(named[name])):
+            raise RecipeError(f"freeze: {owner} and {name} are one weight: freeze both or none")
     return frozen
 
 
@@ -128,7 +135,7 @@ def freeze(model: Recogniser, parts: str | Sequence[str]) -> str:
     frozen = frozen_parameters(model, parts)
     for parameter in frozen.values():
         parameter.requires_grad_(False)
-    names = [name for name, _ in model.named_parameters()]
+    names = [name for name, _ in model.named_parameters(remove_duplicate=False)]
     count = sum(parameter.numel() for parameter in frozen.values())
     return f"kept as they are: {', '.join(parts_of(frozen, names))} ({count / 1e6:.2f} M parameters)"
 

@@ -25,7 +25,7 @@ def parts_of(names: Iterable[str], all_names: Iterable[str]) -> list[str]:
 def parameters_of(model: nn.Module, parts: str | Sequence[str]) -> dict[str, nn.Parameter]:
     """The parameters of these parts by name; `encoder.blocks.0-3` stands for four. Raises RecipeError for others."""
     texts = re.split(r"[,\s]+", parts.strip()) if isinstance(parts, str) else list(parts)
-    named, chosen = dict(model.named_parameters()), {}
+    named, chosen = dict(model.named_parameters(remove_duplicate=False)), {}  # tied weights have several names
     for text in texts:
         for part in _expanded(text):
             below = {name: value for name, value in named.items() if f"{name}.".startswith(f"{part}.")}

@@ -10,7 +10,9 @@ import torch
 from data_prep.files import checksum
 from recipes.asr.model_settings import settings
 from recipes.asr.saved_run import SavedRun
+from recipes.asr.transfer import freeze
 from recipes.config.content import recipe_content
+from recipes.errors import RecipeError
 from recipes.stock.convert import main as convert
 from recipes.training.part_names import parts_of
 from recipes.training.run_data import RunData
@@ -206,6 +208,15 @@ def test_a_folder_of_speechbrain_is_to_be_converted(corpus, tmp_path, capsys):
     (tmp_path / "stock" / "asr.ckpt").touch()
     assert train(corpus, tmp_path / "out", "--init_from", str(tmp_path / "stock")) == 2
     assert f"turn it into a run first, python -m recipes.stock {tmp_path / 'stock'} --recipe" in capsys.readouterr().err
+
+
+def test_a_tied_weight_is_frozen_under_all_of_its_names_or_none():
+    model = torch.nn.ModuleDict({name: torch.nn.Linear(2, 2, bias=False) for name in ("first", "second", "third")})
+    model["second"].weight = model["first"].weight
+    with pytest.raises(RecipeError, match="^freeze: second.weight and first.weight are one weight: freeze both or"):
+        freeze(model, "second")
+    assert freeze(model, ["first", "second"]) == "kept as they are: first, second (0.00 M parameters)"
+    assert [parameter.requires_grad for parameter in model.parameters()] == [False, True]
 
 
 def test_parts_are_written_short():
