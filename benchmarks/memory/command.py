@@ -32,7 +32,7 @@ def arguments(argv=None) -> argparse.Namespace:
     parser.add_argument("--mixers", nargs="+", help="run every recipe with each of these instead of its own")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="keys of the recipes to change")
     parser.add_argument("--part", choices=PARTS, default="encoder")
-    parser.add_argument("--batch", type=int, default=1, help="utterances in the batch")
+    parser.add_argument("--batch", type=int, default=1, help="utterances, with --part model")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--repeats", type=int, default=3, help="steps timed after a warm-up (0: none, only count)")
@@ -51,6 +51,8 @@ def main(argv=None):
         return
     if not options.recipes:
         raise DataError("no recipe given: hparams/X.yaml …, or --table FILE")
+    if options.part != "model" and options.batch != 1:
+        raise DataError(f"--batch is for --part model, and --part {options.part} has one utterance")
     if options.part == "model" and not options.repeats:
         raise DataError("--part model can only be run: give --repeats 1 or more")
     from benchmarks.memory.measure import measure  # with models and recipes, which --table does without

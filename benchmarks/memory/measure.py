@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.functional import cross_entropy, ctc_loss
 
+from data_prep.errors import DataError
 from mixers import Context
 from recipes.config import Recipe, load
 from recipes.cost import TensorWatch, available_memory, multiply_adds, parameter_count
@@ -78,6 +79,9 @@ def build(options: argparse.Namespace, device: torch.device) -> tuple[Recipe, St
     overrides = {"data_folder": "none", **dict(pair.split("=", 1) for pair in options.set)}
     overrides |= {"mixer": options.mixers[0]} if options.mixers else {}
     recipe = load(Path(options.recipes[0]), overrides)
+    recipe.hparams["model"].encoder.checkpoint_blocks = recipe.hparams.get("checkpoint_blocks", False)
+    if options.part == "mixer" and "+" in recipe.hparams["mixer_name"]:
+        raise DataError(f"--part mixer measures one mixer, not {recipe.hparams['mixer_name']}: name it by --mixers")
     return recipe, STEPS[options.part](recipe.hparams, options.frames[0], options.batch, device)
 
 

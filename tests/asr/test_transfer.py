@@ -213,7 +213,7 @@ def test_a_folder_of_speechbrain_is_to_be_converted(corpus, tmp_path, capsys):
 def test_a_tied_weight_is_frozen_under_all_of_its_names_or_none():
     model = torch.nn.ModuleDict({name: torch.nn.Linear(2, 2, bias=False) for name in ("first", "second", "third")})
     model["second"].weight = model["first"].weight
-    with pytest.raises(RecipeError, match="^freeze: second.weight and first.weight are one weight: freeze both or"):
+    with pytest.raises(RecipeError, match=r"^freeze: second.weight and first.weight are one weight: freeze both or"):
         freeze(model, "second")
     assert freeze(model, ["first", "second"]) == "kept as they are: first, second (0.00 M parameters)"
     assert [parameter.requires_grad for parameter in model.parameters()] == [False, True]

@@ -12,6 +12,7 @@ import mixers
 from benchmarks.memory.command import arguments, main
 from benchmarks.memory.measure import measure
 from benchmarks.memory.table import markdown
+from data_prep.errors import DataError
 from recipes.cost import TensorWatch
 from tests.support.runs import ROOT
 
@@ -47,6 +48,21 @@ def test_counting_alone_gives_the_memory_of_a_real_step(part):
     assert counted["peak_mb"] == pytest.approx(real["peak_mb"], rel=0.02, abs=0.1)
     assert real["step_s"] > 0 and "step_s" not in counted
     assert counted["parameters"] == real["parameters"] > 0
+
+
+def test_blocks_that_are_computed_again_take_less():
+    options = ["hparams/conformer.yaml", *TINY, "--repeats", "0"]
+    kept, again = (
+        measure(arguments([*options, "--set", *TINY[1:6], f"checkpoint_blocks={flag}"])) for flag in ("false", "true")
+    )
+    assert again["peak_mb"] < 0.8 * kept["peak_mb"]
+
+
+def test_what_would_have_no_effect_is_refused(capsys):
+    assert main(["hparams/conformer.yaml", "--batch", "4"]) == 2
+    assert capsys.readouterr().err == "error: --batch is for --part model, and --part encoder has one utterance\n"
+    with pytest.raises(DataError, match="measures one mixer, not summarymixing1"):
+        measure(arguments(["hparams/conformer.yaml", "--part", "mixer", "--mixers", "summarymixing+attention", *TINY]))
 
 
 def test_multiply_adds_of_a_linear_mixer_do_not_depend_on_length():
