@@ -117,7 +117,10 @@ class _Places:
         """Absolute."""
         for placeholder in (DATA_ROOT, "{data_root}"):
             if audio.startswith(placeholder):
-                return os.path.normpath(f"{self.data_folder or self.folder}{audio.removeprefix(placeholder)}")
+                folder, rest = self.data_folder or self.folder, audio.removeprefix(placeholder)
+                inner = os.path.normpath(f"{folder}/LibriSpeech{rest}")  # as of corpora, the folder may be the parent
+                path = os.path.normpath(f"{folder}{rest}")
+                return inner if self.mark(path) is None and self.mark(inner) is not None else path
         path = os.path.normpath(os.path.join(self.folder, audio))
         if self.data_folder is not None and not os.path.isabs(audio) and self.mark(path) is None:
             return os.path.normpath(os.path.join(self.data_folder, audio))

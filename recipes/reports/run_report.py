@@ -39,7 +39,8 @@ def write_report(folder: Path) -> Path:
     recipe, rates = folder / "recipe.yaml", headlines(summary, decoded)
     page = render(
         "run.html.jinja",
-        title=f"{summary.recipe} · {summary.mixer}",
+        # The folder of an evaluation is named after what differs from the run's own test.
+        title=" · ".join([summary.recipe, summary.mixer, *([folder.resolve().name] if summary.settings else [])]),
         summary=summary,
         headlines=rates,
         results=results(summary, rates),

@@ -80,6 +80,7 @@ def test_other_settings_have_their_own_folder_and_recipe(run):
     assert evaluate(run, "--test_search.beam", "1", "--nbest", "3") == 0
     folder = run / "evaluations" / "test_search.beam=1"
     assert "  beam: 1\n" in (folder / "recipe.yaml").read_text()
+    assert " · test_search.beam=1</title>" in (folder / "report.html").read_text(), "reports of a run can be told apart"
     assert [[text.score for text in utterance.nbest] for utterance in decoded(folder)] == [
         [utterance.score] for utterance in decoded(folder)
     ]

@@ -9,6 +9,7 @@ import pytest
 
 from data_prep import librispeech
 from data_prep.manifest import read_manifest
+from data_prep.own import __main__ as own
 from data_prep.splits import find_corpus
 from tests.support.corpus import write_corpus
 
@@ -24,6 +25,17 @@ def test_command_writes_every_split_or_those_named(tmp_path):
     assert written == ["dev-other", "test-other", SPLIT]
     assert librispeech.main([str(tmp_path), str(tmp_path / "dev"), "--splits", "dev-other"]) == 0
     assert [path.name for path in (tmp_path / "dev").glob("*.csv")] == ["dev-other.csv"]
+
+
+def test_a_manifest_is_read_with_the_folder_that_it_was_made_with(tmp_path):
+    """The parent of LibriSpeech's folder, which `$data_root` stands for the inside of."""
+    write_corpus(tmp_path / "LibriSpeech", {SPLIT: (1, 2), "test-other": (1, 1)})
+    assert librispeech.main([str(tmp_path), str(tmp_path / "first")]) == 0
+    manifest = tmp_path / "first" / f"{SPLIT}.csv"
+    for folder in (tmp_path, tmp_path / "LibriSpeech"):
+        assert own.main([str(manifest), str(tmp_path / "second"), "--data_folder", str(folder)]) == 0
+        (again,) = (tmp_path / "second").glob("*.csv")
+        assert [row["ID"] for row in read_manifest(again)] == [row["ID"] for row in read_manifest(manifest)]
 
 
 def test_command_ends_with_a_single_line_and_status_2(tmp_path):
