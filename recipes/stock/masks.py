@@ -13,8 +13,11 @@ HIDES = -1e4  # float masks are added to scores: what is below hides a frame, in
 def hidden_frames(mask: Tensor | None) -> Tensor | None:
     """bool, True where a mask hides something. Masks of bytes hide where they are not zero, floats where very negative.
 
-    Raises RecipeError for a float mask with other values than zero and very negative ones.
+    Raises RecipeError for a float mask with other values than zero and very negative ones, and for what is no tensor.
     """
+    if mask is not None and not isinstance(mask, Tensor):
+        kind = type(mask).__name__
+        raise RecipeError(f"this mask is a {kind}, and not a tensor: build the model with attn_implementation 'sdpa'")
     if mask is None or mask.dtype is torch.bool:
         return mask
     if not mask.is_floating_point():

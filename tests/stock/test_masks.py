@@ -62,6 +62,8 @@ def test_values_of_masks():
     half = torch.tensor([0.0, -65504.0, float("-inf")], dtype=torch.float16)
     assert hidden_frames(half).tolist() == [False, True, True]
     assert hidden_frames(torch.tensor([0, 2, 1], dtype=torch.uint8)).tolist() == [False, True, True]
+    with pytest.raises(RecipeError, match="this mask is a dict, and not a tensor: build the model with"):
+        hidden_frames({})  # as transformers' flex attention has objects of its own
     with pytest.raises(RecipeError, match="adds weights to attention scores"):
         hidden_frames(torch.tensor([0.0, -0.5]))
 
