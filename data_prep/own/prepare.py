@@ -67,7 +67,19 @@ def prepare_manifest(source: Path, root: Path, writer: SplitWriter, data_folder:
     content, marks = _content(source, rows, places)
     digest.update("".join(marks).encode(errors="surrogateescape"))
     fingerprint = digest.hexdigest()
-    return writer.manifest if writer.is_unchanged(fingerprint) else writer.write(content, fingerprint)
+    if writer.is_unchanged(fingerprint):
+        return writer.manifest
+    for speaker, names in alike(row.speaker for row in rows if isinstance(row, Row)).items():
+        writer.say(f"note on {writer.split}: {', '.join(names)} count as one speaker, {speaker}")
+    return writer.write(content, fingerprint)
+
+
+def alike(speakers: Iterable[str]) -> dict[str, list[str]]:
+    """The names of speakers that the manifest writes alike, by what it writes."""
+    written: dict[str, set[str]] = defaultdict(set)
+    for name in speakers:
+        written[_speaker(name)].add(" ".join(name.split()))
+    return {speaker: sorted(names) for speaker, names in written.items() if len(names) > 1}
 
 
 def manifest_texts(source: Path) -> Iterator[str]:
@@ -179,14 +191,18 @@ def _content(source: Path, rows: list[Row | BadRow], places: _Places) -> tuple[C
 
 
 def _utterance(row: Row, path: str, places: _Places) -> Utterance:
-    speaker = re.sub(r"[\s-]+", "_", row.speaker) or UNKNOWN_SPEAKER  # the manifest's "-" parts speaker and chapter
     identifier = row.id
     if not identifier:
         identifier = places.name(path)
         if row.start is not None or row.end is not None:
             identifier += f"-{row.start or 0.0:09.3f}"
     audio = places.in_manifest(path)
-    return Utterance(_in_one_word(identifier), audio, speaker, row.text, row.start, row.end, row.channels)
+    return Utterance(_in_one_word(identifier), audio, _speaker(row.speaker), row.text, row.start, row.end, row.channels)
+
+
+def _speaker(name: str) -> str:
+    """As the manifest has it, whose "-" parts speaker and chapter."""
+    return re.sub(r"[\s-]+", "_", name.strip()) or UNKNOWN_SPEAKER
 
 
 def _is_below(path: str, folder: str) -> bool:
