@@ -1,9 +1,10 @@
 """What the header of an audio file says, read fast for FLAC, and what decoding the file shows."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import soundfile
@@ -20,6 +21,7 @@ BLOCK = 1 << 16  # samples decoded at a time
 EMPTY, DAMAGED, NOT_FINITE = "empty audio file", "damaged audio file", "audio with NaN or infinity"
 UNKNOWN_LENGTH = "audio file without its length"
 MP3_ROUNDING = 0.2  # seconds
+FIRST_MP3_FRAME = 2048  # bytes that hold it
 LONGEST = 1 << 40  # samples; libsndfile gives more for a length that the header leaves open
 
 
@@ -85,14 +87,28 @@ def decoded(audio: soundfile.SoundFile, **options) -> Iterator[np.ndarray]:
 
 
 def is_cut(audio: soundfile.SoundFile, count: int) -> bool:
-    """Whether so many samples are fewer than the header says. That of an MP3 file may be a few frames out."""
+    """Whether so many samples are fewer than the header says. That of an MP3 file may be a few frames out, and without
+    a length in its first frame libsndfile guesses."""
     missing = audio.frames - count
-    return audio.frames <= LONGEST and missing > (MP3_ROUNDING * audio.samplerate if audio.format == "MP3" else 0)
+    if audio.format == "MP3":
+        return missing > MP3_ROUNDING * audio.samplerate and _tells_its_length(audio.name)
+    return missing > 0 and audio.frames <= LONGEST
 
 
 def is_cut_wav(start: bytes, size: int) -> bool:
     """Whether so many bytes, which begin so, are fewer than a WAV header says."""
     return start[:4] == b"RIFF" and size < int.from_bytes(start[4:8], "little") < UNKNOWN_SIZE
+
+
+def _tells_its_length(mp3: str | bytes | BinaryIO) -> bool:
+    """Whether the first frame of an MP3 file, behind its ID3 tag, says how many there are."""
+    with contextlib.nullcontext(mp3) if hasattr(mp3, "read") else open(mp3, "rb") as file:
+        file.seek(0)
+        start = file.read(10)
+        if start[:3] == b"ID3":  # its size has seven bits a byte
+            file.seek(10 + sum(byte << 7 * place for place, byte in enumerate(reversed(start[6:10]))))
+        first_frame = file.read(FIRST_MP3_FRAME)
+    return any(name in first_frame for name in (b"Xing", b"Info", b"VBRI"))
 
 
 def _flac_header(descriptor: int, start: bytes, size: int) -> Header | None:

@@ -117,6 +117,24 @@ def test_mp3_that_is_cut_is_damaged_by_decoding(tmp_path):
     assert check(str(path)) == DAMAGED
 
 
+@pytest.mark.parametrize("tag", [b"", b"ID3\x04\0\0\0\0\x10\0" + bytes(2048)], ids=["plain", "ID3"])
+def test_mp3_without_its_length_is_as_long_as_it_is(tmp_path, tag):
+    """libsndfile guesses it from the size of the first frames, which a variable bit rate makes a poor guess."""
+    path = tmp_path / "a.mp3"
+    loud, silent = noise(30 * 16000), np.zeros((30 * 16000, 1))
+    soundfile.write(
+        path, np.concatenate([silent, loud]), 16000, format="MP3", bitrate_mode="VARIABLE", compression_level=0.5
+    )
+    content = path.read_bytes()
+    path.write_bytes(tag + content)
+    assert check(str(path)) is None
+    path.write_bytes(tag + content[: len(content) // 2])
+    assert check(str(path)) == DAMAGED
+    first = max(content.find(b"Xing"), content.find(b"Info"))
+    path.write_bytes(tag + content[content.find(b"\xff" + content[1:2], first) :])
+    assert check(str(path)) is None
+
+
 def test_wav_from_a_pipe_has_no_size_in_its_header(tmp_path):
     path = tmp_path / "a.wav"
     soundfile.write(path, noise(1000), 16000)
