@@ -277,13 +277,16 @@ class ASRExperiment(Experiment):
         self.load_tested_weights()
         decoded = decode_splits(self.brain, self.data, self.folder)
         on_main_process(lambda: remove_other_splits(self.folder, decoded.splits))
+        again = ["python", "train.py", str(self.folder / "recipe.yaml"), "--test_only"]
+        if self.run_options.eval_precision != "fp32":
+            again += ["--eval_precision", self.run_options.eval_precision]
         summary = summarise(
             self.recipe,
             self.brain,
             decoded,
             self.folder,
             seconds=self.training_seconds(),
-            decoded_by=shlex.join(["python", "train.py", str(self.folder / "recipe.yaml"), "--test_only"]),
+            decoded_by=shlex.join(again),
         )
         self.logger.info(f"alignments, summary and logs: {self.folder}")
         return summary

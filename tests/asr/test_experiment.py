@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -110,6 +111,13 @@ def test_testing_again_gives_the_same(smoke):
 
 
 # --- what a run leaves --------------------------------------------------------------------------------------
+
+
+def test_a_summary_tells_the_precision_of_its_test(corpus, finished, tmp_path):
+    output = shutil.copytree(finished, tmp_path / "run")
+    assert train(corpus, output, "--number_of_epochs", "2", "--test_only", "--eval_precision", "bf16") == 0
+    assert summary(output).decoded_by.endswith("--test_only --eval_precision bf16")
+    assert summary(finished).decoded_by.endswith("--test_only")
 
 
 def test_summary_is_complete(finished):
