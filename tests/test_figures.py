@@ -57,6 +57,7 @@ def figures():
     yield from figures_of_the_findings()
     yield from figures_of_swapping()
     yield from figures_of_consistency()
+    yield from figures_of_consistency_on_the_demo()
     yield from figures_of_transcribing()
     yield from figures_of_preparation()
     yield from figures_of_transducers()
@@ -194,6 +195,16 @@ def figures_of_consistency():
         shown = ", ".join("–" if error is None else f"{error:.1f}" for error in errors)
         views = "yes" if first["consistency_weight"] else "no"
         yield "docs/findings.md", f" | {first['masks_from_epoch']} | {views} | {rates} | {shown} |"
+
+
+def figures_of_consistency_on_the_demo():
+    runs: dict[str, list[dict]] = {}
+    for run in read("consistency_quickstart.json")["runs"]:
+        runs.setdefault(run["run"], []).append(run)
+    for of_seeds in runs.values():
+        columns = [[run[key][test] for run in of_seeds] for key in ("wer", "wer_greedy_ctc") for test in (0, 1)]
+        rates = " | ".join(", ".join(f"{rate:.2f}" for rate in column) for column in columns)
+        yield "docs/findings.md", f" | {'yes' if of_seeds[0]['consistency_weight'] else 'no'} | {rates} |"
 
 
 def figures_of_transcribing():
