@@ -58,7 +58,7 @@ def outcome(hparams: dict, on_gpu: bool, views: int = 1) -> tuple[list[float], l
     output = model(batch.audio, batch.lengths)
     log_probs = output.ctc_logits.log_softmax(-1)
     hypotheses = hparams["test_search"](model.decoder, output.encoded, log_probs, None)
-    losses = [float(part) for part in loss.parts().values()]
+    losses = [float(part.detach()) for part in loss.parts().values()]
     return losses, [best(hypotheses), greedy_ctc(log_probs, output.encoded.lengths)]
 
 
