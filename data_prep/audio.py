@@ -20,7 +20,7 @@ BLOCK = 1 << 16  # samples decoded at a time
 
 EMPTY, DAMAGED, NOT_FINITE = "empty audio file", "damaged audio file", "audio with NaN or infinity"
 UNKNOWN_LENGTH = "audio file without its length"
-MP3_ROUNDING = 0.2  # seconds
+ROUNDING = 0.2  # seconds
 FIRST_MP3_FRAME = 2048  # bytes that hold it
 LONGEST = 1 << 40  # samples; libsndfile gives more for a length that the header leaves open
 
@@ -87,12 +87,12 @@ def decoded(audio: soundfile.SoundFile, **options) -> Iterator[np.ndarray]:
 
 
 def is_cut(audio: soundfile.SoundFile, count: int) -> bool:
-    """Whether so many samples are fewer than the header says. That of an MP3 file may be a few frames out, and without
-    a length in its first frame libsndfile guesses."""
-    missing = audio.frames - count
-    if audio.format == "MP3":
-        return missing > MP3_ROUNDING * audio.samplerate and _tells_its_length(audio.name)
-    return missing > 0 and audio.frames <= LONGEST
+    """Whether so many samples are fewer than the header says. Of MP3 and Ogg that may be a few frames out, and of MP3
+    without a length in its first frame libsndfile guesses."""
+    rounding = ROUNDING * audio.samplerate if audio.format in ("MP3", "OGG") else 0
+    if audio.frames - count <= rounding or audio.frames > LONGEST:
+        return False
+    return audio.format != "MP3" or _tells_its_length(audio.name)
 
 
 def is_cut_wav(start: bytes, size: int) -> bool:
