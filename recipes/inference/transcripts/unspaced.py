@@ -34,8 +34,8 @@ def glue(before: str, after: str) -> str:
 
 
 def columns(text: str) -> int:
-    """The width on a screen: Chinese characters take two columns, combining marks none."""
+    """The width on a screen: Chinese characters take two columns, marks above and below a letter none."""
     return sum(
-        0 if unicodedata.combining(character) else 1 + (unicodedata.east_asian_width(character) in "WF")
+        0 if unicodedata.category(character) in ("Mn", "Me") else 1 + (unicodedata.east_asian_width(character) in "WF")
         for character in text
     )

@@ -7,6 +7,7 @@ import pytest
 from recipes.errors import RecipeError
 from recipes.inference.transcripts.formats import FORMATS, LINE, cues, write_transcript
 from recipes.inference.transcripts.transcript import Transcript, Word
+from recipes.inference.transcripts.unspaced import columns
 from recipes.scoring import ScoredText
 
 WORDS = [Word("SALT", 0.5, 0.9, 0.91), Word("&", 1.0, 1.1, 0.5), Word("PEPPER", 3661.25, 3662.0, 1.0)]
@@ -85,6 +86,10 @@ def test_subtitles_of_writing_without_blanks():
         Word("们", 0.6, 0.7, 1.0),
     ]
     assert "\n用 TAXI 我们\n" in FORMATS["srt"](Transcript("x", "", 1.0, mixed))
+
+
+def test_marks_above_and_below_letters_take_no_column():
+    assert [columns(text) for text in ("กิน", "e\u0301", "他们", "AB")] == [2, 1, 4, 2]
 
 
 def test_no_place_to_write(tmp_path):
